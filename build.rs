@@ -1,0 +1,23 @@
+//! Compiles `proto/` with protox, so that no protoc is needed.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const FILES: [&str; 5] = [
+    "hotwork/v1/admin_service.proto",
+    "hotwork/v1/audit_service.proto",
+    "hotwork/v1/credential.proto",
+    "hotwork/v1/credential_service.proto",
+    "hotwork/v1/verification_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! The edges: gRPC services, HTTP, and the translation between wire and domain.

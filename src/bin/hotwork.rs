@@ -1,0 +1,3 @@
+//! The command of agents, operators and responders.
+
+fn main() {}

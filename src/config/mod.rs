@@ -1,0 +1,1 @@
+//! Configuration and registry files: raw text to checked values.

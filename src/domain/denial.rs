@@ -1,0 +1,152 @@
+//! Why a request is refused: stable codes that callers and scripts can rely on.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::id::CredentialId;
+use super::name::{ActionName, AgentId, PolicyName};
+use super::parameter::ParameterName;
+use super::resource::Resource;
+
+/// A refusal's stable reason. The kebab-case form is in the log and on the wire.
+///
+/// What lies in another tenant gives the same reason as what does not exist (promise P12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// No such action for this agent's tenant.
+    ActionUnknown,
+    /// The agent is suspended.
+    AgentSuspended,
+    /// The action needs operators' approval.
+    ApprovalRequired,
+    /// The API does not take bearer tokens.
+    BindingRequired,
+    /// The action is for break-glass sessions only.
+    BreakGlassOnly,
+    /// A policy forbids it.
+    Forbidden,
+    /// No policy permits it, or the resource is not of the action's shape.
+    NotPermitted,
+    /// A required parameter is missing.
+    ParameterMissing,
+    /// A parameter is outside the bounds that the action declares.
+    ParameterOutOfBounds,
+    /// The action declares no such parameter, or of another type.
+    ParameterUnknown,
+    /// The agent's entry is past its review day.
+    ReviewOverdue,
+    /// The lifetime is above the action's maximum.
+    TtlAboveMaximum,
+}
+
+impl Reason {
+    /// Every reason, for tables and tests.
+    pub const ALL: [Self; 12] = [
+        Self::ActionUnknown,
+        Self::AgentSuspended,
+        Self::ApprovalRequired,
+        Self::BindingRequired,
+        Self::BreakGlassOnly,
+        Self::Forbidden,
+        Self::NotPermitted,
+        Self::ParameterMissing,
+        Self::ParameterOutOfBounds,
+        Self::ParameterUnknown,
+        Self::ReviewOverdue,
+        Self::TtlAboveMaximum,
+    ];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ActionUnknown => "action-unknown",
+            Self::AgentSuspended => "agent-suspended",
+            Self::ApprovalRequired => "approval-required",
+            Self::BindingRequired => "binding-required",
+            Self::BreakGlassOnly => "break-glass-only",
+            Self::Forbidden => "forbidden",
+            Self::NotPermitted => "not-permitted",
+            Self::ParameterMissing => "parameter-missing",
+            Self::ParameterOutOfBounds => "parameter-out-of-bounds",
+            Self::ParameterUnknown => "parameter-unknown",
+            Self::ReviewOverdue => "review-overdue",
+            Self::TtlAboveMaximum => "ttl-above-maximum",
+        }
+    }
+
+    /// What the code means, and what the caller can do.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ActionUnknown => {
+                "there is no such action for this agent; `hotwork actions` lists those there are"
+            }
+            Self::AgentSuspended => "the agent is suspended; its owner can end that in the registry",
+            Self::ApprovalRequired => "the action needs an operator's approval",
+            Self::BindingRequired => {
+                "the API takes no bearer tokens; bind the token to a key, or ask for a certificate"
+            }
+            Self::BreakGlassOnly => "the action is for open break-glass sessions only",
+            Self::Forbidden => "a policy forbids it; an operator can see which with `hotwork explain`",
+            Self::NotPermitted => {
+                "no policy permits it; an operator can see what is nearest with `hotwork explain`"
+            }
+            Self::ParameterMissing => {
+                "a required parameter is missing; `hotwork actions` shows the parameters"
+            }
+            Self::ParameterOutOfBounds => {
+                "a parameter is outside the action's bounds; `hotwork actions` shows them"
+            }
+            Self::ParameterUnknown => {
+                "the action has no such parameter of this type; `hotwork actions` shows them"
+            }
+            Self::ReviewOverdue => {
+                "the agent's registry entry is past its review day; its owner must review it"
+            }
+            Self::TtlAboveMaximum => "the lifetime is above the action's maximum; `hotwork actions` shows it",
+        }
+    }
+}
+
+/// The record of one denial. Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denial {
+    /// What was asked.
+    pub action: ActionName,
+    /// Who asked.
+    pub agent: AgentId,
+    /// SHA-256 of the attestation evidence.
+    pub evidence: Digest,
+    /// The decision's id.
+    pub id: CredentialId,
+    /// The parameter that was refused, for reasons about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<ParameterName>,
+    /// The policies that forbade it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyName>,
+    /// The accountable party.
+    pub principal: Arc<str>,
+    /// Why.
+    pub reason: Reason,
+    /// SHA-256 of the registry that it was decided on.
+    pub registry: Digest,
+    /// To what.
+    pub resource: Resource,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_code_in_json_and_a_meaning() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
+            assert!(!reason.meaning().is_empty());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Log entries: the canonical JSON whose bytes the tree hashes (PROFILES 5).
+//!
+//! Field names stand in alphabetical order in every type, numbers are integers and texts are ASCII, so
+//! that serde_json's compact output is RFC 8785 canonical JSON. Never a token, a key or an agent's prose.
+
+use serde::{Deserialize, Serialize};
+
+use super::credential::Issuance;
+use super::denial::Denial;
+use super::digest::Digest;
+use super::id::CredentialId;
+use super::limits::ENTRY_BYTES_MAX;
+use super::name::{AgentId, OperatorName};
+use super::revocation::Revocation;
+use super::time::Timestamp;
+
+/// The version of the entry format.
+pub const VERSION: u8 = 1;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What happened.
+    pub event: Event,
+    /// When it was committed, milliseconds since the epoch; never before the entry above it.
+    pub time: Timestamp,
+    /// [`VERSION`].
+    pub v: u8,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// An operator called an RPC that changed nothing, or was refused.
+    Call(Call),
+    /// A request was denied.
+    Deny(Denial),
+    /// A credential was issued.
+    Issue(Box<Issuance>),
+    /// The registry was loaded.
+    Load(Load),
+    /// A holder gave a credential back.
+    Release(Release),
+    /// Credentials were revoked.
+    Revoke(Revocation),
+    /// The broker started.
+    Start(Start),
+}
+
+/// An operator's call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Whether the authorization table let it through.
+    pub allowed: bool,
+    /// Who called.
+    pub operator: OperatorName,
+    /// `Service/Method`.
+    pub rpc: String,
+}
+
+/// A load of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Number of agents.
+    pub agents: u64,
+    /// Who asked; absent at start and on a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorName>,
+    /// Number of policies.
+    pub policies: u64,
+    /// SHA-256 of the files.
+    pub registry: Digest,
+}
+
+/// A release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The holder.
+    pub agent: AgentId,
+    /// The credential.
+    pub credential: CredentialId,
+    /// When the credential would have expired.
+    pub expires: Timestamp,
+}
+
+/// A start of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Whether it is `hotworkd dev`.
+    pub dev: bool,
+    /// The version that started.
+    pub version: String,
+}
+
+/// The entry can't be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadEntry {
+    /// It is not an entry of a version we know.
+    #[error("the entry is not of a form this version knows")]
+    Form(#[source] serde_json::Error),
+    /// It is longer than [`ENTRY_BYTES_MAX`].
+    #[error("the entry has {0} bytes, expected at most {ENTRY_BYTES_MAX}")]
+    TooLong(usize),
+}
+
+impl Entry {
+    /// The canonical JSON: the bytes of the tree's leaf.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn to_canonical_json(&self) -> Result<Vec<u8>, BadEntry> {
+        let mut bytes = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut bytes, self).map_err(BadEntry::Form)?;
+        if bytes.len() > ENTRY_BYTES_MAX { Err(BadEntry::TooLong(bytes.len())) } else { Ok(bytes) }
+    }
+
+    /// Reads an entry back.
+    ///
+    /// # Errors
+    /// When it is not one, or not of [`VERSION`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, BadEntry> {
+        let entry: Self = serde_json::from_slice(bytes).map_err(BadEntry::Form)?;
+        if entry.v == VERSION {
+            return Ok(entry);
+        }
+        Err(BadEntry::Form(serde::de::Error::custom("unknown entry version")))
+    }
+}

@@ -1,0 +1,82 @@
+//! Every bound in one place, each with its reason.
+
+/// Longest action name in bytes. Three or four dotted words fit many times over.
+pub const ACTION_BYTES_MAX: usize = 128;
+/// Longest name of a tenant, API, agent, operator or group in bytes: a DNS label, which most systems accept.
+pub const NAME_BYTES_MAX: usize = 63;
+/// Longest resource in bytes. Policies compare it byte for byte; longer ones are data, not names.
+pub const RESOURCE_BYTES_MAX: usize = 512;
+/// Most path segments of a resource. Each becomes an ancestor that policies can name.
+pub const RESOURCE_SEGMENTS_MAX: usize = 16;
+/// Longest audience or issuer URI in bytes.
+pub const URI_BYTES_MAX: usize = 256;
+/// Longest SPIFFE ID in bytes (SPIFFE-ID section 2).
+pub const SPIFFE_ID_BYTES_MAX: usize = 2048;
+/// Longest trust domain name in bytes (SPIFFE-ID section 2.1).
+pub const TRUST_DOMAIN_BYTES_MAX: usize = 255;
+
+/// Most parameters of one action.
+pub const PARAMETERS_MAX: usize = 16;
+/// Longest text parameter in bytes.
+pub const PARAMETER_TEXT_BYTES_MAX: usize = 256;
+/// Largest magnitude of an integer parameter: what a JSON number carries exactly (RFC 8785 section 3.2.2.3).
+pub const PARAMETER_INTEGER_MAX: i64 = 9_007_199_254_740_991;
+/// Longest purpose code in bytes.
+pub const PURPOSE_BYTES_MAX: usize = 64;
+/// Longest idempotency key in bytes: room for a UUID with a prefix.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+
+/// Longest life of a credential in seconds (PROFILES 1).
+pub const TTL_SECONDS_MAX: u32 = 900;
+/// Life of a credential in seconds when neither request nor action says (PROFILES 1).
+pub const TTL_SECONDS_DEFAULT: u32 = 120;
+/// How far `nbf` lies before `iat`, in seconds: verifiers' clocks lag a little (PROFILES 1).
+pub const NOT_BEFORE_SLACK_SECONDS: u32 = 5;
+/// How far a certificate's `notBefore` lies before now, in seconds (PROFILES 3).
+pub const CERTIFICATE_NOT_BEFORE_SLACK_SECONDS: u32 = 30;
+
+/// Longest PKCS#10 request in bytes: an RSA-4096 request with some extensions is under 2 KiB.
+pub const CSR_BYTES_MAX: usize = 8 * 1024;
+/// Longest token a verifier reads, in bytes (PROFILES 1).
+pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+
+/// Most selectors of one piece of evidence.
+pub const SELECTORS_MAX: usize = 64;
+/// Longest selector value in bytes: a path (PATH_MAX is 4096).
+pub const SELECTOR_VALUE_BYTES_MAX: usize = 4096;
+
+/// Longest log entry in bytes (PROFILES 5; C2SP tlog-tiles entry bundles carry a 16-bit length).
+pub const ENTRY_BYTES_MAX: usize = 65_535;
+/// Longest reason an operator may give, in bytes.
+pub const REASON_BYTES_MAX: usize = 200;
+
+/// Commands that wait for the ledger's writer. At 64 a group this is some 50 ms of work; more means overload.
+pub const LEDGER_QUEUE_MAX: usize = 1024;
+/// Commands in one commit group. Bounds the latency of the first and the size of one write.
+pub const LEDGER_GROUP_MAX: usize = 256;
+/// Oldest command the writer still commits, in milliseconds. The index finds a credential by the time in
+/// its id, so the distance between minting and commit must be bounded.
+pub const LEDGER_COMMAND_AGE_MS_MAX: i64 = 10_000;
+/// Idempotency keys remembered for one agent. Beyond it new keys are refused, never old ones forgotten.
+pub const IDEMPOTENCY_KEYS_PER_AGENT_MAX: usize = 10_000;
+
+/// Items on a page when the caller does not say.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+/// Most items on a page.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+
+/// Largest request message in bytes. The largest field is a CSR or a token.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// Concurrent HTTP/2 streams of one connection (a connection without this bound took 446 MB).
+pub const STREAMS_MAX: u32 = 256;
+/// Header list of one request in bytes.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Connections of one listener.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Registry files of one kind.
+pub const REGISTRY_FILES_MAX: usize = 20_000;
+/// Bytes of one registry file.
+pub const REGISTRY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest owner or purpose text in the registry, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 500;

@@ -1,0 +1,28 @@
+//! The words of the trade: pure values and rules.
+//!
+//! This floor knows no I/O, no async, no clock of its own and no wire format but the log's.
+//! Everything above speaks in these types.
+
+pub mod agent;
+pub mod catalogue;
+pub mod clock;
+pub mod credential;
+pub mod denial;
+pub mod digest;
+pub mod entry;
+pub mod evidence;
+pub mod id;
+pub mod ledger;
+pub mod limits;
+pub mod live;
+pub mod merkle;
+pub mod name;
+pub mod note;
+pub mod operator;
+pub mod parameter;
+pub mod registry;
+pub mod request;
+pub mod resource;
+pub mod revocation;
+pub mod signer;
+pub mod time;

@@ -1,0 +1,48 @@
+//! Operators: the people and systems that see and revoke.
+
+use serde::{Deserialize, Serialize};
+
+use super::name::{OperatorName, TenantName};
+
+/// A registered operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Their name, as the log has it.
+    pub name: OperatorName,
+    /// The uid that is this operator on the admin socket.
+    pub uid: Option<u32>,
+    /// What they may do.
+    pub roles: Vec<Role>,
+    /// The tenants they see; all when empty.
+    pub tenants: Vec<TenantName>,
+    /// Their SSH public keys in `authorized_keys` form, for approvals and break-glass.
+    pub ssh_keys: Vec<String>,
+}
+
+/// What an operator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Reload the registry, rotate keys. Implies `viewer`.
+    Admin,
+    /// Approve requests. Implies `viewer`.
+    Approver,
+    /// Break glass. Implies `viewer`.
+    Responder,
+    /// Revoke and lock. Implies `viewer`.
+    Revoker,
+    /// See.
+    Viewer,
+}
+
+impl Operator {
+    /// Whether one of the operator's roles covers `role`. Every role covers `viewer`.
+    pub fn may(&self, role: Role) -> bool {
+        self.roles.iter().any(|held| *held == role || role == Role::Viewer)
+    }
+
+    /// Whether the operator sees `tenant`.
+    pub fn sees(&self, tenant: &TenantName) -> bool {
+        self.tenants.is_empty() || self.tenants.contains(tenant)
+    }
+}

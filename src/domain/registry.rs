@@ -1,0 +1,156 @@
+//! The registry: an immutable snapshot of agents, APIs and operators, swapped as a whole.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::agent::{Agent, AgentEntry};
+use super::catalogue::{Action, Api, ApiState};
+use super::digest::Digest;
+use super::evidence::{Evidence, Selector};
+use super::name::{ActionName, Issuer, TenantName, TrustDomain};
+use super::operator::Operator;
+
+/// Everything declared, as one value.
+#[derive(Debug)]
+pub struct Registry {
+    trust_domain: TrustDomain,
+    issuer: Issuer,
+    digest: Digest,
+    agents: Vec<Arc<AgentEntry>>,
+    apis: Vec<Arc<Api>>,
+    operators: Vec<Arc<Operator>>,
+    actions: HashMap<ActionName, (Arc<Api>, Arc<Action>)>,
+    agents_by_first_rule: HashMap<Selector, Vec<usize>>,
+}
+
+/// The parts that a registry is made of, already checked one by one and against each other.
+#[derive(Debug)]
+pub struct Parts {
+    /// The trust domain.
+    pub trust_domain: TrustDomain,
+    /// The issuer of tokens.
+    pub issuer: Issuer,
+    /// Digest of the files it came from.
+    pub digest: Digest,
+    /// Agents and templates.
+    pub agents: Vec<AgentEntry>,
+    /// APIs with their actions.
+    pub apis: Vec<Api>,
+    /// Operators.
+    pub operators: Vec<Operator>,
+}
+
+/// Why evidence is no agent.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unidentified {
+    /// More than one entry matches; the evidence does not single one out.
+    #[error("the evidence matches {0} registered agents, expected one")]
+    Ambiguous(usize),
+    /// No entry matches.
+    #[error("the evidence matches no registered agent")]
+    Unknown,
+}
+
+impl Registry {
+    /// A registry of these parts, indexed.
+    pub fn new(parts: Parts) -> Self {
+        let agents: Vec<Arc<AgentEntry>> = parts.agents.into_iter().map(Arc::new).collect();
+        let apis: Vec<Arc<Api>> = parts.apis.into_iter().map(Arc::new).collect();
+        let mut actions = HashMap::new();
+        for api in &apis {
+            for action in &api.actions {
+                actions.insert(action.name.clone(), (Arc::clone(api), Arc::clone(action)));
+            }
+        }
+        Self {
+            trust_domain: parts.trust_domain,
+            issuer: parts.issuer,
+            digest: parts.digest,
+            agents_by_first_rule: index(&agents),
+            agents,
+            apis,
+            operators: parts.operators.into_iter().map(Arc::new).collect(),
+            actions,
+        }
+    }
+
+    /// The trust domain we are the authority of.
+    pub const fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The issuer of tokens.
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Digest of the files it came from.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Agents and templates, in the order of their files.
+    pub fn agents(&self) -> &[Arc<AgentEntry>] {
+        &self.agents
+    }
+
+    /// APIs, in the order of their files.
+    pub fn apis(&self) -> &[Arc<Api>] {
+        &self.apis
+    }
+
+    /// Operators.
+    pub fn operators(&self) -> &[Arc<Operator>] {
+        &self.operators
+    }
+
+    /// The one agent that this evidence is. The cost does not grow with the number of agents.
+    ///
+    /// # Errors
+    /// When it is none, or could be several: a guess would be a misattribution.
+    pub fn identify(&self, evidence: &Evidence) -> Result<Agent, Unidentified> {
+        // An entry can be found by several values of its first rule.
+        let at: BTreeSet<usize> = evidence
+            .selectors()
+            .filter_map(|selector| self.agents_by_first_rule.get(selector))
+            .flatten()
+            .copied()
+            .collect();
+        let mut found: Vec<Agent> = at
+            .into_iter()
+            .filter_map(|at| self.agents.get(at))
+            .filter_map(|entry| entry.resolve(&self.trust_domain, evidence))
+            .collect();
+        match (found.pop(), found.len()) {
+            (None, _) => Err(Unidentified::Unknown),
+            (Some(agent), 0) => Ok(agent),
+            (Some(_), others) => Err(Unidentified::Ambiguous(others.saturating_add(1))),
+        }
+    }
+
+    /// An action that agents of `tenant` can ask for. An action of another tenant's API is not there at
+    /// all, so that its existence does not show (promise P12).
+    pub fn action(&self, tenant: &TenantName, name: &ActionName) -> Option<(&Arc<Api>, &Arc<Action>)> {
+        let (api, action) = self.actions.get(name)?;
+        (api.tenant == *tenant && api.state == ApiState::Active).then_some((api, action))
+    }
+
+    /// The operator that `uid` is on the admin socket.
+    pub fn operator_by_uid(&self, uid: u32) -> Option<&Arc<Operator>> {
+        self.operators.iter().find(|operator| operator.uid == Some(uid))
+    }
+}
+
+/// Entries by the selectors of their first rule, so that identification looks up instead of searching.
+fn index(agents: &[Arc<AgentEntry>]) -> HashMap<Selector, Vec<usize>> {
+    let mut index: HashMap<Selector, Vec<usize>> = HashMap::new();
+    for (at, entry) in agents.iter().enumerate() {
+        for rule in entry.rules.iter().take(1) {
+            for value in &rule.any_of {
+                let selector = Selector { kind: rule.kind.clone(), value: Arc::clone(value) };
+                index.entry(selector).or_default().push(at);
+            }
+        }
+    }
+    index
+}

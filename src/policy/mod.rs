@@ -1,0 +1,1 @@
+//! What policies say: Cedar behind a pure type.

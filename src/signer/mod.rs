@@ -1,0 +1,1 @@
+//! Keys, and the forms that are signed with them: tokens and certificates.
