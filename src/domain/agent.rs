@@ -129,6 +129,25 @@ impl NameTemplate {
         }
         name.parse().ok()
     }
+
+    /// Whether some evidence could make `name` of it. Placeholders stand for one character or more.
+    pub fn could_make(&self, name: &AgentName) -> bool {
+        fits(&self.parts, name.as_str())
+    }
+}
+
+fn fits(parts: &[Part], text: &str) -> bool {
+    match parts {
+        [] => text.is_empty(),
+        [Part::Fixed(fixed), rest @ ..] => text.strip_prefix(&**fixed).is_some_and(|tail| fits(rest, tail)),
+        // Names are at most 63 bytes and templates have few placeholders, so trying all cuts is cheap.
+        [Part::Of(_), rest @ ..] => text
+            .char_indices()
+            .skip(1)
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .any(|at| !text.is_empty() && text.get(at..).is_some_and(|tail| fits(rest, tail))),
+    }
 }
 
 impl std::str::FromStr for NameTemplate {
@@ -189,6 +208,14 @@ mod tests {
         }
         assert_eq!(template.fill(&evidence(&[("unix.uid", "1")])), None);
         assert_eq!(template.fill(&evidence(&[("systemd.unit", "a"), ("systemd.unit", "b")])), None);
+    }
+
+    #[test]
+    fn a_template_knows_the_names_it_could_make() {
+        let template: NameTemplate = "ci-{unix.uid}-x".parse().unwrap();
+        for (name, fits) in [("ci-7-x", true), ("ci-12-x", true), ("ci--x", false), ("ci-7-y", false)] {
+            assert_eq!(template.could_make(&name.parse().unwrap()), fits, "{name}");
+        }
     }
 
     #[test]

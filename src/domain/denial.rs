@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::Kind;
 use super::digest::Digest;
 use super::id::CredentialId;
-use super::name::{ActionName, AgentId, PolicyName};
-use super::parameter::ParameterName;
+use super::name::{ActionName, AgentId, PolicyName, Purpose};
+use super::parameter::{Parameter, ParameterName};
 use super::resource::Resource;
+use super::time::Ttl;
 
 /// A refusal's stable reason. The kebab-case form is in the log and on the wire.
 ///
@@ -122,20 +124,31 @@ pub struct Denial {
     pub evidence: Digest,
     /// The decision's id.
     pub id: CredentialId,
+    /// The form asked for.
+    pub kind: Kind,
     /// The parameter that was refused, for reasons about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter: Option<ParameterName>,
+    /// What was asked with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
     /// The policies that forbade it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyName>,
     /// The accountable party.
     pub principal: Arc<str>,
-    /// Why.
+    /// Why, as the caller's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
+    /// The stable reason.
     pub reason: Reason,
     /// SHA-256 of the registry that it was decided on.
     pub registry: Digest,
     /// To what.
     pub resource: Resource,
+    /// The lifetime asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Ttl>,
 }
 
 #[cfg(test)]

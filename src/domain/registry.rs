@@ -7,7 +7,7 @@ use super::agent::{Agent, AgentEntry};
 use super::catalogue::{Action, Api, ApiState};
 use super::digest::Digest;
 use super::evidence::{Evidence, Selector};
-use super::name::{ActionName, Issuer, TenantName, TrustDomain};
+use super::name::{ActionName, AgentId, Issuer, TenantName, TrustDomain};
 use super::operator::Operator;
 
 /// Everything declared, as one value.
@@ -126,6 +126,15 @@ impl Registry {
             (Some(agent), 0) => Ok(agent),
             (Some(_), others) => Err(Unidentified::Ambiguous(others.saturating_add(1))),
         }
+    }
+
+    /// The agent of this id as the registry has it now: an entry of that name, or a template that could
+    /// have made it. For explanations, never for identification.
+    pub fn agent_by_id(&self, id: &AgentId) -> Option<Agent> {
+        let fits =
+            |entry: &&Arc<AgentEntry>| entry.tenant == *id.tenant() && entry.name.could_make(id.name());
+        let entry = self.agents.iter().find(fits)?;
+        Some(Agent { id: id.clone(), entry: Arc::clone(entry) })
     }
 
     /// An action that agents of `tenant` can ask for. An action of another tenant's API is not there at
