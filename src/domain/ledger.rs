@@ -12,7 +12,7 @@ use super::denial::Denial;
 use super::digest::Digest;
 use super::entry::{Call, Entry, Event, Load, Release, Start, VERSION};
 use super::id::CredentialId;
-use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX};
+use super::limits::{CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX};
 use super::live::LiveCounts;
 use super::name::{AgentId, OperatorName, Reason};
 use super::revocation::{self, Revocation, Revocations, Selector};
@@ -63,6 +63,9 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// The clock is behind the newest entry: it was set back, and nothing is minted on it (promise P11).
+    #[error("the clock is {0} ms behind the log")]
+    ClockBehind(i64),
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -140,7 +143,7 @@ impl State {
                 change(Event::Deny(denial))
             }
             Command::Issue(issuance) => {
-                self.may_issue(&issuance, time)?;
+                self.may_issue(&issuance, now, time)?;
                 change(Event::Issue(issuance))
             }
             Command::Load(load) => change(Event::Load(load)),
@@ -152,12 +155,17 @@ impl State {
         }
     }
 
-    fn may_issue(&self, issuance: &Issuance, time: Timestamp) -> Result<(), Refusal> {
+    fn may_issue(&self, issuance: &Issuance, now: Timestamp, time: Timestamp) -> Result<(), Refusal> {
+        let behind = self.time.millis_since(now);
+        if behind > CLOCK_BEHIND_MS_MAX {
+            return Err(Refusal::ClockBehind(behind));
+        }
         fresh(issuance.id, time)?;
         if let Some(Idempotency { key, request }) = issuance.idempotency {
             let keys = self.keys.get(&issuance.agent);
-            if let Some(known) = keys.and_then(|keys| keys.get(&key)) {
-                return Err(repeated(known, request));
+            let known = keys.and_then(|keys| keys.get(&key));
+            if let Some(known) = known.filter(|known| known.issuance.expires > time) {
+                return Err(self.repeated(known, request));
             }
             if keys.is_some_and(|keys| keys.len() >= IDEMPOTENCY_KEYS_PER_AGENT_MAX) {
                 return Err(Refusal::KeysExhausted);
@@ -165,6 +173,18 @@ impl State {
         }
         let ended = self.revocations.ended(&issuance.id, &issuance.agent, issuance.issued);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
+    }
+
+    fn repeated(&self, known: &Known, request: Digest) -> Refusal {
+        let Issuance { id, agent, issued, idempotency, .. } = &*known.issuance;
+        if idempotency.is_none_or(|idempotency| idempotency.request != request) {
+            Refusal::KeyReused
+        } else if self.revocations.ended(id, agent, *issued).is_some() {
+            // A retry does not bring back what was ended.
+            Refusal::AlreadyEnded
+        } else {
+            Refusal::Repeated(known.issuance.clone(), known.index)
+        }
     }
 
     fn decide_release(&self, release: Release, time: Timestamp) -> Result<Change, Refusal> {
@@ -287,11 +307,6 @@ impl State {
     }
 }
 
-fn repeated(known: &Known, request: Digest) -> Refusal {
-    let same = known.issuance.idempotency.is_some_and(|idempotency| idempotency.request == request);
-    if same { Refusal::Repeated(known.issuance.clone(), known.index) } else { Refusal::KeyReused }
-}
-
 /// The index finds a record by the time in its id, so that time must be near the commit's.
 fn fresh(id: CredentialId, time: Timestamp) -> Result<(), Refusal> {
     let age = time.millis_since(id.time());
@@ -301,3 +316,6 @@ fn fresh(id: CredentialId, time: Timestamp) -> Result<(), Refusal> {
         Err(Refusal::Stale)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,9 @@ pub const LEDGER_GROUP_MAX: usize = 256;
 /// Oldest command the writer still commits, in milliseconds. The index finds a credential by the time in
 /// its id, so the distance between minting and commit must be bounded.
 pub const LEDGER_COMMAND_AGE_MS_MAX: i64 = 10_000;
+/// How far the clock may be behind the newest entry, in milliseconds: what NTP corrects without a jump
+/// worth stopping for. Lifetimes are never longer by more than this.
+pub const CLOCK_BEHIND_MS_MAX: i64 = 1_000;
 /// Idempotency keys remembered for one agent. Beyond it new keys are refused, never old ones forgotten.
 pub const IDEMPOTENCY_KEYS_PER_AGENT_MAX: usize = 10_000;
 

@@ -1,0 +1,243 @@
+//! The ledger's rules, one by one.
+
+use super::*;
+use crate::domain::catalogue::Tier;
+use crate::domain::credential::Kind;
+use crate::domain::id::Lineage;
+use crate::domain::request::Confirmation;
+
+const START: Timestamp = Timestamp::from_seconds(1_763_900_000);
+
+fn agent(name: &str) -> AgentId {
+    format!("spiffe://td/tenant/t/agent/{name}").parse().unwrap()
+}
+
+fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
+    Box::new(Issuance {
+        action: "demo.read".parse().unwrap(),
+        agent: agent(holder),
+        args: None,
+        audience: "https://demo.example".parse().unwrap(),
+        cnf: Confirmation::default(),
+        content: Digest::of(&[random]),
+        evidence: Digest::of(b"evidence"),
+        expires: Timestamp::from_seconds(at.seconds() + 120),
+        id: CredentialId::new(at, &[random; 10]),
+        idempotency: None,
+        issued: at,
+        kind: Kind::Token,
+        lineage: Lineage::new(at, &[random; 10]),
+        parameters: vec![],
+        policies: vec![],
+        principal: holder.into(),
+        purpose: None,
+        registry: Digest::of(b"registry"),
+        resource: "demo/hello".parse().unwrap(),
+        serial: None,
+        single_use: false,
+        tier: Tier::Auto,
+    })
+}
+
+fn keyed(holder: &str, at: Timestamp, random: u8, key: &str, request: &str) -> Box<Issuance> {
+    let idempotency =
+        Idempotency { key: Digest::of(key.as_bytes()), request: Digest::of(request.as_bytes()) };
+    Box::new(Issuance { idempotency: Some(idempotency), ..*issuance(holder, at, random) })
+}
+
+/// A state with a log of its own, as the writer drives it.
+#[derive(Default)]
+struct Log {
+    state: State,
+    entries: Vec<Entry>,
+}
+
+impl Log {
+    fn submit(&mut self, command: Command, now: Timestamp) -> Result<Entry, Refusal> {
+        let change = self.state.decide(command, now)?;
+        self.state.apply(&change, self.entries.len() as u64);
+        self.entries.push(change.entry().clone());
+        Ok(change.entry().clone())
+    }
+
+    fn issue(&mut self, issuance: &Issuance) -> Result<Entry, Refusal> {
+        self.submit(Command::Issue(Box::new(issuance.clone())), issuance.issued)
+    }
+
+    fn revoke(
+        &mut self,
+        selector: Selector,
+        target: Option<&Issuance>,
+        now: Timestamp,
+    ) -> Result<u64, Refusal> {
+        let target = target.map(|issuance| Target {
+            agent: issuance.agent.clone(),
+            issued: issuance.issued,
+            expires: issuance.expires,
+        });
+        let (operator, reason) = ("alice".parse().unwrap(), "test".parse().unwrap());
+        let entry = self.submit(Command::Revoke { operator, reason, selector, target }, now)?;
+        match entry.event {
+            Event::Revoke(revocation) => Ok(revocation.live),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn release(&mut self, issuance: &Issuance, now: Timestamp) -> Result<Entry, Refusal> {
+        let (agent, credential, expires) = (issuance.agent.clone(), issuance.id, issuance.expires);
+        self.submit(Command::Release(Release { agent, credential, expires }), now)
+    }
+
+    fn ended(&self, issuance: &Issuance) -> bool {
+        self.state.revocations().ended(&issuance.id, &issuance.agent, issuance.issued).is_some()
+    }
+}
+
+#[test]
+fn an_entry_is_canonical_json_and_reads_back() {
+    let mut log = Log::default();
+    let mut record = keyed("a", START, 1, "k", "r");
+    record.parameters = vec![crate::domain::parameter::Parameter {
+        name: "amount".parse().unwrap(),
+        value: crate::domain::parameter::Value::Integer(7.try_into().unwrap()),
+    }];
+    record.purpose = Some("testing".parse().unwrap());
+    log.issue(&record).unwrap();
+    log.revoke(Selector::Credential(record.id), Some(&record), START).unwrap();
+    log.revoke(Selector::All, None, START).unwrap();
+    for entry in &log.entries {
+        let bytes = entry.to_canonical_json().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        // serde_json's own map is sorted by key, which for ASCII keys is the order of RFC 8785.
+        assert_eq!(serde_json::to_vec(&value).unwrap(), bytes);
+        assert_eq!(&Entry::from_json(&bytes).unwrap(), entry);
+    }
+}
+
+#[test]
+fn the_same_key_and_request_give_the_record_that_there_is() {
+    let mut log = Log::default();
+    let first = keyed("a", START, 1, "k", "r");
+    log.issue(&first).unwrap();
+    let retry = log.issue(&keyed("a", START.plus_millis(500), 2, "k", "r"));
+    assert_eq!(retry, Err(Refusal::Repeated(first, 0)));
+    assert_eq!(log.issue(&keyed("a", START, 3, "k", "other")), Err(Refusal::KeyReused));
+    assert!(log.issue(&keyed("b", START, 4, "k", "r")).is_ok(), "keys are per agent");
+    assert!(
+        log.issue(&keyed("a", START.plus_millis(120_000), 5, "k", "r")).is_ok(),
+        "keys end with the credential"
+    );
+}
+
+#[test]
+fn a_retry_does_not_bring_back_what_was_revoked() {
+    let mut log = Log::default();
+    let first = keyed("a", START, 1, "k", "r");
+    log.issue(&first).unwrap();
+    log.revoke(Selector::Agent(agent("a")), None, START.plus_millis(10)).unwrap();
+    let retry = log.issue(&keyed("a", START.plus_millis(500), 2, "k", "r"));
+    assert_eq!(retry, Err(Refusal::AlreadyEnded));
+}
+
+#[test]
+fn idempotency_keys_are_bounded_at_n_and_refused_at_n_plus_one() {
+    let mut log = Log::default();
+    for n in 0..IDEMPOTENCY_KEYS_PER_AGENT_MAX {
+        log.issue(&keyed("a", START, 1, &n.to_string(), "r")).unwrap();
+    }
+    assert_eq!(log.issue(&keyed("a", START, 1, "one more", "r")), Err(Refusal::KeysExhausted));
+    assert!(log.issue(&keyed("b", START, 1, "one more", "r")).is_ok());
+}
+
+#[test]
+fn a_revocation_ends_what_was_minted_before_and_refuses_what_it_overtook() {
+    let mut log = Log::default();
+    let (mine, other) = (issuance("a", START, 1), issuance("b", START, 2));
+    log.issue(&mine).unwrap();
+    log.issue(&other).unwrap();
+    let at = START.plus_millis(100);
+    assert_eq!(log.revoke(Selector::Agent(agent("a")), None, at), Ok(1));
+    assert!(log.ended(&mine) && !log.ended(&other));
+    assert_eq!(log.issue(&issuance("a", at, 3)), Err(Refusal::Overtaken), "minted at the same instant");
+    assert!(log.issue(&issuance("a", at.plus_millis(1), 4)).is_ok());
+    assert_eq!(log.revoke(Selector::All, None, at.plus_millis(2)), Ok(2));
+    assert!(log.ended(&other));
+    assert_eq!(log.state.live().total(at), 0);
+}
+
+#[test]
+fn one_credential_ends_once() {
+    let mut log = Log::default();
+    let record = issuance("a", START, 1);
+    log.issue(&record).unwrap();
+    assert_eq!(log.revoke(Selector::Credential(record.id), Some(&record), START), Ok(1));
+    assert_eq!(log.revoke(Selector::Credential(record.id), Some(&record), START), Err(Refusal::AlreadyEnded));
+    assert_eq!(log.release(&record, START), Err(Refusal::AlreadyEnded));
+    assert_eq!(log.entries.len(), 2, "a refusal leaves no entry");
+}
+
+#[test]
+fn an_expired_credential_can_not_be_released() {
+    let mut log = Log::default();
+    let record = issuance("a", START, 1);
+    log.issue(&record).unwrap();
+    assert_eq!(log.release(&record, record.expires), Err(Refusal::AlreadyEnded));
+    assert!(log.release(&record, record.expires.plus_millis(-1)).is_ok());
+}
+
+#[test]
+fn a_command_that_waited_too_long_is_refused() {
+    let mut log = Log::default();
+    let record = issuance("a", START, 1);
+    let late = START.plus_millis(LEDGER_COMMAND_AGE_MS_MAX);
+    let submit = |log: &mut Log, now| log.submit(Command::Issue(record.clone()), now);
+    assert_eq!(submit(&mut log, late.plus_millis(1)), Err(Refusal::Stale));
+    assert!(submit(&mut log, late).is_ok());
+}
+
+#[test]
+fn time_in_the_log_never_goes_back() {
+    let mut log = Log::default();
+    log.issue(&issuance("a", START.plus_millis(50), 1)).unwrap();
+    log.issue(&issuance("a", START, 2)).unwrap();
+    assert!(log.entries.is_sorted_by_key(|entry| entry.time));
+}
+
+#[test]
+fn a_clock_behind_the_log_mints_nothing_and_still_revokes() {
+    let mut log = Log::default();
+    log.issue(&issuance("a", START, 1)).unwrap();
+    let limit = START.plus_millis(-CLOCK_BEHIND_MS_MAX);
+    assert!(log.issue(&issuance("a", limit, 2)).is_ok());
+    let behind = log.issue(&issuance("a", limit.plus_millis(-1), 3));
+    assert_eq!(behind, Err(Refusal::ClockBehind(CLOCK_BEHIND_MS_MAX + 1)));
+    assert_eq!(log.revoke(Selector::All, None, limit.plus_millis(-60_000)), Ok(2));
+}
+
+#[test]
+fn replaying_the_log_gives_the_same_answers() {
+    let mut log = Log::default();
+    let records: Vec<_> = (0..20).map(|n| issuance(["a", "b"][n % 2], START, n as u8)).collect();
+    for record in &records {
+        log.issue(record).unwrap();
+    }
+    log.revoke(Selector::Credential(records[3].id), Some(&records[3]), START).unwrap();
+    log.release(&records[4], START).unwrap();
+    log.revoke(Selector::Agent(agent("b")), None, START.plus_millis(1)).unwrap();
+    let mut again = State::default();
+    for (index, entry) in log.entries.iter().enumerate() {
+        again.replay(entry, index as u64, |id| {
+            let found = records.iter().find(|record| record.id == id)?;
+            Some(Target { agent: found.agent.clone(), issued: found.issued, expires: found.expires })
+        });
+    }
+    for record in &records {
+        let ended =
+            |state: &State| state.revocations().ended(&record.id, &record.agent, record.issued).cloned();
+        assert_eq!(ended(&again), ended(&log.state));
+    }
+    assert_eq!(again.live().total(START), log.state.live().total(START));
+    assert_eq!(again.high_water(), log.state.high_water());
+    again.forget(START.plus_millis(119_000));
+    assert_eq!(again.live().total(START), log.state.live().total(START), "forgetting changes no answer");
+}
