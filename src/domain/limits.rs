@@ -45,6 +45,20 @@ pub const SELECTORS_MAX: usize = 64;
 /// Longest selector value in bytes: a path (PATH_MAX is 4096).
 pub const SELECTOR_VALUE_BYTES_MAX: usize = 4096;
 
+/// Supplementary groups of a process that become evidence. With more of them none does, so that the other
+/// facts keep their room in [`SELECTORS_MAX`].
+pub const GROUPS_MAX: usize = 32;
+/// Largest executable that is hashed, in bytes. Agents are some 100 MiB at most; this takes half a second.
+pub const EXECUTABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Longest time to examine an executable, waiting for one's turn included, in seconds. A disk can hang.
+pub const EXECUTABLE_SECONDS_MAX: u64 = 5;
+/// Executables examined at once. Callers choose when, and hashing must not take every core.
+pub const EXECUTABLES_EXAMINED_MAX: usize = 4;
+/// Digests of executables remembered, some 200 bytes each: more than the programs of one machine.
+pub const EXECUTABLES_KNOWN_MAX: usize = 1_024;
+/// Connections that wait to be accepted on a Unix socket. The kernel caps it at `net.core.somaxconn`.
+pub const ACCEPT_BACKLOG_MAX: i32 = 1_024;
+
 /// Longest log entry in bytes (PROFILES 5; C2SP tlog-tiles entry bundles carry a 16-bit length).
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// Longest reason an operator may give, in bytes.
