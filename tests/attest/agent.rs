@@ -160,8 +160,7 @@ pub fn receive(from: BorrowedFd<'_>) -> Option<OwnedFd> {
     let mut byte = [0];
     let parts = &mut [std::io::IoSliceMut::new(&mut byte)];
     rustix::net::recvmsg(from, parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
-    control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
+    control.drain().find_map(|message| {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message { descriptors.next() } else { None }
     })
 }
