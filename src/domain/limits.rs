@@ -40,6 +40,24 @@ pub const CSR_BYTES_MAX: usize = 8 * 1024;
 /// Longest token a verifier reads, in bytes (PROFILES 1).
 pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest common name in characters (RFC 5280 appendix A.1, ub-common-name); PostgreSQL and OpenSSL hold to it.
+pub const COMMON_NAME_CHARS_MAX: usize = 64;
+/// Longest time between two CRLs in seconds (PROFILES 4). A certificate that lives no longer can't be
+/// revoked by a CRL in time, and says so.
+pub const CRL_INTERVAL_SECONDS: i64 = 60;
+/// Most a verifier forgives between two clocks, in seconds (PROFILES 1).
+pub const VERIFY_LEEWAY_SECONDS_MAX: u32 = 30;
+/// Largest key file in bytes: an encrypted P-256 key takes some 250.
+pub const KEY_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Longest passphrase in bytes.
+pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Most memory that a key file may make us spend on its passphrase, in KiB. Read before it is authenticated.
+pub const KEY_DERIVATION_KIB_MAX: u32 = 256 * 1024;
+/// Most passes over that memory.
+pub const KEY_DERIVATION_PASSES_MAX: u32 = 16;
+/// Keys of one JWKS that a verifier reads.
+pub const JWKS_KEYS_MAX: usize = 64;
+
 /// Most selectors of one piece of evidence.
 pub const SELECTORS_MAX: usize = 64;
 /// Longest selector value in bytes: a path (PATH_MAX is 4096).

@@ -1,1 +1,27 @@
 //! Keys, and the forms that are signed with them: tokens and certificates.
+//!
+//! It knows records, keys and formats. It must not know who asked, why it was allowed, or where records are
+//! kept. The road of a credential: [`token::unsigned`] or [`certificate::unsigned`], then
+//! [`mint::Unsigned::lint`], then [`mint::Linted::sign`]; no step can be left out.
+
+pub mod ca;
+pub mod certificate;
+mod claims;
+pub mod container;
+pub mod csr;
+mod der;
+pub mod double;
+pub mod extension;
+#[cfg(test)]
+mod fixture;
+pub mod jwk;
+pub mod key;
+pub mod keystore;
+mod lint;
+pub mod mint;
+mod pem;
+pub mod secret;
+mod tbs;
+pub mod token;
+pub mod verify;
+mod x509;

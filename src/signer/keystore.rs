@@ -1,0 +1,523 @@
+//! Keys on disk: `DIR/keys/`, owned by us, readable by nobody else, made whole or not at all.
+//!
+//! It knows files and containers; what keys sign it does not know.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::fs::{CWD, RenameFlags};
+
+use super::ca::{self, BadCa, Ca, Parent, Role};
+use super::container::{self, BadContainer, Cost, KeyUse, Lock, Opener};
+use super::key::{BadKey, LocalSigner};
+use super::mint::MintError;
+use super::pem;
+use super::secret::Passphrase;
+use super::x509::{Signed, Tbs};
+use crate::domain::id::Serial;
+use crate::domain::limits::KEY_FILE_BYTES_MAX;
+use crate::domain::name::TrustDomain;
+use crate::domain::note::VerifierKey;
+use crate::domain::signer::{Algorithm, Signer};
+use crate::domain::time::Timestamp;
+
+/// The directory of the keys, in the state directory.
+const KEYS: &str = "keys";
+/// The log's public key, in the state directory.
+const LOG_PUB: &str = "log.pub";
+
+/// Whose keys they are.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The trust domain that the authorities speak for.
+    pub trust_domain: TrustDomain,
+    /// What tokens are signed with.
+    pub token_algorithm: Algorithm,
+}
+
+/// The keys of a broker, without the root's private half.
+pub struct Keys {
+    token: Arc<dyn Signer>,
+    log: Arc<dyn Signer>,
+    action_ca: Arc<Ca>,
+    identity_ca: Arc<Ca>,
+    root_der: Vec<u8>,
+    root_pem: String,
+    verifier: VerifierKey,
+}
+
+/// Makes and opens the keys of a state directory.
+pub struct KeyStore;
+
+/// Why keys can't be made or opened. Then nothing is issued.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyStoreError {
+    /// There are keys already, and keys are never overwritten.
+    #[error("there are keys already in `{0}`")]
+    AlreadyExists(PathBuf),
+    /// An authority's certificate is not what it should be.
+    #[error("the certificate does not fit: {1}: `{0}`")]
+    Ca(PathBuf, #[source] BadCa),
+    /// A key file is not what it should be.
+    #[error("the key can't be opened: {1}: `{0}`")]
+    Container(PathBuf, #[source] BadContainer),
+    /// Somebody else can read or replace the keys.
+    #[error(
+        "expected mode {expected:04o} and our own user, found mode {found:04o} and user {owner}: `{path}`"
+    )]
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its mode's permission bits.
+        found: u32,
+        /// What they should be at most.
+        expected: u32,
+        /// Its owner.
+        owner: u32,
+    },
+    /// The file system failed.
+    #[error("{1}: `{0}`")]
+    Io(PathBuf, #[source] io::Error),
+    /// A key could not be made or read.
+    #[error("the key can't be used: {1}: `{0}`")]
+    Key(PathBuf, #[source] BadKey),
+    /// A certificate could not be made.
+    #[error("the authorities can't be made")]
+    Mint(#[from] MintError),
+    /// A file is longer than a key can be.
+    #[error("longer than {KEY_FILE_BYTES_MAX} bytes: `{0}`")]
+    TooLong(PathBuf),
+}
+
+impl KeyStore {
+    /// Makes all keys and authorities below `dir`, which exists. Encrypted when there is a passphrase.
+    ///
+    /// Everything is written and synced beside its place first; one rename makes it real. So there is no
+    /// half of a key store, whenever the power fails.
+    ///
+    /// # Errors
+    /// When there are keys already, or they can't be written.
+    pub fn create(
+        dir: &Path,
+        identity: &Identity,
+        passphrase: Option<&Passphrase>,
+        now: Timestamp,
+    ) -> Result<(), KeyStoreError> {
+        Self::create_at(dir, identity, passphrase, now, Cost::DEFAULT)
+    }
+
+    fn create_at(
+        dir: &Path,
+        identity: &Identity,
+        passphrase: Option<&Passphrase>,
+        now: Timestamp,
+        cost: Cost,
+    ) -> Result<(), KeyStoreError> {
+        let target = dir.join(KEYS);
+        if fs::symlink_metadata(&target).is_ok() {
+            return Err(KeyStoreError::AlreadyExists(target));
+        }
+        let draft = Draft::begin(dir)?;
+        let lock = passphrase.map(|passphrase| Lock::new(passphrase, cost)).transpose();
+        let lock = lock.map_err(|error| KeyStoreError::Container(target.clone(), error))?;
+        let log = draft.fill(identity, lock.as_ref(), now)?;
+        // The public half stands before the keys do: without keys it means nothing, with them it must be there.
+        let text = format!("{}\n", verifier_key(&identity.trust_domain, &log)?.to_text());
+        replace(&dir.join(LOG_PUB), text.as_bytes())?;
+        draft.commit(&target)?;
+        sync_dir(dir)
+    }
+
+    /// Opens the keys below `dir`. The root's key stays closed: only making authorities needs it.
+    ///
+    /// # Errors
+    /// When a file is missing, readable by others, changed, locked with another passphrase, or of another
+    /// trust domain.
+    pub fn open(
+        dir: &Path,
+        trust_domain: &TrustDomain,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Keys, KeyStoreError> {
+        let keys = dir.join(KEYS);
+        let found = fs::symlink_metadata(&keys).map_err(|error| KeyStoreError::Io(keys.clone(), error))?;
+        private(&keys, &found, 0o700)?;
+        let mut opener = Opener::new(passphrase);
+        let mut signer = |usage| open_signer(&keys, usage, &mut opener).map(Arc::new);
+        let (token, log) = (signer(KeyUse::Token)?, signer(KeyUse::Log)?);
+        let (action, identity) = (signer(KeyUse::ActionCa)?, signer(KeyUse::IdentityCa)?);
+        let root_der = read_certificate(&keys, KeyUse::RootCa)?;
+        let authority = |usage, role, signer: Arc<LocalSigner>| {
+            let der = read_certificate(&keys, usage)?;
+            let bad = |error| KeyStoreError::Ca(certificate_path(&keys, usage), error);
+            signed_by_root(&der, &root_der).map_err(bad)?;
+            Ca::new(role, trust_domain, der, signer).map(Arc::new).map_err(bad)
+        };
+        Ok(Keys {
+            verifier: verifier_key(trust_domain, &log)?,
+            token,
+            log,
+            action_ca: authority(KeyUse::ActionCa, Role::Action, action)?,
+            identity_ca: authority(KeyUse::IdentityCa, Role::Identity, identity)?,
+            root_pem: (*pem::encode("CERTIFICATE", &root_der)).clone(),
+            root_der,
+        })
+    }
+}
+
+impl Keys {
+    /// Signs tokens.
+    pub fn token(&self) -> &Arc<dyn Signer> {
+        &self.token
+    }
+
+    /// Signs the log's checkpoints.
+    pub fn log(&self) -> &Arc<dyn Signer> {
+        &self.log
+    }
+
+    /// Issues certificates for one action.
+    pub fn action_ca(&self) -> &Arc<Ca> {
+        &self.action_ca
+    }
+
+    /// Issues certificates of identities.
+    pub fn identity_ca(&self) -> &Arc<Ca> {
+        &self.identity_ca
+    }
+
+    /// The root's certificate, DER.
+    pub fn root_der(&self) -> &[u8] {
+        &self.root_der
+    }
+
+    /// The root's certificate, PEM.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// What verifies the log's checkpoints; its name is the trust domain with `/log`.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.verifier
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kids = (self.token.kid(), self.log.kid());
+        f.debug_struct("Keys").field("kids", &kids).finish_non_exhaustive()
+    }
+}
+
+fn signed_by_root(der: &[u8], root: &[u8]) -> Result<(), BadCa> {
+    let child = Signed::read(der).map_err(|_| BadCa::Form)?;
+    let root = Signed::read(root).map_err(|_| BadCa::Form)?;
+    let root = Tbs::read(root.message).map_err(|_| BadCa::Form)?;
+    if ca::is_signed_by(&child, &root) { Ok(()) } else { Err(BadCa::Signature) }
+}
+
+fn verifier_key(trust_domain: &TrustDomain, log: &LocalSigner) -> Result<VerifierKey, KeyStoreError> {
+    let wrong = |_| KeyStoreError::Key(PathBuf::from(LOG_PUB), BadKey::NotAKey(Algorithm::Ed25519));
+    let public = log.public_key().try_into().map_err(wrong)?;
+    Ok(VerifierKey::new(format!("{trust_domain}/log"), public))
+}
+
+/// A directory beside the keys' place that is not yet theirs. Dropped uncommitted, it is removed.
+struct Draft {
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Draft {
+    fn begin(dir: &Path) -> Result<Self, KeyStoreError> {
+        let path = dir.join(format!("{KEYS}.new-{}", hex::encode(random::<8>()?)));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| KeyStoreError::Io(path.clone(), error))?;
+        Ok(Self { path, committed: false })
+    }
+
+    /// Writes every key and certificate; the log's key, whose public half is told.
+    fn fill(
+        &self,
+        identity: &Identity,
+        lock: Option<&Lock>,
+        now: Timestamp,
+    ) -> Result<LocalSigner, KeyStoreError> {
+        let make = |usage, algorithm| self.make_key(usage, algorithm, lock);
+        make(KeyUse::Token, identity.token_algorithm)?;
+        let log = make(KeyUse::Log, Algorithm::Ed25519)?;
+        let root = make(KeyUse::RootCa, ca::ALGORITHM)?;
+        let action = make(KeyUse::ActionCa, ca::ALGORITHM)?;
+        let names = make(KeyUse::IdentityCa, ca::ALGORITHM)?;
+        let authorities = [
+            (KeyUse::RootCa, Role::Root, &root),
+            (KeyUse::ActionCa, Role::Action, &action),
+            (KeyUse::IdentityCa, Role::Identity, &names),
+        ];
+        for (usage, role, key) in authorities {
+            let parent = Parent { role: Role::Root, signer: &root };
+            let serial = Serial::new(random::<16>()?);
+            let der = ca::issue(role, &identity.trust_domain, key, &parent, serial, now)?;
+            write_new(&certificate_path(&self.path, usage), pem::encode("CERTIFICATE", &der).as_bytes())?;
+        }
+        sync_dir(&self.path)?;
+        Ok(log)
+    }
+
+    fn make_key(
+        &self,
+        usage: KeyUse,
+        algorithm: Algorithm,
+        lock: Option<&Lock>,
+    ) -> Result<LocalSigner, KeyStoreError> {
+        let path = key_path(&self.path, usage);
+        let bad = |error| KeyStoreError::Key(path.clone(), error);
+        let pkcs8 = LocalSigner::generate(algorithm).map_err(bad)?;
+        let signer = LocalSigner::from_pkcs8(algorithm, &pkcs8).map_err(bad)?;
+        let file = container::seal(usage, algorithm, &pkcs8, lock);
+        let file = file.map_err(|error| KeyStoreError::Container(path.clone(), error))?;
+        write_new(&path, &file)?;
+        Ok(signer)
+    }
+
+    /// Makes it the keys, unless somebody else was first.
+    fn commit(mut self, target: &Path) -> Result<(), KeyStoreError> {
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.committed = true;
+                Ok(())
+            }
+            Err(rustix::io::Errno::EXIST) => Err(KeyStoreError::AlreadyExists(target.to_owned())),
+            Err(error) => Err(KeyStoreError::Io(target.to_owned(), error.into())),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Best effort: what is left was never in use and is readable by us only.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn key_path(keys: &Path, usage: KeyUse) -> PathBuf {
+    keys.join(format!("{}.key", usage.as_str()))
+}
+
+fn certificate_path(keys: &Path, usage: KeyUse) -> PathBuf {
+    keys.join(format!("{}.pem", usage.as_str()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], KeyStoreError> {
+    let mut bytes = [0; N];
+    let failed = |_| KeyStoreError::Key(PathBuf::from(KEYS), BadKey::NoRandomness);
+    SystemRandom::new().fill(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn open_signer(keys: &Path, usage: KeyUse, opener: &mut Opener<'_>) -> Result<LocalSigner, KeyStoreError> {
+    let path = key_path(keys, usage);
+    let file = zeroize::Zeroizing::new(read_private(&path)?);
+    let opened = opener.open(usage, &file);
+    let (algorithm, pkcs8) = opened.map_err(|error| KeyStoreError::Container(path.clone(), error))?;
+    LocalSigner::from_pkcs8(algorithm, &pkcs8).map_err(|error| KeyStoreError::Key(path, error))
+}
+
+fn read_certificate(keys: &Path, usage: KeyUse) -> Result<Vec<u8>, KeyStoreError> {
+    let path = certificate_path(keys, usage);
+    let text = read_private(&path)?;
+    let der = std::str::from_utf8(&text).ok().and_then(|text| pem::decode("CERTIFICATE", text));
+    der.ok_or(KeyStoreError::Ca(path, BadCa::Form))
+}
+
+/// Reads a file that nobody else can read. The checks are of the opened file, and a link is not followed.
+fn read_private(path: &Path) -> Result<Vec<u8>, KeyStoreError> {
+    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(libc::O_NOFOLLOW);
+    let mut file = OpenOptions::new().read(true).custom_flags(nofollow).open(path).map_err(failed)?;
+    private(path, &file.metadata().map_err(failed)?, 0o600)?;
+    // Room at once, so that growing leaves no copy behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(KEY_FILE_BYTES_MAX + 1).unwrap_or(0));
+    (&mut file).take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let long = u64::try_from(bytes.len()).is_ok_and(|read| read > KEY_FILE_BYTES_MAX);
+    if long { Err(KeyStoreError::TooLong(path.to_owned())) } else { Ok(bytes) }
+}
+
+fn private(path: &Path, found: &fs::Metadata, expected: u32) -> Result<(), KeyStoreError> {
+    let mode = found.mode() & 0o7777;
+    if mode & !expected == 0 && found.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(KeyStoreError::Exposed { path: path.to_owned(), found: mode, expected, owner: found.uid() })
+}
+
+/// Writes a new file, synced.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyStoreError> {
+    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Puts a public file in place of whatever was there, at once.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyStoreError> {
+    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
+    let draft = path.with_extension(format!("new-{}", hex::encode(random::<8>()?)));
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o644).open(&draft).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&draft, path).map_err(failed)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), KeyStoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| KeyStoreError::Io(dir.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::signer::fixture::{NOW, trust_domain};
+
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn identity() -> Identity {
+        Identity { trust_domain: trust_domain(), token_algorithm: Algorithm::Es256 }
+    }
+
+    fn made(passphrase: Option<&Passphrase>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        KeyStore::create_at(dir.path(), &identity(), passphrase, NOW, CHEAP).unwrap();
+        dir
+    }
+
+    fn open(dir: &Path, passphrase: Option<&Passphrase>) -> Result<Keys, KeyStoreError> {
+        KeyStore::open(dir, &trust_domain(), passphrase)
+    }
+
+    #[test]
+    fn what_was_made_opens_and_leaves_nothing_else_behind() {
+        let dir = made(None);
+        let keys = open(dir.path(), None).unwrap();
+        let text = fs::read_to_string(dir.path().join(LOG_PUB)).unwrap();
+        assert_eq!(VerifierKey::parse(&text), Ok(keys.verifier_key().clone()));
+        assert_eq!(keys.verifier_key().name, "example.org/log");
+        assert_ne!(keys.action_ca().signer().kid(), keys.identity_ca().signer().kid());
+        let names = |path: &Path| {
+            let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(dir.path()), ["keys", "log.pub"]);
+        assert_eq!(names(&dir.path().join(KEYS)).len(), 8);
+        for name in names(&dir.path().join(KEYS)) {
+            let mode = fs::metadata(dir.path().join(KEYS).join(&name)).unwrap().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{name}");
+        }
+        assert_eq!(fs::metadata(dir.path().join(KEYS)).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let dir = made(None);
+        let before = fs::read(dir.path().join("keys/token.key")).unwrap();
+        let again = KeyStore::create_at(dir.path(), &identity(), None, NOW, CHEAP);
+        assert!(matches!(again, Err(KeyStoreError::AlreadyExists(_))));
+        assert_eq!(fs::read(dir.path().join("keys/token.key")).unwrap(), before);
+        // A race that is lost at the rename leaves no draft.
+        let draft = Draft::begin(dir.path()).unwrap();
+        let path = draft.path.clone();
+        let lost = draft.commit(&dir.path().join(KEYS));
+        assert!(matches!(lost, Err(KeyStoreError::AlreadyExists(_))));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_not_opened() {
+        for (path, mode) in [
+            ("keys/token.key", 0o640),
+            ("keys/token.key", 0o604),
+            ("keys/log.key", 0o620),
+            ("keys/action-ca.pem", 0o622),
+            ("keys", 0o750),
+        ] {
+            let dir = made(None);
+            fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+            let error = open(dir.path(), None).unwrap_err();
+            assert!(
+                matches!(error, KeyStoreError::Exposed { found, .. } if found == mode),
+                "{path}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_key_is_not_followed() {
+        let dir = made(None);
+        let key = dir.path().join("keys/token.key");
+        fs::rename(&key, dir.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &key).unwrap();
+        assert!(matches!(open(dir.path(), None), Err(KeyStoreError::Io(_, _))));
+    }
+
+    #[test]
+    fn files_can_not_be_swapped() {
+        for (one, other) in [("token.key", "action-ca.key"), ("action-ca.pem", "identity-ca.pem")] {
+            let dir = made(None);
+            let keys = dir.path().join(KEYS);
+            fs::rename(keys.join(one), keys.join("aside")).unwrap();
+            fs::rename(keys.join(other), keys.join(one)).unwrap();
+            fs::rename(keys.join("aside"), keys.join(other)).unwrap();
+            assert!(open(dir.path(), None).is_err(), "{one}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_protects_every_private_key() {
+        let passphrase = Passphrase::new(b"correct horse".to_vec()).unwrap();
+        let wrong = Passphrase::new(b"battery staple".to_vec()).unwrap();
+        let dir = made(Some(&passphrase));
+        assert!(open(dir.path(), Some(&passphrase)).is_ok());
+        let error = |with| match open(dir.path(), with) {
+            Err(KeyStoreError::Container(_, error)) => error,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(error(Some(&wrong)), BadContainer::WrongPassphrase);
+        assert_eq!(error(None), BadContainer::NeedsPassphrase);
+        let plain = made(None);
+        fs::copy(plain.path().join("keys/token.key"), dir.path().join("keys/token.key")).unwrap();
+        assert_eq!(error(Some(&passphrase)), BadContainer::NotEncrypted);
+    }
+
+    #[test]
+    fn the_keys_of_another_trust_domain_are_refused() {
+        let dir = made(None);
+        let other = KeyStore::open(dir.path(), &"example.net".parse().unwrap(), None);
+        assert!(matches!(other, Err(KeyStoreError::Ca(_, BadCa::Role))));
+    }
+
+    #[test]
+    fn an_authority_that_the_root_did_not_sign_is_refused() {
+        let (dir, other) = (made(None), made(None));
+        fs::copy(other.path().join("keys/root-ca.pem"), dir.path().join("keys/root-ca.pem")).unwrap();
+        assert!(matches!(open(dir.path(), None), Err(KeyStoreError::Ca(_, BadCa::Signature))));
+    }
+
+    #[test]
+    fn a_file_longer_than_a_key_is_not_read() {
+        let dir = made(None);
+        let path = dir.path().join("keys/token.key");
+        let size = |bytes: u64| File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+        size(KEY_FILE_BYTES_MAX + 1);
+        assert!(matches!(open(dir.path(), None), Err(KeyStoreError::TooLong(_))));
+        size(KEY_FILE_BYTES_MAX);
+        assert!(matches!(open(dir.path(), None), Err(KeyStoreError::Key(_, _))));
+    }
+}

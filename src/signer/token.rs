@@ -1,0 +1,366 @@
+//! Tokens (PROFILES 1): the signing input as a pure function of the record, the issuer and the key's name.
+//!
+//! Fields stand in alphabetical order, numbers are integers, and serde_json escapes as RFC 8785 asks, so its
+//! compact output is canonical JSON. A test holds the order.
+
+use std::fmt::Display;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Serialize, Serializer};
+
+use super::lint;
+use super::mint::{Form, LintError, MintError, Unsigned, sealed};
+use super::secret::Secret;
+use crate::domain::credential::{Issuance, Kind};
+use crate::domain::digest::Digest;
+use crate::domain::id::{CredentialId, Lineage};
+use crate::domain::limits::NOT_BEFORE_SLACK_SECONDS;
+use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
+use crate::domain::parameter::{Integer, ParameterName, Text, Value};
+use crate::domain::request::Confirmation;
+use crate::domain::resource::Resource;
+use crate::domain::signer::{Algorithm, Signer};
+
+/// The media type of an access token (RFC 9068 section 2.1).
+pub(super) const TYPE: &str = "at+jwt";
+/// The type of our `authorization_details` (draft-asor-wimse-agent-delegation-chain).
+pub(super) const DETAILS_TYPE: &str = "agent_delegation";
+/// How deep delegation may go below a token that we issue to an agent itself.
+pub(super) const DELEGATION_DEPTH_MAX: u8 = 1;
+
+/// The form of a token: whose it is, and the key that signs it.
+pub struct TokenForm {
+    pub(super) issuer: Issuer,
+    pub(super) kid: String,
+    pub(super) algorithm: Algorithm,
+}
+
+/// The token of this record before its signature: `header.payload`.
+///
+/// # Errors
+/// When the record is not a token's.
+pub fn unsigned<'r>(
+    record: &'r Issuance,
+    issuer: &Issuer,
+    signer: &dyn Signer,
+) -> Result<Unsigned<'r, TokenForm>, MintError> {
+    if record.kind != Kind::Token {
+        return Err(MintError::WrongKind);
+    }
+    let (kid, algorithm) = (signer.kid().to_owned(), signer.algorithm());
+    let header = Header { alg: algorithm.jose(), kid: &kid, typ: TYPE };
+    let mut input = String::with_capacity(1536);
+    append(&mut input, &header)?;
+    input.push('.');
+    append(&mut input, &payload(record, issuer))?;
+    let form = TokenForm { issuer: issuer.clone(), kid, algorithm };
+    Ok(Unsigned::new(record, form, input.into_bytes()))
+}
+
+/// SHA-256 of the canonical `authorization_details` of this record: what a certificate carries in its place.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn authorization_details_digest(record: &Issuance) -> Result<Digest, MintError> {
+    serde_json::to_vec(&[details(record)]).map(|json| Digest::of(&json)).map_err(json_failed)
+}
+
+fn append(input: &mut String, value: &impl Serialize) -> Result<(), MintError> {
+    let mut json = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut json, value).map_err(json_failed)?;
+    URL_SAFE_NO_PAD.encode_string(json, input);
+    Ok(())
+}
+
+fn json_failed(error: impl Display) -> MintError {
+    MintError::Json(error.to_string())
+}
+
+fn payload<'a>(record: &'a Issuance, issuer: &'a Issuer) -> Payload<'a> {
+    let delegated = *record.principal != *record.agent.as_str();
+    let issued = record.issued.seconds();
+    Payload {
+        act: delegated.then_some(Actor { sub: &record.agent }),
+        aud: &record.audience,
+        authorization_details: [details(record)],
+        client_id: &record.agent,
+        cnf: Some(&record.cnf).filter(|cnf| !cnf.is_bearer()),
+        del_depth: 0,
+        del_max_depth: DELEGATION_DEPTH_MAX,
+        exp: record.expires.seconds(),
+        hotwork_tier: record.tier.as_str(),
+        iat: issued,
+        iss: issuer,
+        jti: &record.id,
+        nbf: issued - i64::from(NOT_BEFORE_SLACK_SECONDS),
+        scope: &record.action,
+        sub: &record.principal,
+        txn: &record.lineage,
+    }
+}
+
+fn details(record: &Issuance) -> Details<'_> {
+    Details { constraints: Constraints(record), scopes: [&record.action], kind: DETAILS_TYPE }
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    kid: &'a str,
+    typ: &'a str,
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Actor<'a>>,
+    aud: &'a Audience,
+    authorization_details: [Details<'a>; 1],
+    client_id: &'a AgentId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<&'a Confirmation>,
+    del_depth: u8,
+    del_max_depth: u8,
+    exp: i64,
+    hotwork_tier: &'static str,
+    iat: i64,
+    iss: &'a Issuer,
+    jti: &'a CredentialId,
+    nbf: i64,
+    scope: &'a ActionName,
+    sub: &'a str,
+    txn: &'a Lineage,
+}
+
+#[derive(Serialize)]
+struct Actor<'a> {
+    sub: &'a AgentId,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    constraints: Constraints<'a>,
+    scopes: [&'a ActionName; 1],
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// The resource, then the parameters by name, then the arguments, then the number of calls.
+struct Constraints<'a>(&'a Issuance);
+
+impl Serialize for Constraints<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = self.0;
+        let resource = Constraint::Resource { key: "resource", one_of: [&record.resource] };
+        let parameters =
+            record.parameters.iter().map(|parameter| constraint(&parameter.name, &parameter.value));
+        let args =
+            record.args.as_ref().map(|digest| Constraint::Args { key: "args_sha256", one_of: [digest] });
+        let calls = record.single_use.then_some(Constraint::Calls { key: "max_calls", max_lifetime: 1 });
+        serializer.collect_seq(std::iter::once(resource).chain(parameters).chain(args).chain(calls))
+    }
+}
+
+/// An integer is an upper bound, so that a smaller call fits; texts and flags are what was asked.
+fn constraint<'a>(key: &'a ParameterName, value: &'a Value) -> Constraint<'a> {
+    match value {
+        Value::Flag(flag) => Constraint::Flag { key, one_of: [*flag] },
+        Value::Integer(integer) => Constraint::Max { key, max: *integer },
+        Value::Text(text) => Constraint::Text { key, one_of: [text] },
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Constraint<'a> {
+    Args { key: &'static str, one_of: [&'a Digest; 1] },
+    Calls { key: &'static str, max_lifetime: u8 },
+    Flag { key: &'a ParameterName, one_of: [bool; 1] },
+    Max { key: &'a ParameterName, max: Integer },
+    Resource { key: &'static str, one_of: [&'a Resource; 1] },
+    Text { key: &'a ParameterName, one_of: [&'a Text; 1] },
+}
+
+impl sealed::Sealed for TokenForm {}
+
+impl Form for TokenForm {
+    type Signed = Secret;
+
+    fn key(&self) -> (&str, Algorithm) {
+        (&self.kid, self.algorithm)
+    }
+
+    fn lint(&self, record: &Issuance, message: &[u8]) -> Result<(), LintError> {
+        lint::token(self, record, message)
+    }
+
+    fn join(self, message: Vec<u8>, signature: &[u8]) -> Option<Secret> {
+        let mut text = String::from_utf8(message).ok()?;
+        // Room for both, so that no half-written copy is left behind unwiped.
+        text.reserve_exact(1 + signature.len().div_ceil(3) * 4);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Some(Secret::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Serial;
+    use crate::domain::time::Timestamp;
+    use crate::signer::claims::part;
+    use crate::signer::double::FailingSigner;
+    use crate::signer::fixture::{NOW, issuer, record, signer};
+
+    fn payload_text(record: &Issuance) -> String {
+        let key = signer(Algorithm::Es256);
+        let unsigned = unsigned(record, &issuer(), &*key).unwrap();
+        let text = String::from_utf8(unsigned.message().to_vec()).unwrap();
+        String::from_utf8(part(text.split_once('.').unwrap().1.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_payload_is_exactly_that_of_the_profile() {
+        let digest = Digest::of(b"arguments");
+        let expected = format!(
+            "{{\"aud\":\"https://pay.example\",\"authorization_details\":[{{\"constraints\":[\
+             {{\"key\":\"resource\",\"one_of\":[\"invoice/2026-0042\"]}},\
+             {{\"key\":\"amount\",\"max\":250}},\
+             {{\"key\":\"currency\",\"one_of\":[\"EUR\"]}},\
+             {{\"key\":\"urgent\",\"one_of\":[false]}},\
+             {{\"key\":\"args_sha256\",\"one_of\":[\"{digest}\"]}},\
+             {{\"key\":\"max_calls\",\"max_lifetime\":1}}],\
+             \"scopes\":[\"pay.invoice.settle\"],\"type\":\"agent_delegation\"}}],\
+             \"client_id\":\"spiffe://example.org/tenant/acme/agent/buyer\",\
+             \"del_depth\":0,\"del_max_depth\":1,\"exp\":1795435320,\"hotwork_tier\":\"auto\",\
+             \"iat\":1795435200,\"iss\":\"https://broker.example.org\",\
+             \"jti\":\"{}\",\"nbf\":1795435195,\"scope\":\"pay.invoice.settle\",\
+             \"sub\":\"spiffe://example.org/tenant/acme/agent/buyer\",\"txn\":\"{}\"}}",
+            CredentialId::new(NOW, &[1; 10]),
+            Lineage::new(NOW, &[2; 10]),
+        );
+        assert_eq!(payload_text(&record(Kind::Token)), expected);
+    }
+
+    #[test]
+    fn an_agent_that_acts_for_somebody_is_named_as_the_actor() {
+        let mut record = record(Kind::Token);
+        record.principal = "Zoë \"Z\" \u{1}".into();
+        record.cnf.jkt = Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap());
+        let text = payload_text(&record);
+        let actor = "{\"act\":{\"sub\":\"spiffe://example.org/tenant/acme/agent/buyer\"},\"aud\":";
+        assert!(text.starts_with(actor), "{text}");
+        assert!(
+            text.contains("\"cnf\":{\"jkt\":\"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I\"},\"del_depth\"")
+        );
+        // RFC 8785 section 3.2.2.2: as it is, but for quotes and controls.
+        assert!(text.contains("\"sub\":\"Zoë \\\"Z\\\" \\u0001\""), "{text}");
+    }
+
+    /// Every object's member names in the order in which they stand.
+    fn assert_sorted(text: &str) {
+        let mut open: Vec<Vec<String>> = Vec::new();
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap().len(), text.len(), "no white space");
+        let mut chars = text.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '{' => open.push(Vec::new()),
+                '}' => {
+                    let names = open.pop().unwrap();
+                    assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+                }
+                '"' => {
+                    let end = loop {
+                        match chars.next().unwrap() {
+                            (_, '\\') => drop(chars.next()),
+                            (end, '"') => break end,
+                            _ => {}
+                        }
+                    };
+                    if chars.peek().map(|(_, c)| *c) == Some(':') {
+                        open.last_mut().unwrap().push(text[at + 1..end].to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn header_and_payload_are_canonical_json() {
+        let mut record = record(Kind::Token);
+        record.principal = "user@example.org".into();
+        record.cnf.jkt = Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".parse().unwrap());
+        record.cnf.x5t_s256 = record.cnf.jkt.clone();
+        assert_sorted(&payload_text(&record));
+        let header = Header { alg: "ES256", kid: "k", typ: TYPE };
+        assert_sorted(&serde_json::to_string(&header).unwrap());
+    }
+
+    #[test]
+    fn minting_again_gives_the_same_bytes_whatever_the_content_says() {
+        let key = signer(Algorithm::Es256);
+        let (one, mut two) = (record(Kind::Token), record(Kind::Token));
+        two.content = Digest::of(b"other");
+        two.evidence = Digest::of(b"other");
+        let message = |record| unsigned(record, &issuer(), &*key).unwrap().message().to_vec();
+        assert_eq!(message(&one), message(&two));
+    }
+
+    #[test]
+    fn a_record_that_breaks_a_rule_is_not_signed() {
+        let key = signer(Algorithm::Es256);
+        let lint = |change: &dyn Fn(&mut Issuance)| {
+            let mut record = record(Kind::Token);
+            change(&mut record);
+            unsigned(&record, &issuer(), &*key).unwrap().lint().map(drop)
+        };
+        assert_eq!(lint(&|_| ()), Ok(()));
+        assert_eq!(lint(&|record| record.expires = Timestamp::from_seconds(NOW.seconds() + 900)), Ok(()));
+        let rules: [&dyn Fn(&mut Issuance); 7] = [
+            &|record| record.expires = Timestamp::from_seconds(NOW.seconds() + 901),
+            &|record| record.expires = Timestamp::from_seconds(NOW.seconds()),
+            &|record| record.expires = record.expires.plus_millis(1),
+            &|record| record.parameters.reverse(),
+            &|record| record.parameters.push(record.parameters[2].clone()),
+            &|record| record.parameters[2].name = "resource".parse().unwrap(),
+            &|record| record.principal = "".into(),
+        ];
+        for (at, rule) in rules.iter().enumerate() {
+            assert!(matches!(lint(*rule), Err(LintError::Rule(_))), "{at}");
+        }
+        let mut certificate = record(Kind::Certificate);
+        certificate.serial = Some(Serial::new([0; 16]));
+        assert_eq!(unsigned(&certificate, &issuer(), &*key).err(), Some(MintError::WrongKind));
+    }
+
+    #[test]
+    fn no_changed_byte_gets_past_the_linter() {
+        let key = signer(Algorithm::Es256);
+        let record = record(Kind::Token);
+        let length = unsigned(&record, &issuer(), &*key).unwrap().message().len();
+        for at in 0..length {
+            for bit in [0x01, 0x04, 0x20] {
+                let unsigned = unsigned(&record, &issuer(), &*key).unwrap();
+                let linted = unsigned.tampered(|message| message[at] ^= bit).lint();
+                assert!(linted.is_err(), "byte {at} bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_key_that_the_token_names_can_sign_it() {
+        let (key, other) = (signer(Algorithm::Es256), signer(Algorithm::Es256));
+        let record = record(Kind::Token);
+        let linted = || unsigned(&record, &issuer(), &*key).unwrap().lint().unwrap();
+        assert!(linted().sign(&*key).is_ok());
+        assert!(linted().sign(&*other).is_err());
+        let failing = FailingSigner::new(key.clone());
+        assert!(linted().sign(&failing).is_err());
+        failing.fail(false);
+        assert!(linted().sign(&failing).is_ok());
+    }
+}

@@ -1,0 +1,289 @@
+//! Verifies what we minted, from public keys alone: for introspection and for the command line.
+//!
+//! The order is that of PROFILES 1, as far as a broker can go: size, strict parse, type, algorithm bound to
+//! the key, signature, depth and principal, times. Proof of possession, status, audience and constraints
+//! are the caller's, who knows the request.
+
+use super::ca;
+use super::claims::{RawClaims, RawConstraint, RawHeader, Rule, part};
+use super::extension::{ActionBinding, OidArc, tier};
+use super::key::VerifyingKey;
+use super::token::{DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE};
+use super::x509::{Signed, Tbs, oid};
+use crate::domain::catalogue::Tier;
+use crate::domain::digest::Digest;
+use crate::domain::id::{CredentialId, Lineage, Serial};
+use crate::domain::limits::{
+    CSR_BYTES_MAX, PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
+};
+use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
+use crate::domain::parameter::{Parameter, Value};
+use crate::domain::request::Confirmation;
+use crate::domain::resource::Resource;
+use crate::domain::time::Timestamp;
+
+/// Longest certificate that is read, in bytes: ours take some 900.
+const CERTIFICATE_BYTES_MAX: usize = 2 * CSR_BYTES_MAX;
+
+/// Why a credential is refused. The first reason in the order of checks.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotVerified {
+    /// The algorithm is not the one that the key is for.
+    #[error("the algorithm is not that of the key")]
+    Algorithm,
+    /// It has ended.
+    #[error("it has expired")]
+    Expired,
+    /// It is not of the strict form.
+    #[error("it is not of the form that this broker issues")]
+    Form,
+    /// Another issuer's.
+    #[error("it is of another issuer")]
+    Issuer,
+    /// No key of that id.
+    #[error("no trusted key has its key id")]
+    Key,
+    /// It has not begun.
+    #[error("it is not valid yet")]
+    NotYet,
+    /// The signature is not the key's.
+    #[error("its signature does not verify")]
+    Signature,
+    /// It is longer than any of ours.
+    #[error("it is too long")]
+    TooLong,
+    /// It is a token of another type.
+    #[error("it is not an access token")]
+    Type,
+}
+
+/// What a verified token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// The credential's id.
+    pub id: CredentialId,
+    /// The accountable party.
+    pub subject: String,
+    /// Who holds it.
+    pub agent: AgentId,
+    /// Whom it is for.
+    pub audience: Audience,
+    /// When it was minted.
+    pub issued: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// What joins it to its request.
+    pub lineage: Lineage,
+    /// The one action.
+    pub action: ActionName,
+    /// The one resource.
+    pub resource: Resource,
+    /// The parameters as constrained: integers are upper bounds.
+    pub parameters: Vec<Parameter>,
+    /// Digest of the call's arguments, when it is bound to them.
+    pub args: Option<Digest>,
+    /// Whether it is good for one call only.
+    pub single_use: bool,
+    /// The holder's key.
+    pub cnf: Confirmation,
+    /// How it was allowed.
+    pub tier: Tier,
+}
+
+/// When it is, and how far two clocks may be apart: at most [`VERIFY_LEEWAY_SECONDS_MAX`] counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The verifier's time.
+    pub now: Timestamp,
+    /// Forgiven at both ends, in seconds.
+    pub leeway_seconds: u32,
+}
+
+impl Moment {
+    fn within(self, not_before: i64, expires: i64) -> Result<(), NotVerified> {
+        let leeway = i64::from(self.leeway_seconds.min(VERIFY_LEEWAY_SECONDS_MAX));
+        let now = self.now.seconds();
+        if now.saturating_add(leeway) < not_before {
+            return Err(NotVerified::NotYet);
+        }
+        if now.saturating_sub(leeway) >= expires { Err(NotVerified::Expired) } else { Ok(()) }
+    }
+}
+
+/// Verifies a token of `issuer` with one of the trusted keys.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn token(
+    text: &str,
+    keys: &[VerifyingKey],
+    issuer: &Issuer,
+    moment: Moment,
+) -> Result<Claims, NotVerified> {
+    if text.len() > TOKEN_BYTES_MAX {
+        return Err(NotVerified::TooLong);
+    }
+    let (input, signature) = text.rsplit_once('.').ok_or(NotVerified::Form)?;
+    let (head, body) = input.split_once('.').ok_or(NotVerified::Form)?;
+    let decode = |text: &str| part(text.as_bytes()).ok_or(NotVerified::Form);
+    let (header, payload, signature) = (decode(head)?, decode(body)?, decode(signature)?);
+    let header: RawHeader<'_> = serde_json::from_slice(&header).map_err(|_| NotVerified::Form)?;
+    let claims: RawClaims<'_> = serde_json::from_slice(&payload).map_err(|_| NotVerified::Form)?;
+    if header.typ != TYPE {
+        return Err(NotVerified::Type);
+    }
+    let key = keys.iter().find(|key| key.kid() == header.kid).ok_or(NotVerified::Key)?;
+    if header.alg != key.algorithm().jose() {
+        return Err(NotVerified::Algorithm);
+    }
+    key.verify(input.as_bytes(), &signature).map_err(|_| NotVerified::Signature)?;
+    if claims.iss != issuer.as_str() {
+        return Err(NotVerified::Issuer);
+    }
+    let read = read(&claims).ok_or(NotVerified::Form)?;
+    let life = claims.exp.saturating_sub(claims.iat);
+    if !(1..=i64::from(TTL_SECONDS_MAX)).contains(&life) || claims.nbf > claims.iat {
+        return Err(NotVerified::Form);
+    }
+    moment.within(claims.nbf, claims.exp)?;
+    Ok(read)
+}
+
+/// The claims as words of the trade; `None` when one has not its form, or two disagree.
+fn read(claims: &RawClaims<'_>) -> Option<Claims> {
+    let [details] = &claims.authorization_details;
+    let [scope] = &details.scopes;
+    let actor = claims.act.as_ref().map(|act| &act.sub);
+    let delegated = claims.sub != claims.client_id;
+    let acts = if delegated { actor == Some(&claims.client_id) } else { actor.is_none() };
+    let depth = claims.del_depth == 0 && claims.del_max_depth == DELEGATION_DEPTH_MAX;
+    if !acts || !depth || details.kind != DETAILS_TYPE || *scope != claims.scope {
+        return None;
+    }
+    let constraints = constraints(&details.constraints)?;
+    Some(Claims {
+        id: claims.jti.parse().ok()?,
+        subject: claims.sub.to_string(),
+        agent: claims.client_id.parse().ok()?,
+        audience: claims.aud.parse().ok()?,
+        issued: Timestamp::from_seconds(claims.iat),
+        expires: Timestamp::from_seconds(claims.exp),
+        lineage: claims.txn.parse().ok()?,
+        action: scope.parse().ok()?,
+        resource: constraints.resource?,
+        parameters: constraints.parameters,
+        args: constraints.args,
+        single_use: constraints.single_use,
+        cnf: claims.cnf.clone(),
+        tier: tier(&claims.hotwork_tier)?,
+    })
+}
+
+#[derive(Default)]
+struct Constraints {
+    resource: Option<Resource>,
+    parameters: Vec<Parameter>,
+    args: Option<Digest>,
+    single_use: bool,
+}
+
+/// An unknown constraint denies, and so does one that stands twice.
+fn constraints(list: &[RawConstraint<'_>]) -> Option<Constraints> {
+    let mut read = Constraints::default();
+    if list.len() > PARAMETERS_MAX + 3 {
+        return None;
+    }
+    for (at, constraint) in list.iter().enumerate() {
+        let earlier = list.get(..at)?;
+        if earlier.iter().any(|earlier| earlier.key == constraint.key) {
+            return None;
+        }
+        match (&*constraint.key, constraint.rule()?) {
+            ("resource", Rule::Text(text)) => read.resource = Some(text.parse().ok()?),
+            ("args_sha256", Rule::Text(text)) => read.args = Some(text.parse().ok()?),
+            ("max_calls", Rule::MaxLifetime(1)) => read.single_use = true,
+            ("resource" | "args_sha256" | "max_calls", _) => return None,
+            (name, rule) => {
+                read.parameters.push(Parameter { name: name.parse().ok()?, value: value(&rule)? })
+            }
+        }
+    }
+    Some(read)
+}
+
+fn value(rule: &Rule<'_>) -> Option<Value> {
+    match rule {
+        Rule::Flag(flag) => Some(Value::Flag(*flag)),
+        Rule::Max(max) => (*max).try_into().ok().map(Value::Integer),
+        Rule::MaxLifetime(_) => None,
+        Rule::Text(text) => text.parse().ok().map(Value::Text),
+    }
+}
+
+/// What a verified certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateClaims {
+    /// What it is for; `binding.id` is the credential's id.
+    pub binding: ActionBinding,
+    /// The tenant and agent segments of its name.
+    pub agent: String,
+    /// Its serial number.
+    pub serial: Serial,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// Verifies a certificate (DER) that the action CA (DER) issued, and reads what it is for.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn certificate(
+    der: &[u8],
+    action_ca: &[u8],
+    oid_arc: &OidArc,
+    moment: Moment,
+) -> Result<CertificateClaims, NotVerified> {
+    if der.len() > CERTIFICATE_BYTES_MAX {
+        return Err(NotVerified::TooLong);
+    }
+    let form = |_| NotVerified::Form;
+    let signed = Signed::read(der).map_err(form)?;
+    let leaf = Tbs::read(signed.message).map_err(form)?;
+    let authority =
+        Signed::read(action_ca).and_then(|authority| Tbs::read(authority.message)).map_err(form)?;
+    if leaf.issuer != authority.subject {
+        return Err(NotVerified::Issuer);
+    }
+    if leaf.algorithm != signed.algorithm {
+        return Err(NotVerified::Algorithm);
+    }
+    if !ca::is_signed_by(&signed, &authority) {
+        return Err(NotVerified::Signature);
+    }
+    let claims = certificate_claims(&leaf, &authority, oid_arc).ok_or(NotVerified::Form)?;
+    moment.within(leaf.not_before.max(authority.not_before), leaf.not_after.min(authority.not_after))?;
+    Ok(claims)
+}
+
+/// `None` when the name and the binding disagree, or it is an authority.
+fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> Option<CertificateClaims> {
+    let constraints = leaf.extension(oid::BASIC_CONSTRAINTS)?;
+    let usage = leaf.extension(oid::KEY_USAGE)?;
+    let binding = leaf.extension(oid_arc.binding())?;
+    let known = leaf.extensions.iter().filter(|extension| extension.critical).count() == 2;
+    if constraints.value != [0x30, 0x00] || usage.value != [0x03, 0x02, 0x07, 0x80] || !known {
+        return None;
+    }
+    let binding = ActionBinding::from_der(binding.value).ok()?;
+    let prefix = format!("{}/action/", authority.only_uri().ok()?);
+    let (agent, id) = leaf.only_uri().ok()?.strip_prefix(&prefix)?.rsplit_once('/')?;
+    if id.parse() != Ok(binding.id) {
+        return None;
+    }
+    Some(CertificateClaims {
+        binding,
+        agent: agent.to_owned(),
+        serial: hex::encode(leaf.serial).parse().ok()?,
+        expires: Timestamp::from_seconds(leaf.not_after),
+    })
+}
