@@ -193,3 +193,214 @@ impl Form for CertificateForm {
         tbs::join(&message, self.algorithm, &self.ca.algorithm, signature).map(Certificate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
+    use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::signer::csr;
+    use crate::signer::fixture::{NOW, action_ca, profile, record};
+
+    fn lasting(seconds: i64) -> Issuance {
+        let mut record = record(Kind::Certificate);
+        record.expires = Timestamp::from_seconds(NOW.seconds() + seconds);
+        record
+    }
+
+    fn mint(record: &Issuance, profile: &CertificateProfile) -> (Certificate, Ca) {
+        let (ca, _) = action_ca();
+        let (subject, _) = csr::generate().unwrap();
+        let linted = unsigned(record, &subject, &ca, profile).unwrap().lint().unwrap();
+        (linted.sign(ca.signer()).unwrap(), ca)
+    }
+
+    fn oids(certificate: &X509Certificate<'_>) -> Vec<String> {
+        certificate.extensions().iter().map(|extension| extension.oid.to_id_string()).collect()
+    }
+
+    #[test]
+    fn another_parser_reads_the_profile() {
+        let record = record(Kind::Certificate);
+        let (certificate, ca) = mint(&record, &profile());
+        let (rest, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+        let (_, authority) = X509Certificate::from_der(ca.certificate_der()).unwrap();
+        assert!(rest.is_empty());
+        parsed.verify_signature(Some(authority.public_key())).unwrap();
+        assert_eq!(parsed.issuer(), authority.subject());
+        assert_eq!(parsed.subject().to_string(), "CN=acme:buyer:pay.invoice.settle");
+        assert_eq!(parsed.raw_serial(), record.serial.unwrap().as_bytes());
+        assert_eq!(parsed.validity().not_before.timestamp(), NOW.seconds() - 30);
+        assert_eq!(parsed.validity().not_after.timestamp(), NOW.seconds() + 120);
+        let names = &parsed.subject_alternative_name().unwrap().unwrap().value.general_names;
+        let uri = format!("spiffe://example.org/action/acme/buyer/{}", record.id);
+        assert_eq!(*names, [GeneralName::URI(&uri)]);
+        let usage = parsed.key_usage().unwrap().unwrap();
+        assert!(usage.critical && usage.value.digital_signature() && usage.value.flags == 1);
+        let extended = parsed.extended_key_usage().unwrap().unwrap().value;
+        assert!(extended.client_auth && !extended.server_auth && !extended.any && extended.other.is_empty());
+        assert!(!parsed.basic_constraints().unwrap().unwrap().value.ca);
+    }
+
+    #[test]
+    fn an_authority_is_what_the_profile_says() {
+        let (ca, root) = action_ca();
+        let (_, parsed) = X509Certificate::from_der(ca.certificate_der()).unwrap();
+        let (_, root) = X509Certificate::from_der(&root).unwrap();
+        root.verify_signature(None).unwrap();
+        parsed.verify_signature(Some(root.public_key())).unwrap();
+        let constraints = parsed.basic_constraints().unwrap().unwrap();
+        let bounded = (constraints.critical, constraints.value.ca, constraints.value.path_len_constraint);
+        assert_eq!(bounded, (true, true, Some(0)));
+        let usage = parsed.key_usage().unwrap().unwrap();
+        assert!(usage.critical && usage.value.key_cert_sign() && usage.value.crl_sign());
+        assert!(!usage.value.digital_signature());
+        let names = &parsed.subject_alternative_name().unwrap().unwrap().value.general_names;
+        assert_eq!(*names, [GeneralName::URI("spiffe://example.org")]);
+        assert!(parsed.name_constraints().unwrap().is_none());
+    }
+
+    #[test]
+    fn revocation_is_pointed_to_or_ruled_out_and_never_both() {
+        const NO_REV_AVAIL: &str = "2.5.29.56";
+        const POINTS: &str = "2.5.29.31";
+        let with_crl = CertificateProfile { crl_url: Some("http://crl.example/a.crl".into()), ..profile() };
+        let found = |seconds: i64, profile: &CertificateProfile| {
+            let (certificate, _) = mint(&lasting(seconds), profile);
+            let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+            let oids = oids(&parsed);
+            [NO_REV_AVAIL, POINTS].map(|oid| oids.iter().any(|found| found == oid))
+        };
+        assert_eq!(found(60, &profile()), [true, false]);
+        assert_eq!(found(60, &with_crl), [true, false]);
+        assert_eq!(found(61, &profile()), [false, false]);
+        assert_eq!(found(61, &with_crl), [false, true]);
+    }
+
+    #[test]
+    fn no_changed_byte_gets_past_the_linter() {
+        let (ca, _) = action_ca();
+        let (subject, _) = csr::generate().unwrap();
+        let with_crl = CertificateProfile { crl_url: Some("http://crl.example/a.crl".into()), ..profile() };
+        for (record, profile) in [(lasting(60), profile()), (lasting(120), with_crl)] {
+            let fresh = || unsigned(&record, &subject, &ca, &profile).unwrap();
+            assert!(fresh().lint().is_ok());
+            for at in 0..fresh().message().len() {
+                for bit in [0x01, 0x20, 0x80] {
+                    let linted = fresh().tampered(|message| message[at] ^= bit).lint();
+                    assert!(linted.is_err(), "byte {at} bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_certificate_never_outlives_its_authority() {
+        let (ca, _) = action_ca();
+        let (subject, _) = csr::generate().unwrap();
+        let mut record = record(Kind::Certificate);
+        let issue = |record: &Issuance| {
+            let linted = unsigned(record, &subject, &ca, &profile())?.lint().unwrap();
+            Ok::<_, MintError>(linted.sign(ca.signer()).unwrap())
+        };
+        record.issued = ca.not_after().plus_millis(-10_000);
+        record.expires = record.issued.plus_millis(60_000);
+        let certificate = issue(&record).unwrap();
+        let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+        assert_eq!(parsed.validity().not_after.timestamp(), ca.not_after().seconds());
+        record.issued = ca.not_after();
+        record.expires = record.issued.plus_millis(60_000);
+        assert_eq!(issue(&record).err(), Some(MintError::Expired));
+    }
+
+    #[test]
+    fn the_record_names_the_certified_key_or_nothing_is_signed() {
+        let (ca, _) = action_ca();
+        let ((mine, _), (theirs, _)) = (csr::generate().unwrap(), csr::generate().unwrap());
+        let mut record = record(Kind::Certificate);
+        record.cnf.jkt = Some(mine.jkt().parse().unwrap());
+        assert!(unsigned(&record, &mine, &ca, &profile()).unwrap().lint().is_ok());
+        let other = unsigned(&record, &theirs, &ca, &profile()).unwrap().lint();
+        assert!(matches!(other.err(), Some(LintError::Rule(_))));
+        record.serial = None;
+        assert_eq!(unsigned(&record, &mine, &ca, &profile()).err(), Some(MintError::NoSerial));
+        let token = crate::signer::fixture::record(Kind::Token);
+        assert_eq!(unsigned(&token, &mine, &ca, &profile()).err(), Some(MintError::WrongKind));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_becomes_a_digest() {
+        let mut record = record(Kind::Certificate);
+        let form = NameForm::default();
+        record.action = format!("pay.{}", "x".repeat(64 - "acme:buyer:pay.".len())).parse().unwrap();
+        assert_eq!(form.fill(&record).len(), 64);
+        record.action = format!("{}x", record.action).parse().unwrap();
+        let name = form.fill(&record);
+        assert!(name.starts_with("sha256:") && name.len() == 63, "{name}");
+        mint(&record, &profile());
+    }
+
+    #[test]
+    fn a_template_that_two_agents_could_share_is_refused() {
+        for good in ["{id}", "{tenant} {agent}", "cn={tenant}/{agent}/{action}"] {
+            assert!(good.parse::<NameForm>().is_ok(), "{good}");
+        }
+        for bad in ["", "x", "{agent}", "{tenant}", "{id}{", "{id}{x}", "{id}\n", "{id}é"] {
+            assert_eq!(bad.parse::<NameForm>(), Err(BadNameForm), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// The certificate is the same whatever the request asked for.
+        #[test]
+        fn nothing_of_a_request_but_its_key_reaches_the_certificate(
+            name in "[ -~]{0,40}",
+            hosts in proptest::collection::vec("[a-z]{1,20}", 0..4),
+            edwards in any::<bool>(),
+        ) {
+            let pair = KeyPair::generate_for(if edwards { &PKCS_ED25519 } else { &PKCS_ECDSA_P256_SHA256 }).unwrap();
+            let mut params = CertificateParams::new(hosts).unwrap();
+            params.distinguished_name.push(DnType::OrganizationName, name);
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let asked = params.serialize_request(&pair).unwrap();
+            let plain = CertificateParams::default().serialize_request(&pair).unwrap();
+            let (ca, _) = action_ca();
+            let record = record(Kind::Certificate);
+            let message = |csr: &[u8]| {
+                let subject = SubjectKey::from_csr(csr).unwrap();
+                let unsigned = unsigned(&record, &subject, &ca, &profile()).unwrap();
+                let message = unsigned.message().to_vec();
+                unsigned.lint().map(|_| message)
+            };
+            prop_assert_eq!(message(asked.der()), message(plain.der()));
+        }
+
+        /// Records of every shape pass the linter, and nothing is left out.
+        #[test]
+        fn every_record_gets_past_the_linter(
+            agent in "[A-Za-z0-9._-]{1,63}",
+            tenant in "[a-z0-9][a-z0-9-]{0,62}",
+            verb in "[a-z0-9][a-z0-9_]{0,62}",
+            resource in "[A-Za-z0-9@:+=~_-]{1,100}(/[A-Za-z0-9@:+=~_-]{1,100}){0,3}",
+            life in 1_i64..=900,
+            millis in 0_i64..1000,
+            random in any::<[u8; 16]>(),
+        ) {
+            prop_assume!(agent != "." && agent != "..");
+            let (ca, _) = action_ca();
+            let (subject, _) = csr::generate().unwrap();
+            let mut record = record(Kind::Certificate);
+            record.agent = format!("spiffe://example.org/tenant/{tenant}/agent/{agent}").parse().unwrap();
+            record.action = format!("api.{verb}").parse().unwrap();
+            record.resource = resource.parse().unwrap();
+            record.issued = Timestamp::from_millis(NOW.seconds() * 1000 + millis);
+            record.expires = Timestamp::from_seconds(NOW.seconds() + life);
+            record.serial = Some(crate::domain::id::Serial::new(random));
+            let linted = unsigned(&record, &subject, &ca, &profile()).unwrap().lint();
+            prop_assert!(linted.is_ok(), "{:?}", linted.err());
+        }
+    }
+}

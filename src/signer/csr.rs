@@ -244,3 +244,137 @@ pub fn generate() -> Result<(SubjectKey, SecretKeyPem), BadKey> {
     let key = SubjectKey::from_raw(Algorithm::Es256, signer.public_key());
     Ok((key, SecretKeyPem::new(pem::encode("PRIVATE KEY", &pkcs8))))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{
+        CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+        PKCS_ECDSA_P384_SHA384, SignatureAlgorithm as RcgenAlgorithm,
+    };
+
+    use super::*;
+
+    fn pair(algorithm: &'static RcgenAlgorithm) -> KeyPair {
+        KeyPair::generate_for(algorithm).unwrap()
+    }
+
+    fn request(pair: &KeyPair) -> Vec<u8> {
+        CertificateParams::default().serialize_request(pair).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn the_key_of_a_signed_request_is_taken() {
+        for (algorithm, kind) in [(&PKCS_ECDSA_P256_SHA256, KeyKind::P256), (&PKCS_ED25519, KeyKind::Ed25519)]
+        {
+            let pair = pair(algorithm);
+            let key = SubjectKey::from_csr(&request(&pair)).unwrap();
+            assert_eq!(key.kind(), kind);
+            assert_eq!(&*key.bits, pair.public_key_raw());
+            assert_eq!(key.spki(), rcgen::PublicKeyData::subject_public_key_info(&pair));
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_request_is_refused() {
+        let good = request(&pair(&PKCS_ED25519));
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 0x01;
+            assert!(SubjectKey::from_csr(&changed).is_err(), "byte {at}");
+            assert!(SubjectKey::from_csr(&good[..at]).is_err(), "cut at {at}");
+        }
+        assert_eq!(SubjectKey::from_csr(&[&*good, &[0]].concat()).err(), Some(BadCsr::Form));
+    }
+
+    #[test]
+    fn a_request_is_held_to_its_length() {
+        assert_eq!(SubjectKey::from_csr(&[0; CSR_BYTES_MAX]).err(), Some(BadCsr::Form));
+        let long = SubjectKey::from_csr(&[0; CSR_BYTES_MAX + 1]);
+        assert_eq!(long.err(), Some(BadCsr::TooLong(CSR_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn other_curves_and_points_off_the_curve_are_refused() {
+        assert_eq!(SubjectKey::from_csr(&request(&pair(&PKCS_ECDSA_P384_SHA384))).err(), Some(BadCsr::Kind));
+        let pair = pair(&PKCS_ECDSA_P256_SHA256);
+        let mut csr = request(&pair);
+        let at = csr.windows(65).position(|window| window == pair.public_key_raw()).unwrap();
+        csr[at + 64] ^= 1;
+        assert_eq!(SubjectKey::from_csr(&csr).err(), Some(BadCsr::Signature));
+        csr[at] = 2;
+        assert_eq!(SubjectKey::from_csr(&csr).err(), Some(BadCsr::Kind));
+    }
+
+    #[test]
+    fn a_key_of_another_can_not_be_claimed() {
+        let (mine, theirs) = (pair(&PKCS_ED25519), pair(&PKCS_ED25519));
+        let mut csr = request(&mine);
+        let at = csr.windows(32).position(|window| window == mine.public_key_raw()).unwrap();
+        csr[at..at + 32].copy_from_slice(theirs.public_key_raw());
+        assert_eq!(SubjectKey::from_csr(&csr).err(), Some(BadCsr::Signature));
+    }
+
+    /// An RSA key's SubjectPublicKeyInfo with a modulus of that many bits.
+    fn rsa_spki(bits: usize, exponent: &[u8]) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        modulus[0] >>= modulus.len() * 8 - bits;
+        let key = element(tag::SEQUENCE, &[&der::unsigned(&modulus), &der::unsigned(exponent)]);
+        SubjectKey::with(KeyKind::Rsa, &key, String::new()).spki.to_vec()
+    }
+
+    #[test]
+    fn rsa_is_off_unless_switched_on_and_then_held_to_its_size() {
+        let read = |spki: Vec<u8>, rsa| SubjectKey::from_spki(&spki, KeyRule { rsa }).map(|key| key.kind());
+        assert_eq!(read(rsa_spki(2048, &[1, 0, 1]), false), Err(BadCsr::RsaOff));
+        for good in [2048, 3072, 4096] {
+            assert_eq!(read(rsa_spki(good, &[1, 0, 1]), true), Ok(KeyKind::Rsa));
+        }
+        for bad in [1024, 2047, 4097] {
+            assert_eq!(read(rsa_spki(bad, &[1, 0, 1]), true), Err(BadCsr::RsaWeak(bad)));
+        }
+        assert_eq!(read(rsa_spki(2048, &[3]), true), Err(BadCsr::RsaWeak(2048)));
+    }
+
+    #[test]
+    fn a_key_that_we_make_is_kept_in_its_pem_alone() {
+        let (key, pem) = generate().unwrap();
+        let pkcs8 = pem::decode("PRIVATE KEY", pem.expose()).unwrap();
+        let signer = LocalSigner::from_pkcs8(Algorithm::Es256, &pkcs8).unwrap();
+        assert_eq!(signer.kid(), key.jkt());
+        assert_eq!(format!("{pem:?}"), "...");
+    }
+
+    proptest! {
+        /// Whatever a caller writes into a request, what we take from it is the key.
+        #[test]
+        fn nothing_but_the_key_is_taken_from_a_request(
+            name in "[ -~]{0,40}",
+            hosts in proptest::collection::vec("[a-z]{1,20}", 0..4),
+            authority in any::<bool>(),
+            ext in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+            let mut params = CertificateParams::new(hosts).unwrap();
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
+            if authority {
+                params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            }
+            let octets = element(tag::OCTET_STRING, &[&ext]);
+            params.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], octets)];
+            let csr = params.serialize_request(&pair).unwrap();
+            let taken = SubjectKey::from_csr(csr.der()).unwrap();
+            let plain = SubjectKey::from_csr(&request(&pair)).unwrap();
+            prop_assert_eq!(&taken.spki, &plain.spki);
+            prop_assert_eq!(taken.jkt(), plain.jkt());
+        }
+
+        /// No input, however malformed, panics.
+        #[test]
+        fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            prop_assert!(SubjectKey::from_csr(&bytes).is_err());
+        }
+    }
+}
