@@ -115,3 +115,9 @@ pub const REGISTRY_FILES_MAX: usize = 20_000;
 pub const REGISTRY_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest owner or purpose text in the registry, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 500;
+/// Bytes of all registry files together: 10,000 policies are some 2 MiB.
+pub const REGISTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Policies of one registry. Each costs some 2 KiB and its validation at load.
+pub const POLICIES_MAX: usize = 50_000;
+/// Problems that one check reports; whoever has more has one cause.
+pub const PROBLEMS_MAX: usize = 1_000;
