@@ -116,8 +116,20 @@ impl Entry {
     /// When it is too long.
     pub fn to_canonical_json(&self) -> Result<Vec<u8>, BadEntry> {
         let mut bytes = Vec::with_capacity(1024);
-        serde_json::to_writer(&mut bytes, self).map_err(BadEntry::Form)?;
-        if bytes.len() > ENTRY_BYTES_MAX { Err(BadEntry::TooLong(bytes.len())) } else { Ok(bytes) }
+        self.append_canonical_json(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Appends the canonical JSON to `buffer`, which stays as it was on an error.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn append_canonical_json(&self, buffer: &mut Vec<u8>) -> Result<(), BadEntry> {
+        let before = buffer.len();
+        let written = serde_json::to_writer(&mut *buffer, self).map_err(BadEntry::Form);
+        let length = buffer.len().saturating_sub(before);
+        let fits = if length > ENTRY_BYTES_MAX { Err(BadEntry::TooLong(length)) } else { Ok(()) };
+        written.and(fits).inspect_err(|_| buffer.truncate(before))
     }
 
     /// Reads an entry back.

@@ -89,9 +89,17 @@ pub const LEDGER_GROUP_MAX: usize = 256;
 /// Oldest command the writer still commits, in milliseconds. The index finds a credential by the time in
 /// its id, so the distance between minting and commit must be bounded.
 pub const LEDGER_COMMAND_AGE_MS_MAX: i64 = 10_000;
-/// How far the clock may be behind the newest entry, in milliseconds: what NTP corrects without a jump
-/// worth stopping for. Lifetimes are never longer by more than this.
-pub const CLOCK_BEHIND_MS_MAX: i64 = 1_000;
+/// Bytes of records after which a commit group is closed. Bounds one write and a reader's buffer.
+pub const LEDGER_GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes after which the journal starts a new segment: recovery reads one segment into memory.
+pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How far the clock may be behind the newest entry for minting to go on, in milliseconds: a step that a
+/// time service makes between two runs. Beyond it the clock is wrong, or was (promise P11).
+pub const CLOCK_BEHIND_MS_MAX: i64 = 2_000;
+/// How far the wall clock may step against the boot clock in one run, in milliseconds: leap seconds.
+pub const CLOCK_DRIFT_MS_MAX: i64 = 2_000;
+/// Groups that one listing call looks at before it answers with what it has and a page token.
+pub const PAGE_SCAN_GROUPS_MAX: usize = 50_000;
 /// Idempotency keys remembered for one agent. Beyond it new keys are refused, never old ones forgotten.
 pub const IDEMPOTENCY_KEYS_PER_AGENT_MAX: usize = 10_000;
 

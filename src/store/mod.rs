@@ -1,1 +1,22 @@
 //! The ledger's engine: a fdatasync'd journal that is the log, sled as the index, one writer.
+//!
+//! [`Ledger`] is the door. The journal is the authority; index and tiles are derived from it and made anew
+//! when they are gone. The rules of what may change are `domain::ledger`'s.
+
+pub mod engine;
+pub mod fault;
+pub mod index;
+pub mod journal;
+mod ledger;
+mod lock;
+pub mod medium;
+mod open;
+mod reader;
+mod replay;
+mod writer;
+
+pub use engine::{Batch, Place, Store, StoreError};
+pub use journal::recovery::Damage;
+pub use ledger::{Ledger, LedgerError, LedgerStatus, Recorded};
+pub use open::{OpenError, Options};
+pub use reader::{Filter, Page, PageToken, ReadError, Reader};

@@ -1,0 +1,216 @@
+//! The journal: segments of commit groups, appended and synced. It is the log and the authority.
+//!
+//! It knows files and bytes; what an entry means, and whether a root is right, is for others. A torn group
+//! can only be the last one, because a group's bytes are written only after the one before was synced.
+
+pub mod group;
+pub mod recovery;
+pub mod segment;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use self::group::{Group, HEADER_BYTES, Header, RECORD_HEAD_BYTES, parse_record};
+use self::segment::SegmentHeader;
+use super::engine::{Batch, Place, Store, StoreError};
+use super::medium::{Appendable, Medium};
+use crate::domain::limits::ENTRY_BYTES_MAX;
+
+/// Distance of the known positions in a segment: a lookup walks at most this far over group headers.
+const MARK_BYTES: u64 = 64 * 1024;
+
+/// The appending side: the embedded engine.
+pub struct Journal {
+    directory: PathBuf,
+    file: Box<dyn Appendable>,
+    medium: Arc<dyn Medium>,
+    segment: u64,
+    bytes: u64,
+    segment_bytes_max: u64,
+    positions: Arc<Positions>,
+}
+
+impl Journal {
+    /// Opens the journal in `directory` to append after what recovery found; makes the first segment.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(
+        directory: &Path,
+        found: &recovery::Found,
+        medium: Arc<dyn Medium>,
+        segment_bytes_max: u64,
+    ) -> io::Result<Self> {
+        let positions = Arc::clone(&found.positions);
+        let (file, segment, bytes) = match found.last_segment {
+            Some((segment, bytes)) => (medium.open(&directory.join(segment::name(segment)))?, segment, bytes),
+            None => {
+                let header = SegmentHeader { sequence: found.sequence, frontier: found.frontier.clone() };
+                let (file, bytes) = start_segment(&*medium, directory, &header)?;
+                (file, header.frontier.size(), bytes)
+            }
+        };
+        let directory = directory.to_owned();
+        Ok(Self { directory, file, medium, segment, bytes, segment_bytes_max, positions })
+    }
+
+    /// Where entries are, for readers.
+    pub fn positions(&self) -> Arc<Positions> {
+        Arc::clone(&self.positions)
+    }
+}
+
+impl Store for Journal {
+    fn append(&mut self, batch: &Batch<'_>) -> Result<Place, StoreError> {
+        if self.bytes >= self.segment_bytes_max {
+            let header = SegmentHeader { sequence: batch.sequence, frontier: batch.before.clone() };
+            let started = start_segment(&*self.medium, &self.directory, &header);
+            let (file, bytes) = started.map_err(StoreError::NewSegment)?;
+            (self.file, self.segment, self.bytes) = (file, header.frontier.size(), bytes);
+        }
+        self.file.append(batch.bytes).map_err(StoreError::Write)?;
+        self.file.sync().map_err(StoreError::Sync)?;
+        let place = Place { segment: self.segment, offset: self.bytes };
+        self.bytes += u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX);
+        self.positions.add(batch.before.size(), place);
+        Ok(place)
+    }
+}
+
+/// Makes a segment durable with its header alone, so that a group in it can be found after a crash.
+fn start_segment(
+    medium: &dyn Medium,
+    directory: &Path,
+    header: &SegmentHeader,
+) -> io::Result<(Box<dyn Appendable>, u64)> {
+    let mut file = medium.create(&directory.join(segment::name(header.frontier.size())))?;
+    let bytes = header.encode();
+    file.append(&bytes)?;
+    file.sync()?;
+    medium.sync_directory(directory)?;
+    Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+}
+
+/// Where groups begin: one known position for each [`MARK_BYTES`], so that memory stays small (some 20 KiB
+/// for a million entries), and readers of entries by index.
+#[derive(Debug)]
+pub struct Positions {
+    directory: PathBuf,
+    /// First index of a group and its place, ascending.
+    marks: RwLock<Vec<(u64, Place)>>,
+}
+
+impl Positions {
+    /// None known yet.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, marks: RwLock::default() }
+    }
+
+    /// A group begins here. Called in order.
+    pub fn add(&self, first: u64, place: Place) {
+        let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
+        let near = |(_, last): &(u64, Place)| {
+            last.segment == place.segment && place.offset < last.offset.saturating_add(MARK_BYTES)
+        };
+        if !marks.last().is_some_and(near) {
+            marks.push((first, place));
+        }
+    }
+
+    /// The entry at `index`; `None` beyond the end.
+    ///
+    /// # Errors
+    /// When the journal can't be read there, or is damaged.
+    pub fn entry(&self, index: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut entries = self.entries(index, 1)?;
+        Ok(entries.pop())
+    }
+
+    /// Up to `count` entries from `first` on; fewer at the end. Damage is an error, never a gap.
+    ///
+    /// # Errors
+    /// When the journal can't be read there, or is damaged.
+    pub fn entries(&self, first: u64, count: usize) -> io::Result<Vec<Vec<u8>>> {
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        let Some((_, mut place)) = self.mark_before(first) else { return Ok(found) };
+        let mut file = self.segment(place.segment)?;
+        while found.len() < count {
+            let Some(header) = header_at(&file, place.offset)? else {
+                let Some(next) = self.segment_after(place.segment) else { break };
+                (place, file) = (next, self.segment(next.segment)?);
+                continue;
+            };
+            if header.end() > first {
+                let bytes = read_at(&file, place.offset, header.total_bytes())?;
+                let group = Group::parse(&bytes).map_err(|bad| damaged(place, bad.at, bad.flaw))?;
+                let from = usize::try_from(first.saturating_sub(header.first)).unwrap_or(usize::MAX);
+                let entries = group.entries().skip(from).map(|(_, entry)| entry.to_vec());
+                found.extend(entries.take(count - found.len()));
+            }
+            place.offset += u64::try_from(header.total_bytes()).unwrap_or(u64::MAX);
+        }
+        Ok(found)
+    }
+
+    /// The entry of the record at `offset` from the start of the group at `place`.
+    ///
+    /// # Errors
+    /// When the journal can't be read there, or is damaged.
+    pub fn record(&self, place: Place, offset: u32) -> io::Result<Vec<u8>> {
+        let file = self.segment(place.segment)?;
+        let at = place.offset.saturating_add(u64::from(offset));
+        let head = read_at(&file, at, 4)?;
+        let length = head.try_into().map_or(0, u32::from_le_bytes);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(ENTRY_BYTES_MAX);
+        let bytes = read_at(&file, at, RECORD_HEAD_BYTES + length)?;
+        let (entry, _) =
+            parse_record(&bytes).map_err(|flaw| damaged(Place { offset: at, ..place }, 0, flaw))?;
+        Ok(entry.to_vec())
+    }
+
+    fn mark_before(&self, index: u64) -> Option<(u64, Place)> {
+        let marks = self.marks.read().unwrap_or_else(PoisonError::into_inner);
+        let after = marks.partition_point(|(first, _)| *first <= index);
+        marks.get(after.checked_sub(1)?).copied()
+    }
+
+    /// The first known place of the segment after `segment`.
+    fn segment_after(&self, segment: u64) -> Option<Place> {
+        let marks = self.marks.read().unwrap_or_else(PoisonError::into_inner);
+        let after = marks.partition_point(|(_, place)| place.segment <= segment);
+        marks.get(after).map(|(_, place)| *place)
+    }
+
+    /// The file of the segment whose first entry is `first`.
+    pub fn path(&self, first: u64) -> PathBuf {
+        self.directory.join(segment::name(first))
+    }
+
+    fn segment(&self, first: u64) -> io::Result<File> {
+        File::open(self.path(first))
+    }
+}
+
+fn header_at(file: &File, offset: u64) -> io::Result<Option<Header>> {
+    let mut bytes = [0; HEADER_BYTES];
+    match file.read_exact_at(&mut bytes, offset) {
+        Ok(()) => Header::parse(&bytes).map(Some).map_err(|bad| io::Error::other(bad.flaw)),
+        // A segment ends after its last group; the writer may be about to add one.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+fn damaged(place: Place, at: usize, flaw: group::Flaw) -> io::Error {
+    let offset = place.offset.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));
+    io::Error::other(format!("{flaw}, segment `{}` offset {offset}", segment::name(place.segment)))
+}

@@ -1,0 +1,226 @@
+//! The handle to the ledger: submit commands, read snapshots. It holds no rules and no files.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::oneshot;
+
+use super::index::Index;
+use super::journal::Positions;
+use super::reader::Reader;
+use crate::domain::clock::Untrustworthy;
+use crate::domain::digest::Digest;
+use crate::domain::ledger::{Command, Refusal, State};
+use crate::domain::name::AgentId;
+use crate::domain::note::VerifierKey;
+use crate::domain::revocation::Revocations;
+use crate::domain::time::Timestamp;
+
+/// The ledger. Clones are handles to the same one; dropping the last one ends its writer.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+/// Proof that an entry is durable. Only the writer makes it, after the sync.
+#[derive(Debug)]
+pub struct Recorded {
+    index: u64,
+    time: Timestamp,
+    live_ended: u64,
+}
+
+impl Recorded {
+    pub(super) const fn new(index: u64, time: Timestamp, live_ended: u64) -> Self {
+        Self { index, time, live_ended }
+    }
+
+    /// The entry's index in the log.
+    pub const fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// When it was committed.
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// How many live credentials a revocation ended; 0 for other commands.
+    pub const fn live_ended(&self) -> u64 {
+        self.live_ended
+    }
+}
+
+/// Why a command was not recorded.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LedgerError {
+    /// The queue is full. Nothing happened; a retry may succeed.
+    #[error("the ledger is busy")]
+    Busy,
+    /// The clock can't be trusted, so nothing is minted.
+    #[error(transparent)]
+    Clock(#[from] Untrustworthy),
+    /// The clock is behind the log's newest entry, so nothing is minted.
+    #[error("the clock is behind the log's newest entry by {behind_ms} ms")]
+    ClockBehind {
+        /// By how much.
+        behind_ms: i64,
+    },
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The ledger has stopped after a failure. Whether this command was recorded is known after a restart;
+    /// it was not acknowledged.
+    #[error("the ledger has stopped: {0}")]
+    Stopped(Arc<str>),
+    /// The entry would be longer than the log takes.
+    #[error("the entry has `{0}` bytes, more than the log takes")]
+    TooLong(usize),
+}
+
+/// How the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerStatus {
+    /// Whether credentials can be recorded.
+    pub issuing: bool,
+    /// Why not.
+    pub problem: Option<String>,
+    /// Durable entries.
+    pub size: u64,
+    /// The tree's root over them.
+    pub root: Digest,
+    /// The newest signed checkpoint; empty before the first entry.
+    pub checkpoint: String,
+    /// The newest entry's time.
+    pub high_water: Timestamp,
+}
+
+/// What is durable, as one value.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) size: u64,
+    pub(super) root: Digest,
+    pub(super) note: String,
+    pub(super) time: Timestamp,
+}
+
+/// What writer and readers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The writer decides on it. While a group is being written it is ahead of the disk, so only counts
+    /// are read from it elsewhere.
+    pub(super) state: RwLock<State>,
+    pub(super) revocations: ArcSwap<Revocations>,
+    pub(super) head: ArcSwap<Head>,
+    /// Why nothing is issued any more.
+    pub(super) problem: ArcSwapOption<String>,
+    pub(super) last_issue: RwLock<HashMap<String, Timestamp>>,
+    pub(super) index: Index,
+    pub(super) positions: Arc<Positions>,
+    pub(super) key: VerifierKey,
+    pub(super) retention_ms: i64,
+}
+
+/// A command with its answer's way back.
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) answer: oneshot::Sender<Result<Recorded, LedgerError>>,
+}
+
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
+    queue: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("size", &self.shared.head.load().size).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    /// Lets the writer finish what it has, so that the directory is free when the last handle has gone.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has left its mark in `problem`; there is nobody left to tell.
+            drop(writer.join());
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(shared: Arc<Shared>, queue: SyncSender<Job>, writer: JoinHandle<()>) -> Self {
+        Self { inner: Arc::new(Inner { shared, queue: Some(queue), writer: Some(writer) }) }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Records `command`. `Ok` means that its entry is on stable storage, that readers see it, and that
+    /// [`Self::revocations`] has it.
+    ///
+    /// # Errors
+    /// [`LedgerError`]. Only after `Stopped` may the entry be in the log all the same.
+    pub async fn submit(&self, command: Command) -> Result<Recorded, LedgerError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { command, answer };
+        match self.inner.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
+            Some(Err(TrySendError::Full(_))) => Err(LedgerError::Busy),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.stopped()),
+        }
+    }
+
+    fn stopped(&self) -> LedgerError {
+        let problem = self.shared().problem.load_full();
+        LedgerError::Stopped(
+            problem.map_or_else(|| "the writer has ended".into(), |text| text.as_str().into()),
+        )
+    }
+
+    /// What is revoked, as an immutable snapshot. A revocation is in it when its `submit` returns.
+    pub fn revocations(&self) -> Arc<Revocations> {
+        self.shared().revocations.load_full()
+    }
+
+    /// Live credentials of `agent` at `now`. It may count a group that is being written.
+    pub fn live_of(&self, agent: &AgentId, now: Timestamp) -> u64 {
+        self.shared().state.read().unwrap_or_else(PoisonError::into_inner).live().of_agent(agent, now)
+    }
+
+    /// Live credentials at `now`. It may count a group that is being written.
+    pub fn live_total(&self, now: Timestamp) -> u64 {
+        self.shared().state.read().unwrap_or_else(PoisonError::into_inner).live().total(now)
+    }
+
+    /// How the ledger is.
+    pub fn status(&self) -> LedgerStatus {
+        let head = self.shared().head.load();
+        let problem = self.shared().problem.load_full().map(|problem| problem.to_string());
+        LedgerStatus {
+            issuing: problem.is_none(),
+            problem,
+            size: head.size,
+            root: head.root,
+            checkpoint: head.note.clone(),
+            high_water: head.time,
+        }
+    }
+
+    /// The key that verifies the log's checkpoints.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.shared().key
+    }
+
+    /// Reads records and entries. Its calls block; async callers use `spawn_blocking`.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.inner))
+    }
+}

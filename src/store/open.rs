@@ -1,0 +1,257 @@
+//! Opening: lock, index, journal, state, writer, in this order.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ring::signature::{ED25519, UnparsedPublicKey};
+
+use super::engine::Store;
+use super::index::{Content, Index, IndexError};
+use super::journal::recovery::{Damage, Found, RecoveryError, recover};
+use super::journal::{Journal, segment};
+use super::ledger::{Head, Ledger, Shared};
+use super::lock::DirectoryLock;
+use super::medium::{FileSystem, Medium, make_directory};
+use super::replay::{ReplayError, replay};
+use super::writer::Writer;
+use crate::domain::clock::Clock;
+use crate::domain::limits::{JOURNAL_SEGMENT_BYTES_MAX, LEDGER_QUEUE_MAX};
+use crate::domain::note::{Checkpoint, VerifierKey};
+use crate::domain::signer::{Algorithm, Signer};
+
+/// What a ledger is opened with.
+pub struct Options {
+    /// The data directory. It and what is in it is made when missing, for the owner only.
+    pub directory: PathBuf,
+    /// The log's name, the first line of its checkpoints.
+    pub origin: String,
+    /// The log's Ed25519 key.
+    pub signer: Arc<dyn Signer>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long expired records stay in the index.
+    pub retention: Duration,
+    /// The file operations of the journal.
+    pub medium: Arc<dyn Medium>,
+    /// Bytes after which a new segment is begun, at most [`JOURNAL_SEGMENT_BYTES_MAX`].
+    pub segment_bytes_max: u64,
+}
+
+impl Options {
+    /// The usual options: the file system, full segments, records kept for 30 days.
+    pub fn new(directory: PathBuf, origin: String, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Self {
+        let retention = Duration::from_secs(30 * 24 * 3600);
+        let segment_bytes_max = JOURNAL_SEGMENT_BYTES_MAX;
+        Self { directory, origin, signer, clock, retention, medium: Arc::new(FileSystem), segment_bytes_max }
+    }
+}
+
+/// Why a ledger was not opened. Nothing was acknowledged, and nothing but a torn tail changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal is damaged. It stays as it is, for an operator to look at.
+    #[error(
+        "the journal is damaged and was left as it is: {0}; restore it from a copy that `hotwork audit verify` passes"
+    )]
+    Damaged(Damage),
+    /// The index can't be made.
+    #[error("the index can't be used")]
+    Index(#[source] IndexError),
+    /// A file operation failed.
+    #[error("the data directory can't be used: `{path}`")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The log's key has the wrong algorithm.
+    #[error("the log's key must be Ed25519")]
+    Key,
+    /// Another process has the directory.
+    #[error("another hotworkd is using the data directory `{0}`; stop it first")]
+    Locked(PathBuf),
+}
+
+impl From<RecoveryError> for OpenError {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Damaged(damage) => Self::Damaged(damage),
+            RecoveryError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger in `options.directory`, or begins one, and starts its writer. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_with(options, |engine| engine)
+    }
+
+    /// As [`Self::open`], with the engine wrapped by `wrap`: for test doubles that fail.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(
+        options: Options,
+        wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
+    ) -> Result<Self, OpenError> {
+        let key = verifier_key(&options)?;
+        let root = options.directory.as_path();
+        let journal_directory = root.join("journal");
+        let made = make_directory(root).and_then(|()| make_directory(&journal_directory));
+        made.map_err(|source| io_error(root, source))?;
+        let lock = DirectoryLock::take(root).map_err(|source| io_error(root, source))?;
+        let lock = lock.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
+
+        let (index, content) = open_index(&root.join("index"))?;
+        let found = recover(&journal_directory, content.applied)?;
+        check_checkpoints(&found, &key)?;
+        if found.cut_bytes > 0 {
+            tracing::warn!(bytes = found.cut_bytes, "cut a group that a crash left unfinished");
+        }
+        let (index, content, state) = match replay(&found, &index, content) {
+            Ok((content, state)) => (index, content, state),
+            Err(ReplayError::Index(error)) => {
+                tracing::warn!(%error, "index rebuilt from the journal");
+                let index = fresh_index(index, &root.join("index"))?;
+                let (content, state) = replay(&found, &index, Content::default())?;
+                (index, content, state)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let opened = Journal::open(
+            &journal_directory,
+            &found,
+            Arc::clone(&options.medium),
+            options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX),
+        );
+        let journal = opened.map_err(|source| io_error(&journal_directory, source))?;
+        let head = Head {
+            size: found.size,
+            root: found.frontier.root(),
+            note: found.note.clone().unwrap_or_default(),
+            time: found.time,
+        };
+        let shared = Arc::new(Shared {
+            revocations: ArcSwap::new(state.revocations()),
+            state: RwLock::new(state),
+            head: ArcSwap::from_pointee(head),
+            problem: ArcSwapOption::empty(),
+            last_issue: RwLock::new(content.last_issue),
+            index,
+            positions: journal.positions(),
+            key,
+            retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            store: wrap(Box::new(journal)),
+            clock: options.clock,
+            signer: options.signer,
+            frontier: found.frontier,
+            sequence: found.sequence,
+            forgotten: found.time,
+            buffer: super::journal::group::GroupBuffer::default(),
+            stopped: false,
+            index_failed: false,
+            _lock: lock,
+        };
+        start(shared, writer).map_err(|source| io_error(root, source))
+    }
+}
+
+fn start(shared: Arc<Shared>, writer: Writer) -> io::Result<Ledger> {
+    let (queue, jobs) = sync_channel(LEDGER_QUEUE_MAX);
+    let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run(&jobs))?;
+    Ok(Ledger::new(shared, queue, thread))
+}
+
+fn verifier_key(options: &Options) -> Result<VerifierKey, OpenError> {
+    let key = options.signer.public_key().try_into().map_err(|_| OpenError::Key)?;
+    match options.signer.algorithm() {
+        Algorithm::Ed25519 => Ok(VerifierKey::new(options.origin.clone(), key)),
+        Algorithm::Es256 => Err(OpenError::Key),
+    }
+}
+
+/// Opens the index and holds it to itself. A damaged one is dropped: the journal has everything.
+fn open_index(path: &Path) -> Result<(Index, Content), OpenError> {
+    let opened = Index::open(path).and_then(|index| {
+        let content = index.check()?;
+        Ok((index, content))
+    });
+    match opened {
+        Ok(opened) => Ok(opened),
+        Err(error @ IndexError::Newer(_)) => Err(OpenError::Index(error)),
+        Err(error) => {
+            tracing::warn!(%error, "index damaged; it is rebuilt from the journal");
+            Ok((new_index(path)?, Content::default()))
+        }
+    }
+}
+
+fn fresh_index(old: Index, path: &Path) -> Result<Index, OpenError> {
+    drop(old);
+    new_index(path)
+}
+
+fn new_index(path: &Path) -> Result<Index, OpenError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io_error(path, source)),
+    }
+    Index::open(path).map_err(OpenError::Index)
+}
+
+/// Holds the tree to what was signed: each segment's frontier, and the end.
+fn check_checkpoints(found: &Found, key: &VerifierKey) -> Result<(), OpenError> {
+    for (note, frontier) in &found.checkpoints {
+        let right = Checkpoint::parse(note, key).is_ok_and(|(checkpoint, signature)| {
+            checkpoint.size == frontier.size()
+                && checkpoint.root == frontier.root()
+                && is_signed(key, checkpoint.body().as_bytes(), &signature)
+        });
+        if !right {
+            let (first, bytes) = found.last_segment.unwrap_or_default();
+            return Err(OpenError::Damaged(Damage {
+                segment: segment::name(first),
+                offset: bytes,
+                entry: frontier.size(),
+                what:
+                    "the checkpoint before this entry is not one that the log's key signed for these entries"
+                        .to_owned(),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the log's key made `signature` over `body`.
+pub(super) fn is_signed(key: &VerifierKey, body: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key.key).verify(body, signature).is_ok()
+}
+
+impl From<ReplayError> for OpenError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Damaged(damage) => Self::Damaged(damage),
+            ReplayError::Index(error) => Self::Index(error),
+            ReplayError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), source }
+}

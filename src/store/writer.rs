@@ -1,0 +1,247 @@
+//! The one writer: it drains the queue, decides in order, makes the group durable, publishes, answers.
+//!
+//! Nobody is answered before the sync, not even with a refusal: a refusal can tell of an entry in the same
+//! group. After the first failure nothing is acknowledged until a restart (promise P2).
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
+
+use super::engine::{Batch, Place, Store};
+use super::index::record::{Brief, Chunk};
+use super::index::{IndexError, note_issues};
+use super::journal::group::GroupBuffer;
+use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
+use super::lock::DirectoryLock;
+use crate::domain::clock::{Clock, Untrustworthy};
+use crate::domain::entry::{BadEntry, Event};
+use crate::domain::ledger::{Change, Command, State};
+use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
+use crate::domain::merkle::{Frontier, leaf_hash};
+use crate::domain::note::Checkpoint;
+use crate::domain::signer::Signer;
+use crate::domain::time::Timestamp;
+
+/// How often expired state is dropped, in milliseconds of the log's time.
+const FORGET_EVERY_MS: i64 = 5_000;
+
+/// The writer's parts.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Box<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) frontier: Frontier,
+    pub(super) sequence: u64,
+    pub(super) forgotten: Timestamp,
+    pub(super) buffer: GroupBuffer,
+    /// A group has failed: nothing is acknowledged any more.
+    pub(super) stopped: bool,
+    /// The index has failed: it gets no more, and nothing is minted.
+    pub(super) index_failed: bool,
+    /// Held until the writer has ended.
+    pub(super) _lock: DirectoryLock,
+}
+
+/// One group on its way.
+struct Group {
+    now: Result<Timestamp, LedgerError>,
+    changes: Vec<Change>,
+    answers: Vec<(Answer, Result<Recorded, LedgerError>)>,
+    frontier: Frontier,
+}
+
+type Answer = tokio::sync::oneshot::Sender<Result<Recorded, LedgerError>>;
+
+impl Writer {
+    /// Works until the last handle has gone.
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        let _note = PanicNote(Arc::clone(&self.shared));
+        let mut jobs = VecDeque::with_capacity(LEDGER_GROUP_MAX);
+        loop {
+            if jobs.is_empty() {
+                match queue.recv() {
+                    Ok(job) => jobs.push_back(job),
+                    Err(_) => break,
+                }
+            }
+            while jobs.len() < LEDGER_GROUP_MAX {
+                let Ok(job) = queue.try_recv() else { break };
+                jobs.push_back(job);
+            }
+            self.serve(&mut jobs);
+        }
+        if let Err(error) = self.shared.index.flush() {
+            tracing::warn!(%error, "index not flushed; the next start catches up from the journal");
+        }
+    }
+
+    fn serve(&mut self, jobs: &mut VecDeque<Job>) {
+        if self.stopped {
+            let reason = self.shared.problem.load_full().unwrap_or_default();
+            for job in jobs.drain(..) {
+                drop(job.answer.send(Err(LedgerError::Stopped(reason.as_str().into()))));
+            }
+            return;
+        }
+        let group = self.decide(jobs);
+        if let Err(problem) = self.commit(&group) {
+            self.stopped = true;
+            self.stop(&problem);
+            for (answer, _) in group.answers {
+                drop(answer.send(Err(LedgerError::Stopped(problem.as_str().into()))));
+            }
+            return;
+        }
+        for (answer, outcome) in group.answers {
+            // A caller that has gone away learns the outcome by its retry.
+            drop(answer.send(outcome));
+        }
+        self.forget();
+    }
+
+    /// Decides the commands in order on the state, each seeing those before it, until the group is full.
+    /// The state runs ahead of the disk here; if the group fails, the writer stops and the state with it.
+    fn decide(&mut self, jobs: &mut VecDeque<Job>) -> Group {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut group = Group {
+            now: trusted(self.clock.now(), state.high_water()),
+            changes: Vec::with_capacity(jobs.len()),
+            answers: Vec::with_capacity(jobs.len()),
+            frontier: self.frontier.clone(),
+        };
+        self.buffer.begin();
+        while !self.buffer.is_full() {
+            let Some(Job { command, answer }) = jobs.pop_front() else { break };
+            let outcome = self.decide_one(command, &mut state, &mut group);
+            group.answers.push((answer, outcome));
+        }
+        group
+    }
+
+    fn decide_one(
+        &mut self,
+        command: Command,
+        state: &mut State,
+        group: &mut Group,
+    ) -> Result<Recorded, LedgerError> {
+        if matches!(command, Command::Issue(_)) {
+            group.now.clone()?;
+            if self.index_failed {
+                return Err(LedgerError::Stopped("the index has failed".into()));
+            }
+        }
+        // What ends or denies goes through on a bad clock, at the time of the newest entry.
+        let now = group.now.as_ref().copied().unwrap_or(state.high_water());
+        let change = state.decide(command, now)?;
+        let leaf = self.buffer.push(change.entry()).map_err(|error| match error {
+            BadEntry::TooLong(bytes) => LedgerError::TooLong(bytes),
+            BadEntry::Form(_) => LedgerError::TooLong(0),
+        })?;
+        let index = group.frontier.size();
+        group.frontier.push(leaf_hash(leaf));
+        state.apply(&change, index);
+        let recorded = Recorded::new(index, change.entry().time, live_ended(&change));
+        group.changes.push(change);
+        Ok(recorded)
+    }
+
+    /// Makes the group durable and shows it. An error says why nothing may be acknowledged any more.
+    fn commit(&mut self, group: &Group) -> Result<(), String> {
+        let Some(time) = group.changes.first().map(|change| change.entry().time) else { return Ok(()) };
+        let (size, root) = (group.frontier.size(), group.frontier.root());
+        let checkpoint = Checkpoint { origin: self.shared.key.name.clone(), size, root };
+        let signature = self.signer.sign(checkpoint.body().as_bytes()).map_err(|error| error.to_string())?;
+        let note = checkpoint.signed(&self.shared.key, &signature);
+        let bytes = self.buffer.finish(self.sequence, self.frontier.size(), time, &note);
+        let batch = Batch { sequence: self.sequence, before: &self.frontier, bytes };
+        let place = self.store.append(&batch).map_err(|error| text_of(&error))?;
+        self.index(group, time, place);
+        self.frontier = group.frontier.clone();
+        self.sequence = self.sequence.saturating_add(1);
+        let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
+        self.shared.revocations.store(state.revocations());
+        drop(state);
+        self.shared.head.store(Arc::new(Head { size, root, note, time }));
+        Ok(())
+    }
+
+    /// Applies the group to the index. When that fails the group is still durable, and the next start
+    /// makes the index anew; until then nothing more is minted, and revocations go on.
+    fn index(&mut self, group: &Group, time: Timestamp, place: Place) {
+        if self.index_failed {
+            return;
+        }
+        let first = self.frontier.size();
+        let briefs = group.changes.iter().map(|change| Brief::of(change.entry()));
+        let applied =
+            self.shared.index.apply(time, first, place, briefs.zip(self.buffer.offsets().iter().copied()));
+        if let Err(error) = applied {
+            self.index_failed = true;
+            self.stop(&format!("{}; a restart rebuilds it", text_of::<IndexError>(&error)));
+            return;
+        }
+        let mut chunk = Chunk::new(time, first, place);
+        for change in &group.changes {
+            chunk.push(&Brief::of(change.entry()), 0);
+        }
+        let mut last = self.shared.last_issue.write().unwrap_or_else(PoisonError::into_inner);
+        note_issues(&chunk, &mut last);
+    }
+
+    fn stop(&self, problem: &str) {
+        tracing::error!(problem, "the ledger stops issuing until a restart");
+        self.shared.problem.store(Some(Arc::new(problem.to_owned())));
+    }
+
+    fn forget(&mut self) {
+        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        let now = state.high_water();
+        if now.millis_since(self.forgotten) >= FORGET_EVERY_MS {
+            state.forget(now);
+            self.forgotten = now;
+        }
+    }
+}
+
+/// The time, unless it can't be trusted: the clock says so, or it is behind the newest entry (promise P11).
+fn trusted(now: Result<Timestamp, Untrustworthy>, high_water: Timestamp) -> Result<Timestamp, LedgerError> {
+    let now = now?;
+    let behind_ms = high_water.millis_since(now);
+    if behind_ms > CLOCK_BEHIND_MS_MAX { Err(LedgerError::ClockBehind { behind_ms }) } else { Ok(now) }
+}
+
+fn live_ended(change: &Change) -> u64 {
+    match &change.entry().event {
+        Event::Revoke(revocation) => revocation.live,
+        Event::Call(_)
+        | Event::Deny(_)
+        | Event::Issue(_)
+        | Event::Load(_)
+        | Event::Release(_)
+        | Event::Start(_) => 0,
+    }
+}
+
+/// An error with its causes.
+fn text_of<E: std::error::Error>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Leaves a mark when the writer panics, so that the status tells it.
+struct PanicNote(Arc<Shared>);
+
+impl Drop for PanicNote {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.problem.store(Some(Arc::new("the writer has failed".to_owned())));
+        }
+    }
+}

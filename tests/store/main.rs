@@ -1,0 +1,6 @@
+//! The ledger's promises, on real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+mod basics;
