@@ -61,6 +61,8 @@ impl Peer {
             self.condemn(Rejected::DescriptorsPassed);
         }
         let Ok(established) = &self.standing else { return };
+        // A message names the real user, `SO_PEERCRED` the effective one: a process with two users is
+        // refused here as well, for it could act for either.
         if received.bytes > 0 && received.sender != Some(established.credentials) {
             self.condemn(Rejected::OtherSender);
         }
