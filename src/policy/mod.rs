@@ -28,6 +28,8 @@ use crate::domain::registry::Registry;
 use crate::domain::resource::Resource;
 use crate::domain::time::Ttl;
 
+pub use schema::is_access_class;
+
 use question::{ActionFacts, Named};
 use scope::Meta;
 use slice::Index;

@@ -1,0 +1,166 @@
+//! One API file: the API, its actions and their parameters.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::config::forms::{Lifetime, Line, word};
+use crate::config::raw::{Field, Table};
+use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
+use crate::domain::limits::{PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
+use crate::domain::name::{ActionName, ApiName, TenantName};
+use crate::domain::parameter::{ParameterKind, ParameterName, ParameterRule, RESERVED_NAMES, Text};
+use crate::domain::time::Ttl;
+
+use super::Declared;
+
+/// A word of one of the catalogue's small lists.
+struct Word<T>(T);
+
+macro_rules! words {
+    ($type:ty, $($text:literal => $value:expr),+) => {
+        impl FromStr for Word<$type> {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                word(text, &[$(($text, $value)),+]).map(Self)
+            }
+        }
+    };
+}
+
+words!(Access, "read" => Access::Read, "write" => Access::Write, "destructive" => Access::Destructive);
+words!(ApiState, "active" => ApiState::Active, "retired" => ApiState::Retired);
+words!(Binding, "required" => Binding::Required, "dangerous-bearer" => Binding::DangerousBearer);
+words!(Tier, "auto" => Tier::Auto, "approval" => Tier::Approval, "break_glass" => Tier::BreakGlass);
+
+/// Reads an API file.
+pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
+    let (place, others) = (table.place_of("name"), vec![table.place_of("audience")]);
+    let name: Option<ApiName> = table.required("name");
+    if let Some(name) = name.as_ref().filter(|name| crate::policy::is_access_class(name.as_str())) {
+        table.error("name", format!("policies call an access class so; an API can't be called `{name}`"));
+    }
+    let tenant: Option<TenantName> = table.required("tenant");
+    let audience = table.required("audience");
+    let owner: Option<Line> = table.required("owner");
+    let purpose: Option<Line> = table.required("purpose");
+    let state = table.or("state", Word(ApiState::Active));
+    let binding = table.or("binding", Word(Binding::Required));
+    let actions = actions(&table, name.as_ref());
+    table.done();
+    let api = Api {
+        name: name?,
+        tenant: tenant?,
+        audience: audience?,
+        owner: owner?.0,
+        purpose: purpose?.0,
+        state: state?.0,
+        binding: binding?.0,
+        actions,
+    };
+    Some(Declared { item: api, place, others })
+}
+
+fn actions(table: &Table<'_>, api: Option<&ApiName>) -> Vec<Arc<Action>> {
+    let mut seen: HashMap<ActionName, usize> = HashMap::new();
+    let mut actions = Vec::new();
+    for section in table.tables("action") {
+        let place = section.place_of("name");
+        let Some(action) = action(&section, api) else { continue };
+        if let Some(line) = seen.insert(action.name.clone(), place.line) {
+            section.error("name", format!("declared already in line {line}: `{}`", action.name));
+        }
+        actions.push(Arc::new(action));
+    }
+    if table.field("action").is_none() {
+        table.warning("action", "an API without an `[[action]]` can do nothing");
+    }
+    actions.sort_by(|a, b| a.name.cmp(&b.name));
+    actions
+}
+
+fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {
+    let name: Option<ActionName> = section.required("name");
+    if let (Some(name), Some(api)) = (&name, api)
+        && name.api() != api.as_str()
+    {
+        section.error("name", format!("the first word of an action of API `{api}` is `{api}`, got `{name}`"));
+    }
+    let description: Option<Line> = section.required("description");
+    let access: Option<Word<Access>> = section.required("access");
+    let resource = section.required("resource");
+    let ttl_max = section.or("ttl_max", Lifetime(Ttl::DEFAULT));
+    let tier: Option<Word<Tier>> = section.required("tier");
+    let rate: Option<Rate> = section.required("rate");
+    let single_use = section.flag("single_use", false);
+    let parameters = parameters(section);
+    section.close();
+    Some(Action {
+        name: name?,
+        description: description?.0,
+        access: access?.0,
+        resource: resource?,
+        parameters: parameters?,
+        ttl_max: ttl_max?.0,
+        tier: tier?.0,
+        rate: rate?,
+        single_use: single_use?,
+    })
+}
+
+fn parameters(section: &Table<'_>) -> Option<Vec<ParameterRule>> {
+    let params = section.table("params")?;
+    let read: Vec<Option<ParameterRule>> =
+        params.entries().map(|(name, field)| parameter(name, &field)).collect();
+    if read.len() > PARAMETERS_MAX {
+        section.error("params", format!("at most {PARAMETERS_MAX} parameters, found `{}`", read.len()));
+    }
+    let mut rules: Vec<ParameterRule> = read.into_iter().collect::<Option<_>>()?;
+    rules.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(rules)
+}
+
+fn parameter(name: &str, field: &Field<'_>) -> Option<ParameterRule> {
+    let parsed: Option<ParameterName> =
+        name.parse().map_err(|bad| field.error(format!("{bad}, got `{name}`"))).ok();
+    if RESERVED_NAMES.contains(&name) {
+        field.error(format!("tokens use this name for something else; no parameter can be called `{name}`"));
+    }
+    let table = field.table()?;
+    let required = table.flag("required", false);
+    let kind = kind(&table);
+    table.close();
+    Some(ParameterRule { name: parsed?, required: required?, kind: kind? })
+}
+
+fn kind(table: &Table<'_>) -> Option<ParameterKind> {
+    let text: String = table.required("type")?;
+    match text.as_str() {
+        "flag" => Some(ParameterKind::Flag),
+        "integer" => integer(table),
+        "text" => {
+            let one_of: Vec<Text> = table.list("one_of")?;
+            Some(ParameterKind::Text { one_of: one_of.iter().map(|text| text.as_str().into()).collect() })
+        }
+        other => {
+            table.error("type", format!("expected one of `flag`, `integer`, `text`, got `{other}`"));
+            None
+        }
+    }
+}
+
+fn integer(table: &Table<'_>) -> Option<ParameterKind> {
+    let (min, max) = (table.integer("min"), table.integer("max"));
+    let (min, max) = (min?.unwrap_or(0), max?);
+    let Some(max) = max else {
+        table.error("max", "missing; an integer has a ceiling");
+        return None;
+    };
+    let exact = -PARAMETER_INTEGER_MAX..=PARAMETER_INTEGER_MAX;
+    if min > max || !exact.contains(&min) || !exact.contains(&max) {
+        table.error("max", format!("expected min <= max within 2^53-1, got `{min}` and `{max}`"));
+        return None;
+    }
+    Some(ParameterKind::Integer { min, max })
+}

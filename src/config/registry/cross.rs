@@ -1,0 +1,109 @@
+//! What only shows when all files are seen together: names declared twice, rules that can't tell two agents
+//! apart, reviews that are overdue, nobody who could revoke.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::path::Path;
+
+use crate::config::problem::{Gathered, Place};
+use crate::domain::agent::{AgentEntry, Day};
+use crate::domain::catalogue::Api;
+use crate::domain::operator::{Operator, Role};
+
+use super::Declared;
+
+pub(super) fn check(
+    apis: &[Declared<Api>],
+    agents: &[Declared<AgentEntry>],
+    operators: &[Declared<Operator>],
+    dir: &Path,
+    today: Day,
+    gathered: &Gathered,
+) {
+    // An action's first word is its API's name, so unique APIs make unique actions.
+    unique("API", apis.iter().map(|api| (api.item.name.to_string(), &api.place)), gathered);
+    let id = |entry: &AgentEntry| format!("{}/{}", entry.tenant, entry.name.as_str());
+    unique("agent", agents.iter().map(|agent| (id(&agent.item), &agent.place)), gathered);
+    unique(
+        "operator",
+        operators.iter().map(|operator| (operator.item.name.to_string(), &operator.place)),
+        gathered,
+    );
+    let uids = operators.iter().filter_map(|operator| Some((operator.item.uid?, &operator.place)));
+    unique("operator's uid", uids, gathered);
+    audiences(apis, gathered);
+    indistinguishable(agents, gathered);
+    overdue(agents, today, gathered);
+    if !operators.iter().any(|operator| operator.item.may(Role::Revoker)) {
+        let place = Place::file(&dir.join("operators.toml"));
+        gathered.warning(place, "no operator has the role `revoker`: nobody could end a leaked credential");
+    }
+}
+
+fn unique<'a, K: Eq + Hash + Display>(
+    what: &str,
+    items: impl Iterator<Item = (K, &'a Place)>,
+    gathered: &Gathered,
+) {
+    let mut seen: HashMap<K, &Place> = HashMap::new();
+    for (key, place) in items {
+        if let Some(first) = seen.get(&key) {
+            let at = format!("{}:{}", first.file.display(), first.line);
+            gathered.error(place.clone(), format!("{what} declared already at {at}: `{key}`"));
+        } else {
+            seen.insert(key, place);
+        }
+    }
+}
+
+/// A token of one API must not be good at another tenant's.
+fn audiences(apis: &[Declared<Api>], gathered: &Gathered) {
+    let mut seen: HashMap<&str, &Declared<Api>> = HashMap::new();
+    for api in apis {
+        let first = seen.entry(api.item.audience.as_str()).or_insert(api);
+        if first.item.tenant != api.item.tenant {
+            let message = format!(
+                "API `{}` of tenant `{}` has the same audience: credentials of one tenant would be good at the other's",
+                first.item.name, first.item.tenant
+            );
+            gathered.error(api.at("audience"), message);
+        }
+    }
+}
+
+/// Evidence that fits two entries is no agent, so entries with the same rules never attest.
+fn indistinguishable(agents: &[Declared<AgentEntry>], gathered: &Gathered) {
+    let mut seen: HashMap<Vec<String>, &Declared<AgentEntry>> = HashMap::new();
+    for agent in agents {
+        let rule = |rule: &crate::domain::agent::Rule| {
+            let mut values = rule.any_of.clone();
+            values.sort();
+            format!("{}={values:?}", rule.kind)
+        };
+        let mut rules: Vec<String> = agent.item.rules.iter().map(rule).collect();
+        rules.sort();
+        if let Some(first) = seen.get(&rules) {
+            let message = format!(
+                "the same rules as agent `{}` at {}: evidence that fits two agents is refused",
+                first.item.name.as_str(),
+                first.place.file.display()
+            );
+            gathered.error(agent.at("rules"), message);
+        } else {
+            seen.insert(rules, agent);
+        }
+    }
+}
+
+/// An overdue agent is refused when it asks; here is where its owner learns of it in time.
+fn overdue(agents: &[Declared<AgentEntry>], today: Day, gathered: &Gathered) {
+    for agent in agents.iter().filter(|agent| agent.item.review < today) {
+        let message = format!(
+            "the review of agent `{}` is overdue: it gets nothing until its owner `{}` reviews it",
+            agent.item.name.as_str(),
+            agent.item.owner
+        );
+        gathered.warning(agent.at("review"), message);
+    }
+}

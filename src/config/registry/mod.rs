@@ -1,0 +1,99 @@
+//! Loads the registry: a directory of declarations to one checked value, or to every problem there is.
+
+mod agents;
+mod apis;
+mod cross;
+mod files;
+mod operators;
+
+use std::path::Path;
+
+use crate::domain::agent::{AgentEntry, Day};
+use crate::domain::catalogue::Api;
+use crate::domain::name::{Issuer, TrustDomain};
+use crate::domain::operator::Operator;
+use crate::domain::registry::{Parts, Registry};
+use crate::policy::{Policies, Source};
+
+use super::problem::{Gathered, Place, Problem, Problems};
+use super::raw::{Document, Table};
+use files::{Files, Text};
+
+/// A registry with its policies, and what a person should look at.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Agents, APIs and operators.
+    pub registry: Registry,
+    /// The policies, checked against them.
+    pub policies: Policies,
+    /// Problems that do not stop the load.
+    pub warnings: Vec<Problem>,
+}
+
+/// Something declared, and where: the place of its name first, then of other keys that matter elsewhere.
+struct Declared<T> {
+    item: T,
+    place: Place,
+    others: Vec<Place>,
+}
+
+impl<T> Declared<T> {
+    /// The place of `key`, or of the name.
+    fn at(&self, key: &str) -> Place {
+        self.others.iter().find(|place| place.key == key).unwrap_or(&self.place).clone()
+    }
+}
+
+/// Loads `apis/*.toml`, `agents/*.toml`, `operators.toml` and `policies/*.cedar` of `dir`. `today` tells which
+/// reviews are overdue. The registry's digest is that of the files' names and contents.
+///
+/// # Errors
+/// With every problem of every file, when one of them is an error.
+pub fn load(dir: &Path, trust_domain: &TrustDomain, issuer: &Issuer, today: Day) -> Result<Loaded, Problems> {
+    let gathered = Gathered::default();
+    let files = Files::read(dir, &gathered);
+    let apis = each(&files.apis, &gathered, apis::read);
+    let agents = each(&files.agents, &gathered, agents::read);
+    let operators: Vec<Declared<Operator>> =
+        each(&files.operators, &gathered, operators::read).into_iter().flatten().collect();
+    cross::check(&apis, &agents, &operators, dir, today, &gathered);
+    let registry = Registry::new(Parts {
+        trust_domain: trust_domain.clone(),
+        issuer: issuer.clone(),
+        digest: files.digest(),
+        agents: agents.into_iter().map(|declared: Declared<AgentEntry>| declared.item).collect(),
+        apis: apis.into_iter().map(|declared: Declared<Api>| declared.item).collect(),
+        operators: operators.into_iter().map(|declared| declared.item).collect(),
+    });
+    // Policies are checked against what could be read, so that their problems show with the others.
+    let (policies, problems) = Policies::load(&sources(files.policies), &registry);
+    for problem in problems {
+        gathered.add(problem.into());
+    }
+    let warnings = gathered.finish()?;
+    // Without a problem there are policies; a load that says nothing and gives nothing is refused all the same.
+    let policies = policies.ok_or_else(|| Problems::from(warnings.clone()))?;
+    Ok(Loaded { registry, policies, warnings })
+}
+
+/// Reads each file as a table with `read`, which reports what is wrong with it.
+fn each<T>(texts: &[Text], gathered: &Gathered, read: impl for<'a> Fn(Table<'a>) -> Option<T>) -> Vec<T> {
+    let one = |file: &Text| {
+        let document = Document { file: &file.path, text: &file.text, gathered };
+        let parsed = document.parse();
+        read(Table::root(document, &parsed))
+    };
+    texts.iter().filter_map(one).collect()
+}
+
+fn sources(texts: Vec<Text>) -> Vec<Source> {
+    let stem =
+        |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    texts
+        .into_iter()
+        .map(|file| Source { name: stem(&file.path), path: file.path, text: file.text })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
