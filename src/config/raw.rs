@@ -92,7 +92,10 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, if it is there.
     pub(super) fn field(&self, key: &'static str) -> Option<Field<'a>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.entry(key).map(|(_, value)| self.field_of(key, value))
     }
 

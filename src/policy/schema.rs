@@ -1,5 +1,6 @@
 //! The Cedar schema, generated from the registry: what a policy may speak about.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::domain::catalogue::{Access, Action, Api};
@@ -23,12 +24,16 @@ pub(super) fn text(registry: &Registry) -> String {
     for class in CLASSES {
         line(&mut text, format_args!("action \"{}\";", class.as_str()));
     }
+    // What is declared twice is reported where the files are read; one of them will do to check policies.
+    let mut seen = HashSet::new();
     for api in registry.apis() {
-        if group_of(&api.name).is_some() {
+        if group_of(&api.name).is_some() && seen.insert(api.name.as_str()) {
             line(&mut text, format_args!("action \"{}\";", api.name));
         }
         for action in &api.actions {
-            line(&mut text, format_args!("{}", declaration(api, action)));
+            if seen.insert(action.name.as_str()) {
+                line(&mut text, format_args!("{}", declaration(api, action)));
+            }
         }
     }
     text

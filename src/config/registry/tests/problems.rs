@@ -1,0 +1,415 @@
+//! Every kind of problem, with its exact file, line, column, key and message.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use super::*;
+
+const API: &str = "name = \"demo\"\ntenant = \"default\"\naudience = \"https://demo.example\"\nowner = \"o\"\npurpose = \"p\"\n\n[[action]]\nname = \"demo.read\"\ndescription = \"d\"\naccess = \"read\"\nresource = \"demo/{name}\"\nttl_max = \"5m\"\ntier = \"auto\"\nrate = \"10/s\"\n";
+const AGENT: &str = "name = \"me\"\ntenant = \"default\"\nowner = \"o\"\npurpose = \"p\"\ngroups = [\"g\"]\nreview = \"2027-01-01\"\n\n[rules]\n\"unix.uid\" = 1000\n";
+const OPERATORS: &str = "[[operator]]\nname = \"alice\"\nuid = 0\nroles = [\"admin\", \"revoker\"]\n";
+const POLICY: &str = "permit (principal in Group::\"g\", action == Action::\"demo.read\", resource);\n";
+
+fn good() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "apis/demo.toml", API);
+    put(dir.path(), "agents/me.toml", AGENT);
+    put(dir.path(), "operators.toml", OPERATORS);
+    put(dir.path(), "policies/p.cedar", POLICY);
+    dir
+}
+
+/// The problems after `from` became `to` in the file.
+fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
+    let dir = good();
+    let path = dir.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    lines(dir.path())
+}
+
+fn table(file: &str, rows: &[(&str, &str, &str)]) {
+    for (from, to, expected) in rows {
+        assert_eq!(changed(file, from, to), [format!("error: {file}:{expected}")], "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_good_registry_has_no_problem() {
+    let dir = good();
+    let loaded = load_dir(dir.path()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let registry = &loaded.registry;
+    assert_eq!((registry.apis().len(), registry.agents().len(), registry.operators().len()), (1, 1, 1));
+    assert_eq!(loaded.policies.len(), 1);
+}
+
+#[test]
+fn problems_of_apis() {
+    table(
+        "apis/demo.toml",
+        &[
+            (
+                "name = \"demo\"",
+                "name = \"Demo\"",
+                "1:8: name: expected a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most, got `Demo`",
+            ),
+            ("tenant = \"default\"\n", "", "1:1: tenant: missing; it has no default"),
+            (
+                "https://demo",
+                "demo",
+                "3:12: audience: expected an absolute URI such as `https://api.example`, printable ASCII, 256 bytes at most, got `demo.example`",
+            ),
+            (
+                "owner = \"o\"",
+                "owner = \" \"",
+                "4:9: owner: expected one line of text, 1 to 500 bytes, got ` `",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\nbinding = \"none\"",
+                "6:11: binding: expected one of `required`, `dangerous-bearer`, got `none`",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\nstate = \"gone\"",
+                "6:9: state: expected one of `active`, `retired`, got `gone`",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\nporpoise = 1",
+                "6:1: porpoise: unknown key, expected one of `name`, `tenant`, `audience`, `owner`, `purpose`, `state`, `binding`, `action`",
+            ),
+            (
+                "access = \"read\"",
+                "access = \"admin\"",
+                "10:10: action[0].access: expected one of `read`, `write`, `destructive`, got `admin`",
+            ),
+            (
+                "demo/{name}",
+                "demo/*",
+                "11:12: action[0].resource: expected a resource path whose segments are fixed texts, `{name}` or `{tenant}`, got `demo/*`",
+            ),
+            ("5m", "16m", "12:11: action[0].ttl_max: expected 1 s to 900 s, got `960 s`, got `16m`"),
+            (
+                "\"auto\"",
+                "\"sometimes\"",
+                "13:8: action[0].tier: expected one of `auto`, `approval`, `break_glass`, got `sometimes`",
+            ),
+            (
+                "10/s",
+                "0/s",
+                "14:8: action[0].rate: expected a rate such as `10/s`, `100/m` or `1000/h`, got `0/s`",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\nsingle_use = 1",
+                "15:14: action[0].single_use: expected `true` or `false`, got an integer",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\n[action.params.resource]\ntype = \"flag\"",
+                "15:1: action[0].params.resource: tokens use this name for something else; no parameter can be called `resource`",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\n[action.params.x]\ntype = \"float\"",
+                "16:1: action[0].params.x.type: expected one of `flag`, `integer`, `text`, got `float`",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\n[action.params.x]\ntype = \"integer\"",
+                "15:1: action[0].params.x.max: missing; an integer has a ceiling",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\n[action.params.x]\ntype = \"integer\"\nmin = 5\nmax = 4",
+                "18:1: action[0].params.x.max: expected min <= max within 2^53-1, got `5` and `4`",
+            ),
+            (
+                "rate = \"10/s\"",
+                "rate = \"10/s\"\n[action.params.x]\ntype = \"text\"\none_of = [\"a\", \"é\"]",
+                "17:16: action[0].params.x.one_of[1]: expected printable ASCII, 1 to 256 bytes, got `é`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_action_of_another_word_is_refused_with_the_policy_that_names_it() {
+    let found = changed("apis/demo.toml", "demo.read", "repo.read");
+    assert_eq!(
+        found[0],
+        "error: apis/demo.toml:8:1: action[0].name: the first word of an action of API `demo` is `demo`, got `repo.read`"
+    );
+    assert_eq!(
+        found[1],
+        "error: policies/p.cedar:1:46: p#1: no action, API or access class is called `demo.read`"
+    );
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn an_api_can_not_take_the_name_of_an_access_class() {
+    let text = API.replace("\"demo\"", "\"read\"").replace("demo.read", "read.x.y");
+    let dir = good();
+    put(dir.path(), "apis/read.toml", text.replace("demo.example", "read.example"));
+    let found = lines(dir.path());
+    assert_eq!(
+        found,
+        ["error: apis/read.toml:1:1: name: policies call an access class so; an API can't be called `read`"]
+    );
+}
+
+#[test]
+fn problems_of_agents() {
+    table(
+        "agents/me.toml",
+        &[
+            (
+                "name = \"me\"",
+                "name = \"a/b\"",
+                "1:8: name: expected a name, or a name with `{selector.kind}` placeholders, got `a/b`",
+            ),
+            (
+                "name = \"me\"",
+                "name = \"me-{unix.pid}\"",
+                "1:1: name: no attestor establishes `unix.pid`; expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+            ),
+            (
+                "name = \"me\"",
+                "name = \"me-{unix.groups}\"",
+                "1:1: name: a process has several of `unix.groups`, so it makes no name",
+            ),
+            ("owner = \"o\"\n", "", "1:1: owner: missing; it has no default"),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\nprincipal = \"spiffe://td/x\"",
+                "5:13: principal: expected a name of printable ASCII without spaces, 1 to 256 bytes, that is no SPIFFE ID, got `spiffe://td/x`",
+            ),
+            ("2027-01-01", "2027-1-1", "6:10: review: expected a day such as `2027-06-30`, got `2027-1-1`"),
+            (
+                "\n[rules]",
+                "state = \"off\"\n[rules]",
+                "7:9: state: expected one of `active`, `suspended`, got `off`",
+            ),
+            (
+                "\"unix.uid\" = 1000\n",
+                "",
+                "8:1: rules: empty: such an agent could be anybody; give at least one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+            ),
+            (
+                "\"unix.uid\"",
+                "\"unix.pid\"",
+                "9:14: rules.\"unix.pid\": unknown selector, expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+            ),
+            ("= 1000", "= \"root\"", "9:14: rules.\"unix.uid\": expected a number below 2^32, got `root`"),
+            ("= 1000", "= -1", "9:14: rules.\"unix.uid\": expected a number below 2^32, got `-1`"),
+            (
+                "= 1000",
+                "= [1, \"01\"]",
+                "9:18: rules.\"unix.uid\"[1]: expected a number below 2^32, got `01`",
+            ),
+            ("= 1000", "= []", "9:14: rules.\"unix.uid\": expected 1 to 64 values, found `0`"),
+            (
+                "= 1000",
+                "= true",
+                "9:14: rules.\"unix.uid\": expected a text or an integer, or a list of them",
+            ),
+            (
+                "\"unix.uid\" = 1000",
+                "\"unix.exe\" = \"bin/x\"",
+                "9:14: rules.\"unix.exe\": expected a path from `/`, got `bin/x`",
+            ),
+            (
+                "\"unix.uid\" = 1000",
+                "\"unix.sha256\" = \"abc\"",
+                "9:17: rules.\"unix.sha256\": expected 64 lowercase hex digits, got `abc`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_selector_without_quotes_is_told_so() {
+    let found = changed("agents/me.toml", "\"unix.uid\"", "unix.uid");
+    assert!(
+        found[0].contains("rules.unix: unknown selector")
+            && found[0].contains("(write the selector in quotes)"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn problems_of_operators() {
+    table(
+        "operators.toml",
+        &[
+            (
+                "alice",
+                "al ice",
+                "2:8: operator[0].name: expected letters, digits, `.`, `_` or `-`, 63 bytes at most, got `al ice`",
+            ),
+            (
+                "\"admin\"",
+                "\"root\"",
+                "4:10: operator[0].roles[0]: expected one of `admin`, `approver`, `responder`, `revoker`, `viewer`, got `root`",
+            ),
+            (
+                "uid = 0",
+                "uid = 65534",
+                "3:1: operator[0].uid: expected a user's number, not that of nobody, got `65534`",
+            ),
+            (
+                "uid = 0",
+                "uid = 0\nssh_keys = [\"ssh-ed25519 AAAA\"]",
+                "4:13: operator[0].ssh_keys[0]: expected a public key as in `authorized_keys`, of type ecdsa-sha2-nistp256, ecdsa-sha2-nistp384, sk-ecdsa-sha2-nistp256@openssh.com, sk-ssh-ed25519@openssh.com, ssh-ed25519, got `ssh-ed25519 AAAA`",
+            ),
+        ],
+    );
+    let found = changed("operators.toml", ", \"revoker\"", "");
+    assert_eq!(
+        found,
+        [
+            "warning: operators.toml:1:1: no operator has the role `revoker`: nobody could end a leaked credential"
+        ]
+    );
+}
+
+#[test]
+fn what_is_declared_twice_is_told_with_the_first_place() {
+    let dir = good();
+    put(dir.path(), "apis/x.toml", API.replace("demo.example", "x.example"));
+    put(dir.path(), "agents/x.toml", AGENT.replace("1000", "1001"));
+    put(dir.path(), "agents/y.toml", AGENT.replace("\"me\"", "\"you\""));
+    put(dir.path(), "operators.toml", format!("{OPERATORS}{OPERATORS}"));
+    let found = lines(dir.path());
+    let expected = [
+        "error: agents/x.toml:1:1: name: agent declared already at agents/me.toml:1: `default/me`".to_owned(),
+        "error: agents/y.toml:8:2: rules: the same rules as agent `me` at agents/me.toml: evidence that fits two agents is refused".to_owned(),
+        "error: apis/x.toml:1:1: name: API declared already at apis/demo.toml:1: `demo`".to_owned(),
+        "error: operators.toml:6:1: operator[1].name: operator declared already at operators.toml:2: `alice`".to_owned(),
+        "error: operators.toml:6:1: operator[1].name: operator's uid declared already at operators.toml:2: `0`".to_owned(),
+    ];
+    assert_eq!(found, expected);
+    let twice = API.split_once("[[action]]").unwrap().1;
+    let found = changed("apis/demo.toml", "10/s\"\n", &format!("10/s\"\n[[action]]{twice}"));
+    assert!(
+        found.contains(
+            &"error: apis/demo.toml:16:1: action[1].name: declared already in line 8: `demo.read`".to_owned()
+        ),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn an_audience_of_two_tenants_is_refused() {
+    let dir = good();
+    put(
+        dir.path(),
+        "apis/x.toml",
+        API.replace("\"demo\"", "\"x\"").replace("demo.read", "x.read").replace("default", "other"),
+    );
+    let found = lines(dir.path());
+    assert_eq!(
+        found,
+        [
+            "error: apis/x.toml:3:1: audience: API `demo` of tenant `default` has the same audience: credentials of one tenant would be good at the other's"
+        ]
+    );
+}
+
+#[test]
+fn an_overdue_review_is_a_warning_on_the_day_after() {
+    assert!(changed("agents/me.toml", "2027-01-01", "2026-11-23").is_empty());
+    let found = changed("agents/me.toml", "2027-01-01", "2026-11-22");
+    assert_eq!(
+        found,
+        [
+            "warning: agents/me.toml:6:1: review: the review of agent `me` is overdue: it gets nothing until its owner `o` reviews it"
+        ]
+    );
+}
+
+#[test]
+fn a_retired_api_that_is_still_granted_is_a_warning() {
+    let found = changed("apis/demo.toml", "purpose = \"p\"", "purpose = \"p\"\nstate = \"retired\"");
+    assert_eq!(
+        found,
+        [
+            "warning: policies/p.cedar:1:1: p#1: it grants actions of retired APIs only; remove it, the API is `demo`"
+        ]
+    );
+}
+
+#[test]
+fn files_that_can_not_be_trusted_are_refused() {
+    let dir = good();
+    let outside = tempfile::tempdir().unwrap();
+    symlink(put(outside.path(), "a.toml", AGENT), dir.path().join("agents/out.toml")).unwrap();
+    symlink("nowhere", dir.path().join("agents/dangling.toml")).unwrap();
+    put(dir.path(), "apis/latin.toml", b"name = \"\xe9\"");
+    put(dir.path(), "apis/big.toml", "#".repeat(1024 * 1024 + 1));
+    put(dir.path(), "apis/notes.txt", "");
+    put(dir.path(), "apis/.hidden.toml", "nonsense");
+    fs::create_dir(dir.path().join("policies/d.cedar")).unwrap();
+    fs::set_permissions(dir.path().join("policies/p.cedar"), fs::Permissions::from_mode(0o646)).unwrap();
+    fs::set_permissions(dir.path().join("agents"), fs::Permissions::from_mode(0o777)).unwrap();
+    let found = lines(dir.path());
+    let starts = [
+        "error: agents:1:1: the directory can be written by everybody (mode 0777), so anyone on this machine could grant himself authority",
+        "error: agents/dangling.toml:1:1: can't be opened",
+        "error: agents/out.toml:1:1: is a link out of the registry",
+        "error: apis/big.toml:1:1: is larger than 1048576 bytes",
+        "error: apis/latin.toml:1:1: is not UTF-8 from byte 8",
+        "warning: apis/notes.txt:1:1: is not read: its name does not end in `.toml`",
+        "error: policies/d.cedar:1:1: is not a regular file",
+        "error: policies/p.cedar:1:1: can be written by everybody (mode 0646)",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (line, start) in found.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}\n{start}");
+    }
+}
+
+#[test]
+fn a_link_inside_the_registry_is_followed() {
+    let dir = good();
+    fs::rename(dir.path().join("agents/me.toml"), dir.path().join("me.toml")).unwrap();
+    symlink("../me.toml", dir.path().join("agents/me.toml")).unwrap();
+    assert!(lines(dir.path()).is_empty());
+}
+
+#[test]
+fn every_file_is_checked_although_another_is_broken() {
+    let dir = good();
+    put(dir.path(), "apis/a.toml", "name = [\n");
+    put(dir.path(), "apis/b.toml", "name = \"B\"\n= 3\n");
+    put(
+        dir.path(),
+        "policies/q.cedar",
+        "permit (principal == Agent::\"x\", action == Action::\"demo.read\", resource);",
+    );
+    let found = lines(dir.path());
+    for start in [
+        "error: apis/a.toml:",
+        "error: apis/b.toml:1:8: name",
+        "error: apis/b.toml:2:1: not TOML",
+        "error: policies/q.cedar:1:22: q#1: no registered agent",
+    ] {
+        assert!(found.iter().any(|line| line.starts_with(start)), "{start}: {found:#?}");
+    }
+    assert!(lines(&dir.path().join("none"))[0].contains("the registry directory can't be opened"));
+}
+
+#[test]
+fn the_digest_is_of_names_and_contents() {
+    let digest = |dir: &tempfile::TempDir| load_dir(dir.path()).unwrap().registry.digest();
+    let (one, two) = (good(), good());
+    assert_eq!(digest(&one), digest(&two));
+    put(two.path(), "policies/p.cedar", format!("{POLICY}// a comment\n"));
+    let changed = digest(&two);
+    assert_ne!(digest(&one), changed);
+    fs::rename(one.path().join("agents/me.toml"), one.path().join("agents/other.toml")).unwrap();
+    assert_ne!(digest(&one), digest(&good()));
+}
