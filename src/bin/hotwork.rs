@@ -1,3 +1,7 @@
 //! The command of agents, operators and responders.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hotwork::cli::run()
+}

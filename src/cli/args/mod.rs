@@ -1,0 +1,347 @@
+//! The command line: its words, their forms, and their help.
+
+pub mod operator;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::duration;
+use super::request::Given;
+use crate::domain::digest::Digest;
+use crate::domain::id::CredentialId;
+use crate::domain::name::{ActionName, Purpose};
+use crate::domain::request::{IdempotencyKey, Thumbprint};
+use crate::domain::resource::Resource;
+use crate::domain::time::Ttl;
+
+const AFTER: &str = "\
+Examples:
+  hotwork whoami
+  hotwork actions
+  hotwork exec --action demo.read --resource demo/hello -- sh -c 'cat $HOTWORK_TOKEN_FILE'
+  hotwork issue demo.read --resource demo/hello --ttl 2m -o json
+  hotwork revoke --agent deploy-bot --reason 'leaked in CI' --dry-run
+
+A broker to try it on: run `hotworkd dev` in another terminal and paste the lines it prints.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 not attested, 5 approval pending,
+6 negative verdict, 7 unavailable, 8 rate limited, 9 conflict, 10 partial.
+`exec` adds 125 hotwork itself failed, 126 cannot execute, 127 not found.
+
+Data goes to standard output, messages to standard error. Under `-o json` a failure is
+one object on standard output: {code, reason, message, decisionId}.";
+
+/// Authority for one action, with proof: credentials from a hotwork broker
+#[derive(Debug, Parser)]
+#[command(name = "hotwork", version, max_term_width = 100, after_help = AFTER)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The broker's listener for agents, such as unix:///run/hotwork/agent.sock
+    #[arg(long, global = true, env = "HOTWORK_ENDPOINT", value_name = "URI", hide_env_values = true)]
+    pub endpoint: Option<String>,
+    /// The broker's listener for operators
+    #[arg(long, global = true, env = "HOTWORK_ADMIN_ENDPOINT", value_name = "URI", hide_env_values = true)]
+    pub admin_endpoint: Option<String>,
+    /// How data is printed; JSON is the proto JSON mapping
+    #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub output: Format,
+    /// How long one call to the broker may take
+    #[arg(long, global = true, default_value = "10s", value_parser = duration::parse, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For programs
+    Json,
+    /// One id on each line
+    Name,
+    /// For people
+    #[default]
+    Table,
+    /// For programs and people
+    Yaml,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command with a credential, and give it back when the command ends
+    Exec(Exec),
+    /// Ask for a credential and print it, or write it to files
+    Issue(Issue),
+    /// Who the broker says this process is, and on what evidence
+    Whoami,
+    /// What this agent may ask for, with limits
+    Actions,
+    /// Look at credentials, check them, give them back
+    #[command(subcommand)]
+    Credential(Credential),
+    /// Operator: the registered agents
+    #[command(subcommand)]
+    Agent(operator::Agent),
+    /// Operator: the registered APIs and their actions
+    #[command(subcommand)]
+    Api(operator::Api),
+    /// Operator: end credentials now
+    Revoke(operator::Revoke),
+    /// Operator: why a decision went as it did
+    Explain(operator::Explain),
+    /// Operator: the tamper-evident log
+    #[command(subcommand)]
+    Audit(operator::Audit),
+    /// Operator: load the registry and the policies anew
+    Reload,
+    /// Operator: the signing keys
+    Keys,
+    /// Operator: how the broker is
+    Status(operator::Status),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  hotwork completion bash > /etc/bash_completion.d/hotwork\n  \
+                            hotwork completion zsh > ~/.zfunc/_hotwork")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them to a directory
+    Man {
+        /// Where to write them; it must exist
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What a credential is asked for.
+#[derive(Args, Debug)]
+pub struct Ask {
+    /// The one resource, such as repo/acme/site
+    #[arg(long, short)]
+    pub resource: Resource,
+    /// What form the credential has
+    #[arg(long, value_enum, default_value = "token")]
+    pub kind: Kind,
+    /// How long it lives, such as 90s or 2m; the action's default when absent
+    #[arg(long, value_parser = duration::parse_ttl, value_name = "DURATION")]
+    pub ttl: Option<Ttl>,
+    /// A parameter of the action; its type is the declared one, or say NAME:int=, NAME:text= or NAME:flag=
+    #[arg(long = "param", short, value_name = "NAME=VALUE")]
+    pub parameters: Vec<Given>,
+    /// Why, as a code that policies can look at
+    #[arg(long)]
+    pub purpose: Option<Purpose>,
+    /// Makes a retry safe: the same key and request give the same record
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Binds the credential to the arguments of one call: their SHA-256 in hex
+    #[arg(long, value_name = "HEX")]
+    pub args_sha256: Option<Digest>,
+}
+
+/// What form a credential has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// An X.509 client certificate for mutual TLS
+    #[value(alias = "certificate")]
+    Cert,
+    /// A signed token
+    Token,
+}
+
+/// `exec`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The credential is in files of mode 0600 in a private directory; the environment of the command names them:
+  HOTWORK_TOKEN_FILE                                       with --kind token
+  HOTWORK_CERT_FILE, HOTWORK_KEY_FILE, HOTWORK_CA_FILE     with --kind cert
+  HOTWORK_CREDENTIAL_ID                                    always
+Signals are passed on. When the command ends, the credential is released and the files are removed.
+The broker attests hotwork itself: the process that asks, not the command it runs.
+
+Exit code: the command's own, 128 + n when signal n ended it; 125 hotwork itself failed, 126 the command
+cannot be executed, 127 there is no such command. A denial is 3 here too, as everywhere.
+
+Examples:
+  hotwork exec --action demo.read --resource demo/hello -- sh -c 'cat $HOTWORK_TOKEN_FILE'
+  hotwork exec --action db.rows.read --resource db/sales --kind cert --ttl 5m -- \\
+    sh -c 'psql \"sslcert=$HOTWORK_CERT_FILE sslkey=$HOTWORK_KEY_FILE sslrootcert=ca.pem host=db\"'")]
+pub struct Exec {
+    /// The one action, such as repo.pull.open
+    #[arg(long, short)]
+    pub action: ActionName,
+    /// The rest of what is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// The command with its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `issue`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For a certificate, hotwork makes a P-256 key here and sends a signing request: the key never leaves this machine.
+--out writes `token`, or `cert.pem`, `key.pem` and `ca.pem`, each of mode 0600.
+
+Examples:
+  hotwork issue demo.read --resource demo/hello
+  hotwork issue billing.payment.create --resource invoice/7 --param amount=120 --param currency=EUR
+  hotwork issue demo.read --resource demo/hello --kind cert --out ./credential
+  hotwork issue repo.pull.open --resource repo/acme/site --dpop-key dpop.pem -o json")]
+pub struct Issue {
+    /// The one action, such as repo.pull.open
+    pub action: ActionName,
+    /// The rest of what is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Write the credential to files in this directory; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Certificate: a signing request of your own, PEM or DER; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generate_key", "dpop_key", "dpop_jkt"])]
+    pub csr: Option<PathBuf>,
+    /// Certificate: let the broker make the key and send it once
+    #[arg(long, conflicts_with_all = ["dpop_key", "dpop_jkt"])]
+    pub generate_key: bool,
+    /// Token: bind it to this DPoP key: a JWK, or PEM of a private or public key (P-256 or Ed25519)
+    #[arg(long, value_name = "FILE", conflicts_with = "dpop_jkt")]
+    pub dpop_key: Option<PathBuf>,
+    /// Token: bind it to the DPoP key with this RFC 7638 thumbprint
+    #[arg(long, value_name = "THUMBPRINT")]
+    pub dpop_jkt: Option<Thumbprint>,
+}
+
+/// `credential`.
+#[derive(Debug, Subcommand)]
+pub enum Credential {
+    /// List this agent's credentials, newest first
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  hotwork credential list\n  \
+        hotwork credential list --ended\n  hotwork credential list --all --agent deploy-bot -o json"
+    )]
+    List(CredentialList),
+    /// Show one record
+    Show {
+        /// The credential's id
+        id: CredentialId,
+        /// Operator: look among those of all agents
+        #[arg(long)]
+        all: bool,
+    },
+    /// Decode a token or certificate here, without asking anyone and without checking anything
+    Inspect {
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+    /// Ask the broker whether a token or certificate is live; exit code 6 when it is not
+    Verify {
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+    /// Give a credential back before it ends by itself
+    Release {
+        /// The credential's id
+        id: CredentialId,
+    },
+}
+
+/// `credential list`.
+#[derive(Args, Debug)]
+pub struct CredentialList {
+    /// Operator: those of all agents
+    #[arg(long)]
+    pub all: bool,
+    /// Operator: those of this agent, by SPIFFE ID or name
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Expired, revoked and released ones too
+    #[arg(long)]
+    pub ended: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exec_takes_everything_after_the_dashes_as_the_command() {
+        let cli = parse("hotwork exec --action demo.read --resource demo/hello -- ls -o json --all").unwrap();
+        let Command::Exec(exec) = cli.command else { panic!("not exec") };
+        assert_eq!(exec.command, ["ls", "-o", "json", "--all"]);
+        assert_eq!((exec.ask.kind, cli.common.output), (Kind::Token, Format::Table));
+        assert!(parse("hotwork exec --action demo.read --resource demo/hello ls").is_err());
+        assert!(parse("hotwork exec --action demo.read --resource demo/hello --").is_err());
+    }
+
+    #[test]
+    fn wrong_words_are_usage_errors() {
+        for bad in [
+            "hotwork issue demo --resource demo/hello",
+            "hotwork issue demo.read --resource demo/../hello",
+            "hotwork issue demo.read --resource demo/hello --ttl 20m",
+            "hotwork issue demo.read --resource demo/hello --ttl 5",
+            "hotwork issue demo.read --resource demo/hello --param amount",
+            "hotwork issue demo.read --resource demo/hello --csr a --generate-key",
+            "hotwork issue demo.read --resource demo/hello --dpop-jkt short",
+            "hotwork issue demo.read",
+            "hotwork credential show 7",
+            "hotwork revoke --reason x",
+            "hotwork revoke --all --agent a --reason x",
+            "hotwork status --wait 10",
+            "hotwork audit verify dir",
+            "hotwork -o xml whoami",
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn common_options_stand_before_or_after_the_command() {
+        for line in
+            ["hotwork -o json --endpoint unix:///a whoami", "hotwork whoami --endpoint unix:///a -ojson"]
+        {
+            let cli = parse(line).unwrap();
+            assert_eq!(
+                (cli.common.output, cli.common.endpoint.as_deref()),
+                (Format::Json, Some("unix:///a"))
+            );
+        }
+    }
+
+    #[test]
+    fn the_help_shows_the_contract() {
+        let help = Cli::command().term_width(100).render_help().to_string();
+        for word in ["HOTWORK_ENDPOINT", "HOTWORK_ADMIN_ENDPOINT", "6 negative verdict", "hotworkd dev"] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The operator's part of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use crate::cli::duration;
+use crate::domain::id::CredentialId;
+use crate::domain::name::Reason;
+
+/// `agent`.
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    /// List the registered agents with owner, state and live credentials
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one agent with its attestation rules
+    Show {
+        /// The SPIFFE ID, or the name alone
+        agent: String,
+    },
+}
+
+/// `api`.
+#[derive(Debug, Subcommand)]
+pub enum Api {
+    /// List the registered APIs with their actions
+    #[command(visible_alias = "ls")]
+    List,
+}
+
+/// `revoke`.
+#[derive(Args, Debug)]
+#[command(
+    group = ArgGroup::new("selector").required(true).args(["credential", "agent", "all"]),
+    after_help = "\
+The reason goes into the log: whoever reads it later must see why work was stopped.
+On a terminal, --agent and --all ask first and show how many credentials would end.
+
+Examples:
+  hotwork revoke --credential 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'laptop lost'
+  hotwork revoke --agent deploy-bot --reason 'key leaked in CI' --dry-run
+  hotwork revoke --all --reason 'incident 42' --yes"
+)]
+pub struct Revoke {
+    /// One credential
+    #[arg(long, value_name = "ID")]
+    pub credential: Option<CredentialId>,
+    /// Everything of one agent, by SPIFFE ID or name
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Everything there is
+    #[arg(long)]
+    pub all: bool,
+    /// Why, for the record: one printable line
+    #[arg(long)]
+    pub reason: Option<Reason>,
+    /// Only count what would end
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The decision's id: a denial names it, and an issued credential has the same
+    pub decision: CredentialId,
+}
+
+/// `audit`.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show the newest entries
+    #[command(after_help = "Examples:\n  hotwork audit tail\n  hotwork audit tail -f -o json")]
+    Tail {
+        /// Go on as entries come; JSON is then one object on each line
+        #[arg(long, short)]
+        follow: bool,
+        /// How many to begin with
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1000))]
+        lines: u16,
+    },
+    /// Show one entry
+    Show {
+        /// Its index, counted from 0
+        index: u64,
+    },
+    /// Check a copied log directory offline, with the public key alone; exit code 6 when it is damaged
+    #[command(after_help = "\
+DIR is the log directory of the broker's state directory, or a copy of it. Keep the key and a
+checkpoint elsewhere (`hotwork audit key`, `hotwork audit checkpoint`): a log that was cut or written
+anew is found by them.
+
+Examples:
+  hotwork audit key > log.pub
+  hotwork audit checkpoint > checkpoint
+  hotwork audit verify /var/lib/hotwork/journal --key log.pub --checkpoint checkpoint")]
+    Verify {
+        /// The log directory
+        dir: PathBuf,
+        /// The file with the log's public key, as `hotwork audit key` prints it
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// A checkpoint from before: the log must still contain it
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Print the proof that an entry is in the log
+    Prove {
+        /// Its index, counted from 0
+        index: u64,
+    },
+    /// Print the newest signed checkpoint; keep it elsewhere
+    Checkpoint,
+    /// Print the log's public key
+    Key,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Wait so long for the broker to be ready
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub wait: Option<Duration>,
+}

@@ -1,0 +1,181 @@
+//! `hotwork audit`: the log, its proofs, and its check without the broker.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::args::Format;
+use super::args::operator::Audit;
+use super::client::Context;
+use super::duration::seconds;
+use super::failure::Failure;
+use super::text::{clean, clean_lines};
+use super::{audit_verify, json, table, words};
+use crate::domain::entry::{Entry, Event};
+use crate::domain::revocation::Selector;
+use crate::proto::v1;
+
+/// How often `tail -f` asks for more.
+const FOLLOW_STEP: Duration = Duration::from_millis(500);
+
+/// `hotwork audit`.
+///
+/// # Errors
+/// When the broker refuses or can't be reached, or the log is damaged.
+pub async fn run(context: &Context, command: &Audit) -> Result<(), Failure> {
+    match command {
+        Audit::Tail { follow, lines } => tail(context, *lines, *follow).await,
+        Audit::Show { index } => show(context, *index).await,
+        Audit::Verify { dir, key, checkpoint } => audit_verify::run(context, dir, key, checkpoint.as_deref()),
+        Audit::Prove { index } => prove(context, *index).await,
+        Audit::Checkpoint => checkpoint(context).await,
+        Audit::Key => key(context).await,
+    }
+}
+
+async fn tail(context: &Context, lines: u16, follow: bool) -> Result<(), Failure> {
+    let mut client = context.audit().await?;
+    // A page size of 0 means the default, so one entry is asked for and dropped.
+    let message = v1::ListEntriesRequest { first_index: None, page_size: i32::from(lines.max(1)) };
+    let mut answer = context.call(client.list_entries(context.request(message))).await?;
+    if lines == 0 {
+        answer.entries.clear();
+    }
+    if !follow {
+        return print(context, &answer);
+    }
+    let mut next = answer.log_size;
+    loop {
+        for entry in &answer.entries {
+            next = next.max(entry.index.saturating_add(1));
+            follow_one(context, entry)?;
+        }
+        if answer.entries.is_empty() {
+            sleep(FOLLOW_STEP).await;
+        }
+        let message = v1::ListEntriesRequest { first_index: Some(next), page_size: 1000 };
+        answer = context.call(client.list_entries(context.request(message))).await?;
+    }
+}
+
+fn print(context: &Context, answer: &v1::ListEntriesResponse) -> Result<(), Failure> {
+    let names = || answer.entries.iter().map(|entry| entry.index.to_string()).collect();
+    context.screen.show(answer, names, |screen| {
+        let rows: Vec<_> = answer.entries.iter().map(row).collect();
+        table::rows(screen, ["INDEX", "TIME", "EVENT", "WHO", "WHAT"], &rows)
+    })
+}
+
+fn follow_one(context: &Context, entry: &v1::LogEntry) -> Result<(), Failure> {
+    let text = match context.screen.format {
+        Format::Json => json::line(entry)?,
+        Format::Yaml => format!("---\n{}", json::yaml(entry)?),
+        Format::Name => format!("{}\n", entry.index),
+        Format::Table => format!("{}\n", row(entry).map(|part| clean(&part)).join("  ")),
+    };
+    context.screen.data(&text)
+}
+
+/// Index, time, event, who, what. An entry of a newer form is shown as it stands.
+fn row(entry: &v1::LogEntry) -> [String; 5] {
+    let index = entry.index.to_string();
+    match Entry::from_json(entry.json.as_bytes()) {
+        Ok(read) => {
+            let (event, who, what) = said(&read.event);
+            [index, seconds(read.time.seconds()), event.to_owned(), who, what]
+        }
+        Err(_) => [index, "-".to_owned(), "unknown".to_owned(), "-".to_owned(), entry.json.clone()],
+    }
+}
+
+fn said(event: &Event) -> (&'static str, String, String) {
+    let own = || "hotworkd".to_owned();
+    match event {
+        Event::Call(call) => {
+            let refused = if call.allowed { "" } else { " REFUSED" };
+            ("call", call.operator.to_string(), format!("{}{refused}", call.rpc))
+        }
+        Event::Deny(denial) => {
+            let what =
+                format!("{} on {}: {} ({})", denial.action, denial.resource, denial.reason.code(), denial.id);
+            ("deny", words::agent(denial.agent.as_str()), what)
+        }
+        Event::Issue(issue) => {
+            let what = format!("{} on {} ({})", issue.action, issue.resource, issue.id);
+            ("issue", words::agent(issue.agent.as_str()), what)
+        }
+        Event::Load(load) => {
+            let who = load.operator.as_ref().map_or_else(own, ToString::to_string);
+            (
+                "load",
+                who,
+                format!("{} agents, {} policies, registry {}", load.agents, load.policies, load.registry),
+            )
+        }
+        Event::Release(release) => {
+            ("release", words::agent(release.agent.as_str()), release.credential.to_string())
+        }
+        Event::Revoke(revoke) => {
+            let what = match &revoke.selector {
+                Selector::Agent(agent) => format!("agent {}", words::agent(agent.as_str())),
+                Selector::All => "everything".to_owned(),
+                Selector::Credential(id) => id.to_string(),
+            };
+            (
+                "revoke",
+                revoke.operator.to_string(),
+                format!("{what}, {} live: {}", revoke.live, revoke.reason),
+            )
+        }
+        Event::Start(start) => {
+            let dev = if start.dev { " dev" } else { "" };
+            ("start", own(), format!("version {}{dev}", start.version))
+        }
+    }
+}
+
+async fn show(context: &Context, index: u64) -> Result<(), Failure> {
+    let mut client = context.audit().await?;
+    let answer = context.call(client.get_entry(context.request(v1::GetEntryRequest { index }))).await?;
+    let text = answer.entry.as_ref().map(|entry| entry.json.clone()).unwrap_or_default();
+    context.screen.show(&answer, || vec![index.to_string()], |_| clean(&text) + "\n")
+}
+
+async fn prove(context: &Context, index: u64) -> Result<(), Failure> {
+    let mut client = context.audit().await?;
+    let answer =
+        context.call(client.prove_inclusion(context.request(v1::ProveInclusionRequest { index }))).await?;
+    context.screen.show(&answer, || vec![index.to_string()], |_| clean_lines(&answer.receipt))
+}
+
+async fn checkpoint(context: &Context) -> Result<(), Failure> {
+    let mut client = context.audit().await?;
+    let answer = context.call(client.get_checkpoint(context.request(v1::GetCheckpointRequest {}))).await?;
+    let size = || answer.checkpoint.lines().nth(1).unwrap_or_default().to_owned();
+    context.screen.show(&answer, || vec![size()], |_| clean_lines(&answer.checkpoint))
+}
+
+async fn key(context: &Context) -> Result<(), Failure> {
+    let mut client = context.verification().await?;
+    let answer = context.call(client.get_trust_bundle(context.request(v1::GetTrustBundleRequest {}))).await?;
+    let key = || answer.log_verifier_key.trim_end().to_owned();
+    context.screen.show(&answer, || vec![key()], |_| clean(&key()) + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_told_in_a_line() {
+        let json = r#"{"event":{"start":{"dev":true,"version":"0.1.0"}},"time":1000,"v":1}"#;
+        let entry = v1::LogEntry { index: 3, json: json.to_owned() };
+        assert_eq!(row(&entry), ["3", "1970-01-01T00:00:01Z", "start", "hotworkd", "version 0.1.0 dev"]);
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_form_is_shown_as_it_stands() {
+        let entry = v1::LogEntry { index: 0, json: r#"{"v":2}"#.to_owned() };
+        assert_eq!(row(&entry), ["0", "-", "unknown", "-", r#"{"v":2}"#]);
+    }
+}
