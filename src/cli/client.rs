@@ -144,6 +144,7 @@ fn shown(path: &Path) -> String {
     clean(&path.to_string_lossy())
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the standard library's open list of errors")]
 fn unreachable(path: &Path, error: &io::Error) -> Failure {
     let path = shown(path);
     let (reason, message, hint) = match error.kind() {

@@ -270,7 +270,14 @@ fn advice(exit: Exit, code: Code, decision: &str, retry: Option<Duration>) -> St
         _ if code == Code::Unimplemented => {
             "this listener or version does not offer the call; check the endpoint and `hotwork status`"
         }
-        _ => "the broker's log says more; give its operator the time of this call",
+        Exit::CannotExecute
+        | Exit::CommandNotFound
+        | Exit::Failed
+        | Exit::HotworkFailed
+        | Exit::Interrupted(_)
+        | Exit::NegativeVerdict
+        | Exit::Partial
+        | Exit::Quiet => "the broker's log says more; give its operator the time of this call",
     };
     text.to_owned()
 }

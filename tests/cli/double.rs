@@ -1,0 +1,375 @@
+//! A double of the broker's wire: it answers by the action's name and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hotwork::proto::v1;
+use hotwork::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
+use hotwork::proto::v1::audit_service_server::{AuditService, AuditServiceServer};
+use hotwork::proto::v1::credential_service_server::{CredentialService, CredentialServiceServer};
+use hotwork::proto::v1::verification_service_server::{VerificationService, VerificationServiceServer};
+use prost_types::Timestamp;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+pub const ID: &str = "01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f";
+pub const AGENT: &str = "spiffe://example.org/tenant/acme/agent/bot";
+pub const TOKEN: &str = "eyJhIjoxfQ.eyJqdGkiOiJpIn0.c2ln";
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// What was asked, in words.
+#[derive(Clone, Default)]
+pub struct Wire {
+    seen: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<v1::ActionRequest>>>,
+}
+
+/// A running double.
+pub struct Double {
+    dir: tempfile::TempDir,
+    wire: Wire,
+    _runtime: Runtime,
+}
+
+impl Double {
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    pub fn start_in(dir: tempfile::TempDir) -> Self {
+        std::fs::create_dir(dir.path().join("run")).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let wire = Wire::default();
+        let guard = runtime.enter();
+        let incoming = UnixListenerStream::new(UnixListener::bind(dir.path().join("socket")).unwrap());
+        drop(guard);
+        let server = Server::builder()
+            .add_service(CredentialServiceServer::new(wire.clone()))
+            .add_service(VerificationServiceServer::new(wire.clone()))
+            .add_service(AdminServiceServer::new(wire.clone()))
+            .add_service(AuditServiceServer::new(wire.clone()))
+            .serve_with_incoming(incoming);
+        runtime.spawn(server);
+        Self { dir, wire, _runtime: runtime }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn seen(&self) -> Vec<String> {
+        self.wire.seen.lock().unwrap().clone()
+    }
+
+    pub fn requests(&self) -> Vec<v1::ActionRequest> {
+        self.wire.requests.lock().unwrap().clone()
+    }
+}
+
+fn in_seconds(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds: jiff::Timestamp::now().as_second() + seconds, nanos: 0 })
+}
+
+fn record(kind: v1::CredentialKind) -> v1::Credential {
+    v1::Credential {
+        id: ID.to_owned(),
+        kind: kind.into(),
+        agent: AGENT.to_owned(),
+        action: "demo.read".to_owned(),
+        resource: "demo/hello".to_owned(),
+        decision_id: ID.to_owned(),
+        state: v1::CredentialState::Live.into(),
+        expire_time: in_seconds(112),
+        ..v1::Credential::default()
+    }
+}
+
+fn refusal(code: Code, reason: &str) -> Status {
+    let metadata = HashMap::from([("decision_id".to_owned(), ID.to_owned())]);
+    let mut details = ErrorDetails::with_error_info(reason, "hotwork", metadata);
+    details.set_retry_info(Some(Duration::from_secs(3)));
+    Status::with_error_details(code, "refused\u{1b}[2J", details)
+}
+
+impl Wire {
+    fn saw(&self, what: impl Into<String>) {
+        self.seen.lock().unwrap().push(what.into());
+    }
+
+    /// The last word of the action says what comes of it.
+    fn decide(&self, request: Option<v1::ActionRequest>) -> Result<(), Status> {
+        let request = request.unwrap();
+        let verb = request.action.rsplit('.').next().unwrap().to_owned();
+        self.requests.lock().unwrap().push(request);
+        match verb.as_str() {
+            "deny" => Err(refusal(Code::PermissionDenied, "not-permitted")),
+            "stranger" => Err(refusal(Code::Unauthenticated, "unidentified")),
+            "approve" => Err(refusal(Code::FailedPrecondition, "approval-required")),
+            "rush" => Err(refusal(Code::ResourceExhausted, "rate-limited")),
+            "conflict" => Err(refusal(Code::Aborted, "key-reused")),
+            "down" => Err(refusal(Code::Unavailable, "ledger-stopped")),
+            "bug" => Err(refusal(Code::Internal, "internal")),
+            "field" => Err(refusal(Code::InvalidArgument, "bad-field")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl CredentialService for Wire {
+    async fn issue_token(&self, request: Request<v1::IssueTokenRequest>) -> Answer<v1::IssueTokenResponse> {
+        let request = request.into_inner();
+        let jkt = request.binding.map(|binding| binding.jkt).unwrap_or_default();
+        self.saw(format!("issue token {jkt}").trim());
+        self.decide(request.request)?;
+        let credential = Some(record(v1::CredentialKind::Token));
+        Ok(Response::new(v1::IssueTokenResponse { credential, token: TOKEN.to_owned() }))
+    }
+
+    async fn issue_certificate(
+        &self,
+        request: Request<v1::IssueCertificateRequest>,
+    ) -> Answer<v1::IssueCertificateResponse> {
+        use v1::issue_certificate_request::Key;
+        let request = request.into_inner();
+        let key = match request.key.unwrap() {
+            Key::CsrDer(der) => {
+                let sequence = der.first() == Some(&0x30);
+                self.saw(format!("issue certificate csr {sequence}"));
+                String::new()
+            }
+            Key::GenerateKey(_) => {
+                self.saw("issue certificate generate");
+                "-----BEGIN PRIVATE KEY-----\nbroker\n-----END PRIVATE KEY-----\n".to_owned()
+            }
+        };
+        self.decide(request.request)?;
+        Ok(Response::new(v1::IssueCertificateResponse {
+            credential: Some(record(v1::CredentialKind::Certificate)),
+            certificate_pem: "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n".to_owned(),
+            ca_pem: "-----BEGIN CERTIFICATE-----\nca\n-----END CERTIFICATE-----\n".to_owned(),
+            private_key_pem: key,
+        }))
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Answer<v1::ReleaseResponse> {
+        self.saw(format!("release {}", request.into_inner().credential_id));
+        Ok(Response::new(v1::ReleaseResponse { credential: Some(record(v1::CredentialKind::Token)) }))
+    }
+
+    async fn who_am_i(&self, _: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+        let selectors = vec!["unix.uid:1000".to_owned(), "unix.exe:/usr/bin/x\u{1b}]0;t\u{7}".to_owned()];
+        Ok(Response::new(v1::WhoAmIResponse {
+            agent: AGENT.to_owned(),
+            selectors,
+            ..v1::WhoAmIResponse::default()
+        }))
+    }
+
+    async fn list_actions(&self, _: Request<v1::ListActionsRequest>) -> Answer<v1::ListActionsResponse> {
+        self.saw("list actions");
+        let invoice = v1::ParameterRule {
+            name: "invoice".to_owned(),
+            r#type: "text".to_owned(),
+            ..v1::ParameterRule::default()
+        };
+        let action = v1::Action {
+            name: "demo.pay".to_owned(),
+            access: v1::Access::Write.into(),
+            tier: v1::Tier::Auto.into(),
+            resource_pattern: "demo/{name}".to_owned(),
+            parameters: vec![invoice],
+            ..v1::Action::default()
+        };
+        Ok(Response::new(v1::ListActionsResponse { actions: vec![action] }))
+    }
+
+    /// Three pages of one.
+    async fn list_my_credentials(
+        &self,
+        request: Request<v1::ListMyCredentialsRequest>,
+    ) -> Answer<v1::ListMyCredentialsResponse> {
+        let request = request.into_inner();
+        let (id, next) = match request.page_token.as_str() {
+            "" => ("a", "2"),
+            "2" => ("b", "3"),
+            _ => ("c", ""),
+        };
+        let credential = v1::Credential { id: id.to_owned(), ..record(v1::CredentialKind::Token) };
+        Ok(Response::new(v1::ListMyCredentialsResponse {
+            credentials: vec![credential],
+            next_page_token: next.to_owned(),
+            read_time: in_seconds(0),
+        }))
+    }
+
+    async fn get_my_credential(
+        &self,
+        _: Request<v1::GetMyCredentialRequest>,
+    ) -> Answer<v1::GetMyCredentialResponse> {
+        Err(Status::not_found("no such credential"))
+    }
+}
+
+#[tonic::async_trait]
+impl VerificationService for Wire {
+    async fn introspect(&self, request: Request<v1::IntrospectRequest>) -> Answer<v1::IntrospectResponse> {
+        use v1::introspect_request::Credential;
+        let active = request.into_inner().credential == Some(Credential::Token(TOKEN.to_owned()));
+        let credential = active.then(|| record(v1::CredentialKind::Token));
+        Ok(Response::new(v1::IntrospectResponse { active, credential }))
+    }
+
+    async fn get_trust_bundle(
+        &self,
+        _: Request<v1::GetTrustBundleRequest>,
+    ) -> Answer<v1::GetTrustBundleResponse> {
+        let log_verifier_key = "example.org/log+00000000+AQ==".to_owned();
+        Ok(Response::new(v1::GetTrustBundleResponse {
+            log_verifier_key,
+            ..v1::GetTrustBundleResponse::default()
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Wire {
+    async fn list_agents(&self, _: Request<v1::ListAgentsRequest>) -> Answer<v1::ListAgentsResponse> {
+        let agent = v1::Agent { id: AGENT.to_owned(), state: "active".to_owned(), ..v1::Agent::default() };
+        Ok(Response::new(v1::ListAgentsResponse { agents: vec![agent], next_page_token: String::new() }))
+    }
+
+    async fn get_agent(&self, request: Request<v1::GetAgentRequest>) -> Answer<v1::GetAgentResponse> {
+        if request.into_inner().id != "bot" {
+            return Err(Status::not_found("no such agent"));
+        }
+        let agent = Some(v1::Agent { id: AGENT.to_owned(), ..v1::Agent::default() });
+        Ok(Response::new(v1::GetAgentResponse { agent }))
+    }
+
+    async fn list_credentials(
+        &self,
+        request: Request<v1::ListCredentialsRequest>,
+    ) -> Answer<v1::ListCredentialsResponse> {
+        let request = request.into_inner();
+        self.saw(format!("list {} {}", request.agent, request.include_ended));
+        Ok(Response::new(v1::ListCredentialsResponse::default()))
+    }
+
+    async fn get_credential(
+        &self,
+        _: Request<v1::GetCredentialRequest>,
+    ) -> Answer<v1::GetCredentialResponse> {
+        let credential = Some(record(v1::CredentialKind::Token));
+        Ok(Response::new(v1::GetCredentialResponse { credential }))
+    }
+
+    async fn list_apis(&self, _: Request<v1::ListApisRequest>) -> Answer<v1::ListApisResponse> {
+        let api = v1::Api { name: "demo".to_owned(), ..v1::Api::default() };
+        Ok(Response::new(v1::ListApisResponse { apis: vec![api] }))
+    }
+
+    async fn revoke(&self, request: Request<v1::RevokeRequest>) -> Answer<v1::RevokeResponse> {
+        let request = request.into_inner();
+        let selector = request.selector.unwrap().selector.unwrap();
+        self.saw(format!("revoke {selector:?} {} {}", request.reason, request.dry_run));
+        let done = !request.dry_run;
+        Ok(Response::new(v1::RevokeResponse {
+            live_credentials: 2,
+            time: done.then(|| in_seconds(0)).flatten(),
+            log_index: done.then_some(41),
+        }))
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
+        Ok(Response::new(v1::ExplainResponse {
+            decision_id: request.into_inner().decision_id,
+            effect: v1::Effect::Deny.into(),
+            reason: "not-permitted".to_owned(),
+            ..v1::ExplainResponse::default()
+        }))
+    }
+
+    async fn reload_registry(
+        &self,
+        _: Request<v1::ReloadRegistryRequest>,
+    ) -> Answer<v1::ReloadRegistryResponse> {
+        Ok(Response::new(v1::ReloadRegistryResponse {
+            registry_sha256: "ab".to_owned(),
+            changed: true,
+            warnings: vec!["agents/a.toml:1:1: owner: empty".to_owned()],
+        }))
+    }
+
+    async fn list_keys(&self, _: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
+        let key = v1::Key { kid: "k".to_owned(), r#use: "log".to_owned(), ..v1::Key::default() };
+        Ok(Response::new(v1::ListKeysResponse { keys: vec![key] }))
+    }
+
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {
+        Ok(Response::new(v1::GetStatusResponse {
+            issuing: true,
+            trust_domain: "example.org".to_owned(),
+            ..v1::GetStatusResponse::default()
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Wire {
+    async fn get_checkpoint(
+        &self,
+        _: Request<v1::GetCheckpointRequest>,
+    ) -> Answer<v1::GetCheckpointResponse> {
+        Ok(Response::new(v1::GetCheckpointResponse {
+            checkpoint: "o\n5\nroot\n\n\u{2014} o sig\n".to_owned(),
+        }))
+    }
+
+    async fn get_entry(&self, request: Request<v1::GetEntryRequest>) -> Answer<v1::GetEntryResponse> {
+        let entry = Some(v1::LogEntry { index: request.into_inner().index, json: "{}".to_owned() });
+        Ok(Response::new(v1::GetEntryResponse { entry }))
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<v1::ListEntriesRequest>,
+    ) -> Answer<v1::ListEntriesResponse> {
+        let first = request.into_inner().first_index.unwrap_or(4);
+        let json = r#"{"event":{"start":{"dev":true,"version":"0.1.0"}},"time":1000,"v":1}"#;
+        let entries = vec![v1::LogEntry { index: first, json: json.to_owned() }];
+        Ok(Response::new(v1::ListEntriesResponse { entries, log_size: first + 1 }))
+    }
+
+    async fn prove_inclusion(
+        &self,
+        _: Request<v1::ProveInclusionRequest>,
+    ) -> Answer<v1::ProveInclusionResponse> {
+        Ok(Response::new(v1::ProveInclusionResponse {
+            receipt: "c2sp.org/tlog-proof@v1\nindex 4\n".to_owned(),
+        }))
+    }
+
+    async fn prove_consistency(
+        &self,
+        _: Request<v1::ProveConsistencyRequest>,
+    ) -> Answer<v1::ProveConsistencyResponse> {
+        Err(Status::unimplemented("not here"))
+    }
+}

@@ -1,0 +1,130 @@
+//! The operator's commands.
+
+use std::process::Stdio;
+
+use super::double::{AGENT, Double, ID};
+use super::{at, hotwork, json, run, stderr, stdout};
+
+#[test]
+fn tables_and_names_show_what_the_broker_says_and_nothing_steers_the_terminal() {
+    let double = Double::start();
+    assert!(stdout(&run(&double, "agent list")).contains("bot"));
+    assert_eq!(stdout(&run(&double, "agent list -o name")), format!("{AGENT}\n"));
+    assert_eq!(stdout(&run(&double, "api list -o name")), "demo\n");
+    assert!(stdout(&run(&double, "keys")).contains("log"));
+    let whoami = stdout(&run(&double, "whoami"));
+    assert!(whoami.contains(AGENT) && whoami.contains("unix.uid:1000"), "{whoami}");
+    assert!(!whoami.contains('\u{1b}') && !whoami.contains('\u{7}'), "{whoami:?}");
+    let actions = stdout(&run(&double, "actions"));
+    assert!(actions.contains("demo.pay") && actions.contains("invoice:text"), "{actions}");
+    assert!(stdout(&run(&double, &format!("explain {ID}"))).contains("not-permitted"));
+}
+
+#[test]
+fn reload_says_what_it_warns_of_beside_the_data() {
+    let double = Double::start();
+    let output = run(&double, "reload -o json");
+    assert_eq!((json(&output)["changed"].as_bool(), output.status.code()), (Some(true), Some(0)));
+    assert!(stderr(&output).contains("agents/a.toml:1:1"));
+}
+
+#[test]
+fn a_revocation_needs_a_reason_and_a_dry_run_does_not() {
+    let double = Double::start();
+    let output = run(&double, "revoke --agent bot");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--reason"));
+    assert!(double.seen().is_empty());
+
+    let output = run(&double, "revoke --agent bot --dry-run");
+    assert!(stdout(&output).contains("would end") && stdout(&output).contains('2'), "{output:?}");
+    let output = run(&double, "revoke --agent bot --reason leaked -o json");
+    assert_eq!(
+        (json(&output)["liveCredentials"].as_str(), json(&output)["logIndex"].as_str()),
+        (Some("2"), Some("41"))
+    );
+    run(&double, &format!("revoke --credential {ID} --reason lost"));
+    run(&double, "revoke --all --yes --reason incident");
+    let wanted = [
+        format!("revoke Agent({AGENT:?}) dry run true"),
+        format!("revoke Agent({AGENT:?}) leaked false"),
+        format!("revoke CredentialId({ID:?}) lost false"),
+        "revoke All(true) incident false".to_owned(),
+    ];
+    assert_eq!(double.seen(), wanted);
+}
+
+#[test]
+fn an_unknown_agent_is_told_with_where_to_look() {
+    let double = Double::start();
+    let output = run(&double, "revoke --agent nobody --reason x");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("hotwork agent list"), "{output:?}");
+    assert!(double.seen().is_empty());
+}
+
+#[test]
+fn all_credentials_are_asked_of_the_operators_listener() {
+    let double = Double::start();
+    assert_eq!(run(&double, "credential list --all --ended -o json").status.code(), Some(0));
+    run(&double, "credential list --agent bot");
+    assert_eq!(double.seen(), ["list  true".to_owned(), format!("list {AGENT} false")]);
+}
+
+#[test]
+fn status_waits_for_a_broker_that_is_not_there_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let uri = format!("unix://{}", dir.path().join("socket").display());
+    let mut command = hotwork();
+    command.env("HOTWORK_ADMIN_ENDPOINT", uri).args(["status", "--wait", "30s", "-o", "json"]);
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let _double = Double::start_in(dir);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), json(&output)["issuing"].as_bool()), (Some(0), Some(true)));
+}
+
+#[test]
+fn status_gives_up_when_the_time_is_over() {
+    let mut command = hotwork();
+    command.env("HOTWORK_ADMIN_ENDPOINT", "unix:///nonexistent/socket").args(["status", "--wait", "100ms"]);
+    assert_eq!(command.output().unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn the_log_is_shown_proved_and_pinned() {
+    let double = Double::start();
+    let tail = stdout(&run(&double, "audit tail -n 1"));
+    assert!(tail.contains("4      1970-01-01T00:00:01Z  start  hotworkd"), "{tail}");
+    assert_eq!(json(&run(&double, "audit tail -o json"))["entries"][0]["index"], "4");
+    assert_eq!(stdout(&run(&double, "audit prove 4")), "c2sp.org/tlog-proof@v1\nindex 4\n");
+    assert_eq!(stdout(&run(&double, "audit checkpoint")), "o\n5\nroot\n\n\u{2014} o sig\n");
+    assert_eq!(stdout(&run(&double, "audit key")), "example.org/log+00000000+AQ==\n");
+    assert_eq!(stdout(&run(&double, "audit show 3")), "{}\n");
+}
+
+#[test]
+fn following_the_log_gives_one_object_on_each_line() {
+    use std::io::{BufRead as _, BufReader};
+    let double = Double::start();
+    let mut child =
+        at(&double).args(["audit", "tail", "-f", "-o", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let indexes: Vec<String> = lines
+        .take(3)
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap()["index"].to_string())
+        .collect();
+    assert_eq!(indexes, ["\"4\"", "\"5\"", "\"6\""]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn verifying_a_log_needs_a_key_of_the_right_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "not a key").unwrap();
+    let mut command = hotwork();
+    let output = command.args(["audit", "verify"]).arg(dir.path()).arg("--key").arg(&key).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("hotwork audit key"), "{output:?}");
+}
