@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint as Route};
-use tonic::{IntoRequest, Request, Response, Status};
+use tonic::{Code, IntoRequest, Request, Response, Status};
 
 use super::endpoint::{Endpoint, Listener};
 use super::failure::{Exit, Failure};
@@ -92,7 +92,10 @@ impl Context {
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => Ok(answer?.into_inner()),
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            // Nobody cancels a call but the deadline that it carries, here or at the server.
+            Ok(Err(status)) if status.code() == Code::Cancelled => Err(self.late()),
+            Ok(Err(status)) => Err(status.into()),
             Err(_) => Err(self.late()),
         }
     }

@@ -53,13 +53,13 @@ impl Folder {
     /// When that can't be done.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         match rustix::fs::mkdirat(CWD, path, PRIVATE_DIR) {
-            Ok(()) | Err(Errno::EXIST) => Self::held(path),
+            Ok(()) | Err(Errno::EXIST) => Self::held(path, OFlags::empty()),
             Err(error) => Err(Failure::file("make the directory", path, &error.into())),
         }
     }
 
-    fn held(path: &Path) -> Result<Self, Failure> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fn held(path: &Path, more: OFlags) -> Result<Self, Failure> {
+        let flags = more | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty());
         let fd = fd.map_err(|error| Failure::file("open the directory", path, &error.into()))?;
         Ok(Self { fd, path: path.to_owned() })
@@ -132,7 +132,7 @@ impl Private {
         let path = parent.join(format!("hotwork-{}", Uuid::now_v7().simple()));
         rustix::fs::mkdirat(CWD, &path, PRIVATE_DIR)
             .map_err(|error| Failure::file("make the directory", &path, &error.into()))?;
-        Ok(Self { folder: Folder::held(&path)? })
+        Ok(Self { folder: Folder::held(&path, OFlags::NOFOLLOW)? })
     }
 
     /// The directory.

@@ -15,6 +15,7 @@ mod exec;
 mod failures;
 mod issue;
 mod operator;
+mod terminal;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -56,8 +56,16 @@ pub struct Common {
     /// The broker's listener for operators
     #[arg(long, global = true, env = "HOTWORK_ADMIN_ENDPOINT", value_name = "URI", hide_env_values = true)]
     pub admin_endpoint: Option<String>,
-    /// How data is printed; JSON is the proto JSON mapping
-    #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    /// How data is printed: table, json (the proto JSON mapping), yaml, or name (ids only)
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
     pub output: Format,
     /// How long one call to the broker may take
     #[arg(long, global = true, default_value = "10s", value_parser = duration::parse, value_name = "DURATION")]
@@ -131,8 +139,8 @@ pub struct Ask {
     /// The one resource, such as repo/acme/site
     #[arg(long, short)]
     pub resource: Resource,
-    /// What form the credential has
-    #[arg(long, value_enum, default_value = "token")]
+    /// What form the credential has: token, or cert for mutual TLS
+    #[arg(long, value_enum, default_value = "token", hide_possible_values = true)]
     pub kind: Kind,
     /// How long it lives, such as 90s or 2m; the action's default when absent
     #[arg(long, value_parser = duration::parse_ttl, value_name = "DURATION")]
@@ -143,7 +151,7 @@ pub struct Ask {
     /// Why, as a code that policies can look at
     #[arg(long)]
     pub purpose: Option<Purpose>,
-    /// Makes a retry safe: the same key and request give the same record
+    /// Makes a retry safe: the same key and request give the same record (a certificate needs --csr for that)
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<IdempotencyKey>,
     /// Binds the credential to the arguments of one call: their SHA-256 in hex
@@ -164,15 +172,17 @@ pub enum Kind {
 /// `exec`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The credential is in files of mode 0600 in a private directory; the environment of the command names them:
+The credential is in files of mode 0600 in a private directory; the command's environment has
+their paths:
   HOTWORK_TOKEN_FILE                                       with --kind token
   HOTWORK_CERT_FILE, HOTWORK_KEY_FILE, HOTWORK_CA_FILE     with --kind cert
   HOTWORK_CREDENTIAL_ID                                    always
 Signals are passed on. When the command ends, the credential is released and the files are removed.
 The broker attests hotwork itself: the process that asks, not the command it runs.
 
-Exit code: the command's own, 128 + n when signal n ended it; 125 hotwork itself failed, 126 the command
-cannot be executed, 127 there is no such command. A denial is 3 here too, as everywhere.
+Exit code: the command's own, 128 + n when signal n ended it; 125 hotwork itself failed, 126 the
+command cannot be executed, 127 there is no such command. The rest, such as 3 for a denial, is as
+everywhere; the command did not run then.
 
 Examples:
   hotwork exec --action demo.read --resource demo/hello -- sh -c 'cat $HOTWORK_TOKEN_FILE'
@@ -193,7 +203,8 @@ pub struct Exec {
 /// `issue`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-For a certificate, hotwork makes a P-256 key here and sends a signing request: the key never leaves this machine.
+For a certificate, hotwork makes a P-256 key here and sends a signing request: the key never
+leaves this machine. Without --out, token or key are printed: mind where standard output goes.
 --out writes `token`, or `cert.pem`, `key.pem` and `ca.pem`, each of mode 0600.
 
 Examples:

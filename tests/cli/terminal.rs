@@ -1,0 +1,103 @@
+//! What differs on a terminal: questions, colour, and who sends Ctrl-C. `script` gives the terminal.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::double::Double;
+
+/// Runs `hotwork` with `words` in a terminal of its own session.
+fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) {
+    let uri = format!("unix://{}", double.socket().display());
+    let line = format!("exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+    command.env("HOTWORK_ENDPOINT", &uri).env("HOTWORK_ADMIN_ENDPOINT", uri).env("SHELL", "/bin/sh");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+fn rest(mut out: BufReader<ChildStdout>) -> String {
+    let mut text = String::new();
+    out.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn revoking_everything_asks_first_and_only_yes_goes_on() {
+    for (answer, code, calls) in [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 2)] {
+        let double = Double::start();
+        let (mut child, mut out) = in_terminal(&double, "revoke --all --reason incident");
+        let mut question = Vec::new();
+        out.read_until(b'?', &mut question).unwrap();
+        let question = String::from_utf8(question).unwrap();
+        assert!(question.contains("EVERYTHING") && question.contains("2 live"), "{question}");
+        child.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
+        rest(out);
+        assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(code), calls), "{answer:?}");
+        assert!(double.seen()[0].ends_with("incident true"));
+    }
+}
+
+#[test]
+fn a_reason_is_asked_for_and_said_why() {
+    let double = Double::start();
+    let (mut child, mut out) = in_terminal(&double, "revoke --all --yes");
+    let mut question = Vec::new();
+    out.read_until(b':', &mut question).unwrap();
+    assert!(String::from_utf8(question).unwrap().contains("goes into the log"));
+    child.stdin.as_mut().unwrap().write_all(b"laptop lost\n").unwrap();
+    rest(out);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(double.seen(), ["revoke All(true) laptop lost false"]);
+}
+
+#[test]
+fn a_terminal_has_colour_unless_it_is_not_wanted() {
+    let double = Double::start();
+    let (_child, out) = in_terminal(&double, "agent list");
+    assert!(rest(out).contains("\u{1b}["));
+    let uri = format!("unix://{}", double.socket().display());
+    let line = format!("{} agent list", env!("CARGO_BIN_EXE_hotwork"));
+    let mut plain = Command::new("script");
+    plain.args(["-qec", &line, "/dev/null"]).env("NO_COLOR", "1").env("HOTWORK_ADMIN_ENDPOINT", uri);
+    let output = plain.env("TERM", "xterm").stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("bot") && !text.contains('\u{1b}'), "{text:?}");
+}
+
+/// The terminal sends Ctrl-C to the whole foreground group. If we passed it on too, the command would see
+/// two. The second signal here is sent to us alone and comes after whatever we would have passed on.
+#[test]
+fn ctrl_c_on_a_terminal_reaches_the_command_once() {
+    let double = Double::start();
+    let fifo = double.dir().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let script = double.dir().join("script");
+    let text = format!(
+        "n=0\ntrap 'n=$((n+1)); echo got' INT\ntrap 'echo count=$n; exit 5' USR1\necho ready $PPID\n\
+         while :; do read x <> {}; done\n",
+        fifo.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    let words = format!("exec --action demo.read --resource demo/hello -- sh {}", script.display());
+    let (mut child, mut out) = in_terminal(&double, &words);
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    let parent: i32 = line.trim().strip_prefix("ready ").unwrap().parse().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    while !line.contains("got") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    kill_process(Pid::from_raw(parent).unwrap(), Signal::USR1).unwrap();
+    let text = rest(out);
+    assert!(text.contains("count=1"), "{text:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
