@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use super::double::{Double, ID};
-use super::{hotwork, json, run, stderr, stdout};
+use super::{at, hotwork, json, run, stderr, stdout};
 
 fn is_one_object(output: &Output) {
     let object = json(output);
@@ -114,12 +114,30 @@ fn help_version_completions_and_manual_need_no_broker() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// A pipe that nobody reads any more.
+fn nobody() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_credential_that_nobody_got_is_given_back() {
+    let double = Double::start();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for (stdout, code) in [(nobody(), 0), (Stdio::from(full), 1)] {
+        let mut command = at(&double);
+        let output =
+            command.args(["issue", "demo.read", "--resource", "demo/hello"]).stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(double.seen().last(), Some(&format!("release {ID}")));
+    }
+    assert_eq!(double.seen().len(), 4);
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut child =
-        hotwork().args(["completion", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = hotwork().args(["completion", "bash"]).stdout(nobody()).output().unwrap();
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
 }
 
