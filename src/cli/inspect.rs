@@ -5,6 +5,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use x509_parser::der_parser::parse_der;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -151,10 +152,31 @@ fn extension(extension: &x509_parser::prelude::X509Extension<'_>) -> Value {
         ParsedExtension::ExtendedKeyUsage(usage) => {
             json!({"clientAuth": usage.client_auth, "serverAuth": usage.server_auth})
         }
-        // Whatever else there is, ours among them, is shown as it stands.
-        _ => json!(hex::encode(extension.value)),
+        // Our identifier is the deployment's own, so the binding is known by its shape.
+        _ => binding(extension.value).unwrap_or_else(|| json!(hex::encode(extension.value))),
     };
     json!({"oid": extension.oid.to_id_string(), "critical": extension.critical, "value": said})
+}
+
+/// The action binding of PROFILES 3, if `value` is one of version 1.
+fn binding(value: &[u8]) -> Option<Value> {
+    let (rest, object) = parse_der(value).ok()?;
+    let fields = object.as_sequence().ok()?;
+    let [version, id, action, resource, audience, details, depth, tier] = fields.as_slice() else {
+        return None;
+    };
+    if !rest.is_empty() || version.as_u32() != Ok(1) {
+        return None;
+    }
+    Some(json!({
+        "credential": id.as_str().ok()?,
+        "action": action.as_str().ok()?,
+        "resource": resource.as_str().ok()?,
+        "audience": audience.as_str().ok()?,
+        "detailsSha256": hex::encode(details.as_slice().ok()?),
+        "depth": depth.as_u32().ok()?,
+        "tier": tier.as_str().ok()?,
+    }))
 }
 
 fn name(name: &GeneralName<'_>) -> Value {
@@ -234,6 +256,28 @@ mod tests {
             assert!(decoded.to_value().to_string().contains(&format!("URI:{uri}")));
             assert!(matches!(decoded, Decoded::Certificate { .. }));
         }
+    }
+
+    #[test]
+    fn the_action_binding_is_read_by_its_shape_and_nothing_else_is() {
+        let text = |text: &str| [vec![0x0c, u8::try_from(text.len()).unwrap()], text.into()].concat();
+        let fields = [
+            vec![2, 1, 1],
+            text("id"),
+            text("demo.read"),
+            text("demo/hello"),
+            text("https://x"),
+            vec![4, 1, 0xab],
+            vec![2, 1, 0],
+            text("auto"),
+        ]
+        .concat();
+        let der = [vec![0x30, u8::try_from(fields.len()).unwrap()], fields].concat();
+        let read = binding(&der).unwrap();
+        assert_eq!((&read["action"], &read["resource"]), (&json!("demo.read"), &json!("demo/hello")));
+        assert_eq!(binding(&[der.clone(), vec![0]].concat()), None);
+        assert_eq!(binding(&der.iter().map(|b| if *b == 1 { 2 } else { *b }).collect::<Vec<_>>()), None);
+        assert_eq!(binding(&[4, 1, 0]), None);
     }
 
     #[test]
