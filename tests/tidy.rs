@@ -51,9 +51,9 @@ fn files(dir: &str, kinds: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-/// Scripts such as `.ci/run` have no extension; they count as text.
 fn is_of_kind(path: &Path, kinds: &[&str]) -> bool {
-    path.extension().is_none_or(|kind| kinds.iter().any(|known| kind == *known))
+    let kind = path.extension().unwrap_or_default();
+    kinds.iter().any(|known| kind == *known)
 }
 
 fn sources() -> Vec<(String, String)> {

@@ -73,10 +73,11 @@ fn proofs(path: &str, text: &str) -> Vec<Finding> {
     let mut files = vec![(path.to_owned(), text.to_owned())];
     for (name, home) in [
         ("Attested", "src/attest/identity.rs"),
+        ("Authorized", "src/broker/operate.rs"),
         ("Change", "src/domain/ledger.rs"),
         ("Linted", "src/signer/lint.rs"),
         ("Permitted", "src/broker/decide.rs"),
-        ("Recorded", "src/store/recorded.rs"),
+        ("Recorded", "src/broker/record.rs"),
         ("Sealed", "src/broker/seal.rs"),
     ] {
         let taken = path == home || (text.contains("struct") && text.contains(name));
@@ -95,6 +96,7 @@ fn proofs_are_made_at_home_and_can_not_be_copied_or_opened() {
         ("src/broker/decide.rs", "#[derive(Clone)]\npub struct Permitted {\n    inner: u8,\n}"),
         ("src/broker/decide.rs", "#[derive(Debug, Default)]\npub struct Permitted {\n    inner: u8,\n}"),
         ("src/broker/decide.rs", "pub struct Permitted {\n    pub inner: u8,\n}"),
+        ("src/broker/decide.rs", "#[derive(Deserialize)]\npub struct Permitted {\n    inner: u8,\n}"),
         ("src/broker/decide.rs", "// there is none"),
         ("src/broker/issue.rs", "pub struct Permitted {\n    inner: u8,\n}"),
     ];
@@ -105,6 +107,8 @@ fn proofs_are_made_at_home_and_can_not_be_copied_or_opened() {
         ("src/broker/decide.rs", "/// Proof.\n#[derive(Debug)]\npub struct Permitted {\n    inner: u8,\n}"),
         ("src/broker/issue.rs", "fn f(x: Permitted) -> Permitted { x }\nimpl Permitted {}"),
         ("src/broker/issue.rs", "let NotPermitted { code } = x;"),
+        ("src/broker/operate.rs", "#[derive(Clone)]\npub struct Authorized {\n    inner: u8,\n}"),
+        ("src/store/ledger.rs", "let x = Recorded { index };"),
     ];
     for (path, text) in allowed {
         finds(0, proofs, path, text);

@@ -160,43 +160,91 @@ pub(crate) fn crates_at_home(path: &str, text: &str) -> Vec<Finding> {
     named.map(|named| finding(path, named.line, format!("`{}` is not `{own}`'s", named.path[0]))).collect()
 }
 
-/// The values that prove a step was taken, and the only place that makes each.
-const PROOFS: [(&str, &str); 6] = [
-    ("Attested", "src/attest/"),
-    ("Change", "src/domain/ledger.rs"),
-    ("Linted", "src/signer/"),
-    ("Permitted", "src/broker/decide.rs"),
-    ("Recorded", "src/store/"),
-    ("Sealed", "src/broker/"),
-];
-
-/// A proof is defined once, in its home; it has no public field, can't be defaulted, and but for
-/// the ledger's own [`Change`](PROOFS) can't be copied; and no other file writes it as a literal.
-pub(crate) fn proofs(files: &[(String, String)]) -> Vec<Finding> {
-    let codes: Vec<(&str, String)> = files.iter().map(|(path, text)| (path.as_str(), code(text))).collect();
-    PROOFS.iter().flat_map(|(name, home)| proof(name, home, &codes)).collect()
+/// A value that proves that a step was taken.
+struct Proof {
+    name: &'static str,
+    /// Where it is defined and made, and nowhere else.
+    homes: &'static [&'static str],
+    /// Whether one proof may be used more than once.
+    reusable: bool,
 }
 
-fn proof(name: &str, home: &str, files: &[(&str, String)]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut definitions = 0;
-    for (path, code) in files {
-        let lines: Vec<&str> = code.lines().collect();
-        for (number, line) in lines.iter().enumerate() {
-            if defines(line, name) {
-                definitions += 1;
-                found.extend(definition(name, home, path, number, &lines));
-            } else if !path.starts_with(home) && literal(line, name) {
-                found.push(finding(path, number + 1, format!("`{name}` is made in {home} only")));
+const fn proof(name: &'static str, homes: &'static [&'static str]) -> Proof {
+    Proof { name, homes, reusable: false }
+}
+
+const PROOFS: [Proof; 7] = [
+    proof("Attested", &["src/attest/"]),
+    // An operator's call may do several things; it was let through as a whole.
+    Proof { name: "Authorized", homes: &["src/broker/operate.rs"], reusable: true },
+    // The ledger's writer keeps the change while its entry becomes durable.
+    Proof { name: "Change", homes: &["src/domain/ledger.rs"], reusable: true },
+    proof("Linted", &["src/signer/"]),
+    proof("Permitted", &["src/broker/decide.rs"]),
+    // The store's receipt, and the broker's opened seal that can only be had with it.
+    proof("Recorded", &["src/broker/record.rs", "src/store/"]),
+    proof("Sealed", &["src/broker/seal.rs"]),
+];
+
+/// A proof is defined in its home; it has no public field and can't be defaulted, read from outside or,
+/// if it proves one step, copied; and no other file writes it as a literal.
+pub(crate) fn proofs(files: &[(String, String)]) -> Vec<Finding> {
+    let codes: Vec<(&str, String)> = files.iter().map(|(path, text)| (path.as_str(), code(text))).collect();
+    PROOFS.iter().flat_map(|proof| proof.check(&codes)).collect()
+}
+
+impl Proof {
+    fn check(&self, files: &[(&str, String)]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut defined = false;
+        for (path, code) in files {
+            let lines: Vec<&str> = code.lines().collect();
+            for (number, line) in lines.iter().enumerate() {
+                if defines(line, self.name) {
+                    defined = true;
+                    found.extend(self.definition(path, number, &lines));
+                } else if !self.at_home(path) && literal(line, self.name) {
+                    let message = format!("`{}` is made in {} only", self.name, self.homes.join(", "));
+                    found.push(finding(path, number + 1, message));
+                }
             }
         }
+        // A room that is not furnished yet owes nothing.
+        let home = self.homes[0];
+        let furnished = files.iter().any(|(path, _)| room(path) == room(home) && !path.ends_with("/mod.rs"));
+        if furnished && !defined {
+            found.push(finding(home, 1, format!("`{}` is gone: who proves the step now?", self.name)));
+        }
+        found
     }
-    // A room that is not furnished yet owes nothing.
-    let furnished = files.iter().any(|(path, _)| room(path) == room(home) && !path.ends_with("/mod.rs"));
-    if definitions != 1 && furnished {
-        found.push(finding(home, 1, format!("`{name}` is defined {definitions} times, expected once")));
+
+    fn at_home(&self, path: &str) -> bool {
+        self.homes.iter().any(|home| path.starts_with(home))
     }
-    found
+
+    fn definition(&self, path: &str, number: usize, lines: &[&str]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut wrong =
+            |message: &str| found.push(finding(path, number + 1, format!("`{}` {message}", self.name)));
+        if !self.at_home(path) {
+            wrong("is defined away from its home");
+        }
+        let attributes =
+            lines[..number].iter().rev().take_while(|line| !line.trim().is_empty() && !line.contains('}'));
+        let derives: String = attributes.filter(|line| line.contains("derive")).copied().collect();
+        if derives.contains("Default") || derives.contains("Deserialize") {
+            wrong("can be had without earning it");
+        }
+        if derives.contains("Clone") && !self.reusable {
+            wrong("can be copied");
+        }
+        let mut body = lines[number + 1..].iter().take_while(|line| !line.starts_with('}'));
+        let opened = lines[number].trim_end().ends_with('{');
+        if opened && body.any(|line| line.trim_start().starts_with("pub ")) {
+            wrong("has a public field");
+        }
+        found
+    }
 }
 
 fn defines(line: &str, name: &str) -> bool {
@@ -214,26 +262,6 @@ fn literal(line: &str, name: &str) -> bool {
 
 fn is_in_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
-}
-
-fn definition(name: &str, home: &str, path: &str, number: usize, lines: &[&str]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if !path.starts_with(home) {
-        found.push(finding(path, number + 1, format!("`{name}` belongs in {home}")));
-    }
-    let above =
-        lines[..number].iter().rev().take_while(|line| !line.trim().is_empty() && !line.contains('}'));
-    let derives: String = above.filter(|line| line.contains("derive")).copied().collect();
-    let copied = derives.contains("Clone") && name != "Change";
-    if copied || derives.contains("Default") || derives.contains("Deserialize") {
-        found.push(finding(path, number + 1, format!("`{name}` can be had without earning it")));
-    }
-    let body = lines[number + 1..].iter().take_while(|line| !line.starts_with('}'));
-    let opened = lines[number].trim_end().ends_with('{');
-    if opened && body.clone().any(|line| line.trim_start().starts_with("pub ")) {
-        found.push(finding(path, number + 1, format!("`{name}` has a public field")));
-    }
-    found
 }
 
 /// No environment reads below the wiring: configuration comes as arguments.
