@@ -147,7 +147,7 @@ const HOMES: [(&str, &[&str]); 6] = [
     ("axum", &["api", "app"]),
     ("cedar_policy", &["policy"]),
     ("clap", &["app", "bin", "cli", "main"]),
-    ("rcgen", &["signer"]),
+    ("rcgen", &["cli", "signer"]),
     ("sled", &["store"]),
     ("tonic", &["api", "app", "cli", "proto"]),
 ];
