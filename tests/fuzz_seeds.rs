@@ -61,15 +61,21 @@ macro_rules! targets {
 
 targets! {
     agent_ids "../fuzz/fuzz_targets/agent_ids.rs"
+    certificates "../fuzz/fuzz_targets/certificates.rs"
+    cgroups "../fuzz/fuzz_targets/cgroups.rs"
+    csrs "../fuzz/fuzz_targets/csrs.rs"
     entries "../fuzz/fuzz_targets/entries.rs"
     identifiers "../fuzz/fuzz_targets/identifiers.rs"
+    jwks "../fuzz/fuzz_targets/jwks.rs"
     ledger "../fuzz/fuzz_targets/ledger.rs"
     merkle "../fuzz/fuzz_targets/merkle.rs"
     names "../fuzz/fuzz_targets/names.rs"
     notes "../fuzz/fuzz_targets/notes.rs"
     parameters "../fuzz/fuzz_targets/parameters.rs"
+    policies "../fuzz/fuzz_targets/policies.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
     templates "../fuzz/fuzz_targets/templates.rs"
+    tokens "../fuzz/fuzz_targets/tokens.rs"
 }
 
 fn folder(name: &str) -> PathBuf {

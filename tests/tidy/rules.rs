@@ -178,7 +178,7 @@ const PROOFS: [Proof; 7] = [
     // An operator's call may do several things; it was let through as a whole.
     Proof { name: "Authorized", homes: &["src/broker/operate.rs"], reusable: true },
     // The ledger's writer keeps the change while its entry becomes durable.
-    Proof { name: "Change", homes: &["src/domain/ledger.rs"], reusable: true },
+    Proof { name: "Change", homes: &["src/domain/ledger"], reusable: true },
     proof("Linted", &["src/signer/"]),
     proof("Permitted", &["src/broker/decide.rs"]),
     // The store's receipt, and the broker's opened seal that can only be had with it.
