@@ -1,1 +1,22 @@
-//! The edges: gRPC services, HTTP, and the translation between wire and domain.
+//! The edges: what comes in is parsed into domain types, what goes out is rendered from them.
+//!
+//! This floor knows the wire and the use cases, and decides nothing. `convert` is the only way in,
+//! `status` the only way out for errors, `authz` the only table of who may call what.
+
+pub mod admin;
+pub mod agent;
+pub mod audit;
+pub mod authz;
+pub mod convert;
+pub mod drain;
+pub mod guard;
+pub mod http;
+pub mod listen;
+pub mod metrics;
+pub mod ops;
+pub mod peer;
+pub mod published;
+pub mod render;
+pub mod server;
+pub mod status;
+pub mod verify;

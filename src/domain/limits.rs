@@ -116,6 +116,20 @@ pub const STREAMS_MAX: u32 = 256;
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Connections of one listener.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections of one user on a Unix socket: half, so that no user keeps the others out.
+pub const CONNECTIONS_PER_USER_MAX: usize = CONNECTIONS_MAX / 2;
+/// Seconds in which a connection must have sent its HTTP/2 preface, or its HTTP/1 header.
+pub const PREFACE_SECONDS_MAX: u64 = 10;
+/// Seconds that one request may take, with its wait for the ledger.
+pub const REQUEST_SECONDS_MAX: u64 = 10;
+/// Seconds between HTTP/2 pings, and for their answer: a dead peer's connection ends within their sum.
+pub const KEEPALIVE_SECONDS: u64 = 20;
+/// Connections of one HTTP/1 listener: it serves small documents that clients keep.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// Seconds that one HTTP/1 connection may be open: its documents are small and cached.
+pub const HTTP_CONNECTION_SECONDS_MAX: u64 = 60;
+/// Seconds that a drain waits for requests in flight; above [`REQUEST_SECONDS_MAX`].
+pub const DRAIN_SECONDS_MAX: u64 = 15;
 
 /// Registry files of one kind.
 pub const REGISTRY_FILES_MAX: usize = 20_000;

@@ -1,0 +1,210 @@
+//! `AdminService`: inventory and control for operators. Each call passes the authorization table first.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::broker::Broker;
+use crate::broker::inventory::AgentView;
+use crate::broker::operate::{Authorized, Requirement};
+use crate::domain::operator::Operator;
+use crate::proto::v1;
+use crate::proto::v1::admin_service_server::AdminService;
+use crate::store::Filter;
+
+use super::authz;
+use super::convert::operate::AgentRef;
+use super::convert::{self, page};
+use super::peer;
+use super::published::{Published, PublishedKey};
+use super::render;
+use super::status::{Refused, status};
+
+/// The service for operators.
+pub struct Operators {
+    broker: Arc<Broker>,
+    published: Arc<Published>,
+}
+
+impl Operators {
+    /// The service over these parts.
+    pub fn new(broker: Arc<Broker>, published: Arc<Published>) -> Self {
+        Self { broker, published }
+    }
+
+    async fn authorize<T>(&self, request: &Request<T>, row: Requirement) -> Result<Authorized, Status> {
+        authorize(&self.broker, request, row).await
+    }
+
+    /// The one agent that goes by this name, among those the operator sees.
+    async fn agent(&self, operator: &Operator, named: AgentRef) -> Result<AgentView, Status> {
+        let views = self.broker.agents(operator).await.map_err(status)?;
+        let fits = |view: &AgentView| match &named {
+            AgentRef::Id(id) => view.id == id.as_str(),
+            AgentRef::Name(name) => view.entry.name.as_str() == name.as_str(),
+            AgentRef::Template(text) => view.id == *text,
+        };
+        let mut found: Vec<AgentView> = views.into_iter().filter(fits).collect();
+        match (found.pop(), found.is_empty(), named) {
+            (Some(view), true, _) => Ok(view),
+            (Some(_), false, _) => Err(Refused::ambiguous("agent").into()),
+            // An instance of a template has no entry of its own.
+            (None, _, AgentRef::Id(id)) => {
+                let view = self.broker.agent_instance(operator, &id).await.map_err(status)?;
+                view.ok_or_else(|| Refused::not_found("agent").into())
+            }
+            (None, _, AgentRef::Name(_) | AgentRef::Template(_)) => Err(Refused::not_found("agent").into()),
+        }
+    }
+}
+
+/// Lets an operator's call through, or not; the call is in the log before it does anything.
+pub(super) async fn authorize<T>(
+    broker: &Broker,
+    request: &Request<T>,
+    row: Requirement,
+) -> Result<Authorized, Status> {
+    let peer = peer::unix(request).ok_or_else(Refused::no_peer)?;
+    let credentials = peer.credentials().map_err(status)?;
+    broker.authorize(credentials.uid, row).await.map_err(status)
+}
+
+fn key(key: &PublishedKey) -> v1::Key {
+    v1::Key {
+        kid: key.kid.clone(),
+        r#use: key.usage.to_owned(),
+        algorithm: key.algorithm.to_owned(),
+        expire_time: key.expires.map(render::timestamp),
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Operators {
+    async fn list_agents(
+        &self,
+        request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsResponse>, Status> {
+        let size = page::size(request.get_ref().page_size).map_err(status)?;
+        let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
+        let by = self.authorize(&request, authz::LIST_AGENTS).await?;
+        let views = self.broker.agents(by.operator()).await.map_err(status)?;
+        let (views, next_page_token) = page::cut(views, after.as_deref(), size, |view| &view.id);
+        let agents = views.iter().map(render::inventory::agent).collect();
+        Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token }))
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<v1::GetAgentRequest>,
+    ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        let named = convert::operate::agent(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::GET_AGENT).await?;
+        let view = self.agent(by.operator(), named).await?;
+        Ok(Response::new(v1::GetAgentResponse { agent: Some(render::inventory::agent(&view)) }))
+    }
+
+    async fn list_credentials(
+        &self,
+        request: Request<v1::ListCredentialsRequest>,
+    ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
+        let message = request.get_ref();
+        let size = page::size(message.page_size).map_err(status)?;
+        let after = page::credentials(&message.page_token).map_err(status)?;
+        let agent = convert::operate::agent_filter(&message.agent).map_err(status)?;
+        let by = self.authorize(&request, authz::LIST_CREDENTIALS).await?;
+        let now = self.broker.time();
+        let tenants = by.operator().tenants.clone();
+        let filter = Filter { agent, tenants, include_ended: message.include_ended, now };
+        let found = self.broker.credentials(filter, size, after).await.map_err(status)?;
+        let (credentials, next_page_token, now) = render::credential::page(&found, now);
+        Ok(Response::new(v1::ListCredentialsResponse { credentials, next_page_token, read_time: Some(now) }))
+    }
+
+    async fn get_credential(
+        &self,
+        request: Request<v1::GetCredentialRequest>,
+    ) -> Result<Response<v1::GetCredentialResponse>, Status> {
+        let id = convert::credential_id(&request.get_ref().credential_id).map_err(status)?;
+        let by = self.authorize(&request, authz::GET_CREDENTIAL).await?;
+        let found = self.broker.credential(id).await.map_err(status)?;
+        let seen = found.filter(|found| by.operator().sees(found.issuance.agent.tenant()));
+        let credential = seen.ok_or_else(|| Refused::not_found("credential"))?;
+        let shown = render::credential::credential(&credential, self.broker.time());
+        Ok(Response::new(v1::GetCredentialResponse { credential: Some(shown) }))
+    }
+
+    async fn list_apis(
+        &self,
+        request: Request<v1::ListApisRequest>,
+    ) -> Result<Response<v1::ListApisResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_APIS).await?;
+        let rules = self.broker.rules();
+        let seen = rules.registry.apis().iter().filter(|api| by.operator().sees(&api.tenant));
+        let mut apis: Vec<v1::Api> = seen.map(|api| render::inventory::api(api)).collect();
+        apis.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Response::new(v1::ListApisResponse { apis }))
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeRequest>,
+    ) -> Result<Response<v1::RevokeResponse>, Status> {
+        let asked = convert::operate::revocation(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::REVOKE).await?;
+        let done = if asked.dry_run {
+            self.broker.revoke_dry_run(&by, &asked.selector).await
+        } else {
+            self.broker.revoke(&by, asked.selector, asked.reason).await
+        };
+        let done = done.map_err(status)?;
+        Ok(Response::new(v1::RevokeResponse {
+            live_credentials: done.live,
+            time: done.done.map(|(time, _)| render::timestamp(time)),
+            log_index: done.done.map(|(_, index)| index),
+        }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let id = convert::decision_id(&request.get_ref().decision_id).map_err(status)?;
+        let by = self.authorize(&request, authz::EXPLAIN).await?;
+        let explained = self.broker.explain(&by, id).await.map_err(status)?;
+        let shown = render::inventory::explanation(&explained);
+        shown.map(Response::new).ok_or_else(|| Refused::not_found("decision").into())
+    }
+
+    async fn reload_registry(
+        &self,
+        request: Request<v1::ReloadRegistryRequest>,
+    ) -> Result<Response<v1::ReloadRegistryResponse>, Status> {
+        let by = self.authorize(&request, authz::RELOAD_REGISTRY).await?;
+        let operator = Some(by.operator().name.clone());
+        let loaded = self.broker.reload(operator).await.map_err(status)?;
+        Ok(Response::new(v1::ReloadRegistryResponse {
+            registry_sha256: loaded.registry.to_string(),
+            changed: loaded.changed,
+            warnings: loaded.warnings,
+        }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Result<Response<v1::ListKeysResponse>, Status> {
+        self.authorize(&request, authz::LIST_KEYS).await?;
+        let keys = self.published.keys.iter().map(key).collect();
+        Ok(Response::new(v1::ListKeysResponse { keys }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.authorize(&request, authz::GET_STATUS).await?;
+        let status = self.broker.status();
+        let shown = render::inventory::status(&status, &self.broker.rules(), &self.published);
+        Ok(Response::new(shown))
+    }
+}

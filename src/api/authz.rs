@@ -1,0 +1,98 @@
+//! The authorization table: what each operator RPC asks of its caller, and how it gets into the log.
+//!
+//! It is the only such table. A test holds it to the descriptor set: every operator RPC has one row.
+
+use crate::broker::operate::{Audit, Requirement};
+use crate::domain::operator::Role;
+
+macro_rules! table {
+    ($($name:ident: $rpc:literal, $role:ident, $audit:ident;)*) => {
+        $(
+            #[doc = concat!("`", $rpc, "`.")]
+            pub const $name: Requirement =
+                Requirement { rpc: $rpc, role: Role::$role, audit: Audit::$audit };
+        )*
+
+        /// Every row.
+        pub const TABLE: &[Requirement] = &[$($name),*];
+    };
+}
+
+table! {
+    EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
+    GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
+    GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
+    GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call;
+    GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call;
+    GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt;
+    LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
+    LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
+    LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
+    LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;
+    LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call;
+    PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
+    PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
+    RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
+    REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    /// Every RPC of the admin listener that only operators may call, with the role its comment names.
+    fn declared() -> BTreeMap<String, String> {
+        let pool = DescriptorPool::decode(crate::proto::DESCRIPTORS).unwrap();
+        let mut found = BTreeMap::new();
+        for service in ["hotwork.v1.AdminService", "hotwork.v1.AuditService"] {
+            let service = pool.get_service_by_name(service).unwrap();
+            for method in service.methods() {
+                let rpc = format!("{}/{}", service.full_name(), method.name());
+                found.insert(rpc, comment(&method).unwrap_or_default());
+            }
+        }
+        found
+    }
+
+    fn comment(method: &prost_reflect::MethodDescriptor) -> Option<String> {
+        let file = method.parent_file();
+        let info = file.file_descriptor_proto().source_code_info.as_ref()?;
+        let location = info.location.iter().find(|location| location.path == method.path())?;
+        Some(location.leading_comments().to_owned())
+    }
+
+    #[test]
+    fn every_operator_rpc_has_exactly_one_row_and_no_row_is_without_an_rpc() {
+        let declared: Vec<String> = declared().into_keys().collect();
+        let mut rows: Vec<String> = TABLE.iter().map(|row| row.rpc.to_owned()).collect();
+        rows.sort();
+        assert_eq!(rows, declared);
+    }
+
+    #[test]
+    fn the_role_in_a_comment_of_the_contract_is_the_row_s() {
+        let word = |role: Role| serde_json::to_value(role).unwrap().as_str().unwrap().to_owned();
+        for (rpc, comment) in declared() {
+            let row = TABLE.iter().find(|row| row.rpc == rpc).unwrap();
+            // The audit service states its role once, for all.
+            if rpc.starts_with("hotwork.v1.AdminService/") {
+                assert!(comment.contains(&format!("Role `{}`", word(row.role))), "{rpc}: {comment}");
+            } else {
+                assert_eq!(row.role, Role::Viewer, "{rpc}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_changes_something_is_open_to_viewers() {
+        for row in TABLE {
+            let (_, method) = row.rpc.split_once('/').unwrap();
+            let reads = ["Explain", "Get", "List", "Prove"].iter().any(|verb| method.starts_with(verb));
+            assert_eq!(row.role == Role::Viewer, reads, "{}", row.rpc);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What operators ask for: selectors and reasons of revocations, filters, log ranges.
+
+use crate::domain::limits::SPIFFE_ID_BYTES_MAX;
+use crate::domain::name::{AgentId, AgentName, Reason};
+use crate::domain::revocation::Selector;
+use crate::proto::v1;
+
+use super::{BadField, optional, parsed};
+
+/// A revocation as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// What ends.
+    pub selector: Selector,
+    /// Why.
+    pub reason: Reason,
+    /// Whether to count only.
+    pub dry_run: bool,
+}
+
+/// Parses a request to revoke.
+///
+/// # Errors
+/// The first bad field. A dry run needs a reason too, so that taking `dry_run` away is the whole difference.
+pub fn revocation(message: &v1::RevokeRequest) -> Result<Revocation, BadField> {
+    Ok(Revocation {
+        selector: selector(message.selector.as_ref())?,
+        reason: parsed("reason", &message.reason)?,
+        dry_run: message.dry_run,
+    })
+}
+
+fn selector(message: Option<&v1::RevocationSelector>) -> Result<Selector, BadField> {
+    use v1::revocation_selector::Selector as Wire;
+    match message.and_then(|message| message.selector.as_ref()) {
+        Some(Wire::Agent(id)) => parsed("selector.agent", id).map(Selector::Agent),
+        Some(Wire::All(true)) => Ok(Selector::All),
+        Some(Wire::All(false)) => Err(BadField::new("selector.all", "`true`, or another selector")),
+        Some(Wire::CredentialId(id)) => parsed("selector.credential_id", id).map(Selector::Credential),
+        None => Err(BadField::new("selector", "`credential_id`, `agent` or `all`, got none")),
+    }
+}
+
+/// How an operator names an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentRef {
+    /// By its SPIFFE ID.
+    Id(AgentId),
+    /// By its name alone.
+    Name(AgentName),
+    /// By a template's text, as the list of agents shows it.
+    Template(String),
+}
+
+/// Parses the id of `GetAgent`: a SPIFFE ID, a name, or a template as the list shows it.
+///
+/// # Errors
+/// When it is none of them.
+pub fn agent(message: &v1::GetAgentRequest) -> Result<AgentRef, BadField> {
+    let text = message.id.as_str();
+    if text.starts_with("spiffe://") && text.contains('{') && text.len() <= SPIFFE_ID_BYTES_MAX {
+        return Ok(AgentRef::Template(text.to_owned()));
+    }
+    if text.starts_with("spiffe://") {
+        return parsed("id", text).map(AgentRef::Id);
+    }
+    parsed("id", text).map(AgentRef::Name)
+}
+
+/// Parses the agent filter of `ListCredentials`.
+///
+/// # Errors
+/// When it is not a SPIFFE ID.
+pub fn agent_filter(text: &str) -> Result<Option<AgentId>, BadField> {
+    optional("agent", text)
+}
+
+/// Parses the old size of `ProveConsistency`.
+///
+/// # Errors
+/// When it is 0 or more than the log's `size`.
+pub fn old_size(given: u64, size: u64) -> Result<u64, BadField> {
+    let fits = (1..=size).contains(&given);
+    let expected = || format!("1 to the log's size, `{size}`");
+    if fits { Ok(given) } else { Err(BadField::new("old_size", expected())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use v1::revocation_selector::Selector as Wire;
+
+    fn revoke(selector: Option<Wire>, reason: &str) -> Result<Revocation, String> {
+        let message = v1::RevokeRequest {
+            selector: Some(v1::RevocationSelector { selector }),
+            reason: reason.into(),
+            dry_run: false,
+        };
+        revocation(&message).map_err(|error| error.field.into_owned())
+    }
+
+    #[test]
+    fn a_revocation_names_exactly_one_selector_and_a_reason() {
+        let id = "0193a6a0-0000-7000-8000-000000000000";
+        assert!(revoke(Some(Wire::CredentialId(id.into())), "leaked").is_ok());
+        assert!(revoke(Some(Wire::Agent("spiffe://td/tenant/t/agent/a".into())), "leaked").is_ok());
+        assert_eq!(revoke(Some(Wire::All(true)), "leaked").map(|r| r.selector), Ok(Selector::All));
+        let long = "x".repeat(201);
+        for (selector, reason, field) in [
+            (None, "x", "selector"),
+            (Some(Wire::All(false)), "x", "selector.all"),
+            (Some(Wire::Agent(String::new())), "x", "selector.agent"),
+            (Some(Wire::Agent("a".into())), "x", "selector.agent"),
+            (Some(Wire::Agent("spiffe://td/tenant/t/agent/*".into())), "x", "selector.agent"),
+            (Some(Wire::CredentialId(String::new())), "x", "selector.credential_id"),
+            (Some(Wire::All(true)), "", "reason"),
+            (Some(Wire::All(true)), " ", "reason"),
+            (Some(Wire::All(true)), "two\nlines", "reason"),
+            (Some(Wire::All(true)), "\u{1b}[2J", "reason"),
+            (Some(Wire::All(true)), &long, "reason"),
+        ] {
+            assert_eq!(revoke(selector, reason), Err(field.to_owned()));
+        }
+        let none = v1::RevokeRequest::default();
+        assert_eq!(revocation(&none).unwrap_err().field, "selector");
+    }
+
+    #[test]
+    fn an_agent_is_named_by_id_name_or_template() {
+        let agent = |id: &str| super::agent(&v1::GetAgentRequest { id: id.into() });
+        assert!(matches!(agent("spiffe://td/tenant/t/agent/a"), Ok(AgentRef::Id(_))));
+        assert!(matches!(agent("spiffe://td/tenant/t/agent/a-{unix.uid}"), Ok(AgentRef::Template(_))));
+        assert!(matches!(agent("a"), Ok(AgentRef::Name(_))));
+        let long = "a".repeat(100_000);
+        let long_template = format!("spiffe://{{{long}");
+        for bad in ["", "a b", "..", "spiffe://td", "https://td/tenant/t/agent/a", &long, &long_template] {
+            assert_eq!(agent(bad).unwrap_err().field, "id");
+        }
+    }
+
+    #[test]
+    fn an_old_size_lies_within_the_log() {
+        assert_eq!(old_size(1, 5), Ok(1));
+        assert_eq!(old_size(5, 5), Ok(5));
+        for bad in [0, 6, u64::MAX] {
+            assert_eq!(old_size(bad, 5).unwrap_err().field, "old_size");
+        }
+        assert!(old_size(0, 0).is_err());
+    }
+
+    #[test]
+    fn an_agent_filter_is_a_spiffe_id_or_nothing() {
+        assert_eq!(agent_filter(""), Ok(None));
+        assert!(agent_filter("spiffe://td/tenant/t/agent/a").is_ok());
+        assert_eq!(agent_filter("a").unwrap_err().field, "agent");
+    }
+}

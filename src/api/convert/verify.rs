@@ -1,0 +1,49 @@
+//! What verifiers show.
+
+use crate::broker::introspect::Shown;
+use crate::domain::limits::TOKEN_BYTES_MAX;
+use crate::proto::v1;
+
+use super::BadField;
+
+/// Parses a request to introspect. Whether the credential is any good is not decided here.
+///
+/// # Errors
+/// When there is none, or it is beyond what any credential of ours can be.
+pub fn shown(message: v1::IntrospectRequest) -> Result<Shown, BadField> {
+    use v1::introspect_request::Credential;
+    match message.credential {
+        Some(Credential::CertificateDer(der)) => {
+            sized("certificate_der", der.len()).map(|()| Shown::Certificate(der))
+        }
+        Some(Credential::Token(token)) => sized("token", token.len()).map(|()| Shown::Token(token)),
+        None => Err(BadField::new("credential", "`token` or `certificate_der`, got none")),
+    }
+}
+
+fn sized(field: &'static str, bytes: usize) -> Result<(), BadField> {
+    let fits = (1..=TOKEN_BYTES_MAX).contains(&bytes);
+    let expected = || format!("1 to {TOKEN_BYTES_MAX} bytes, got `{bytes}`");
+    if fits { Ok(()) } else { Err(BadField::new(field, expected())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use v1::introspect_request::Credential;
+
+    #[test]
+    fn a_credential_to_introspect_is_there_and_of_a_bounded_size() {
+        let check = |credential| {
+            shown(v1::IntrospectRequest { credential }).map(|_| ()).map_err(|error| error.field.into_owned())
+        };
+        assert_eq!(check(Some(Credential::Token("x".repeat(TOKEN_BYTES_MAX)))), Ok(()));
+        assert_eq!(check(Some(Credential::CertificateDer(vec![0]))), Ok(()));
+        assert_eq!(check(Some(Credential::Token("x".repeat(TOKEN_BYTES_MAX + 1)))), Err("token".into()));
+        assert_eq!(check(Some(Credential::Token(String::new()))), Err("token".into()));
+        assert_eq!(check(Some(Credential::CertificateDer(Vec::new()))), Err("certificate_der".into()));
+        let oversized = Credential::CertificateDer(vec![0; TOKEN_BYTES_MAX + 1]);
+        assert_eq!(check(Some(oversized)), Err("certificate_der".into()));
+        assert_eq!(check(None), Err("credential".into()));
+    }
+}

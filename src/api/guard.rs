@@ -1,0 +1,224 @@
+//! Guards a connection before and while HTTP reads it: a place among a bounded number, a fair share for
+//! each user, and a time by which it must have said something.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tonic::transport::server::Connected;
+
+use crate::domain::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, PREFACE_SECONDS_MAX};
+
+/// What an HTTP/2 client sends before anything else: the preface of 24 bytes and a SETTINGS frame of at
+/// least 9 (RFC 9113 section 3.4). After that, keepalive watches over the connection.
+const PREFACE_BYTES: usize = 33;
+
+/// The places of one listener.
+#[derive(Clone, Debug)]
+pub struct Places {
+    all: Arc<Semaphore>,
+    by_user: Arc<Mutex<HashMap<u32, usize>>>,
+    open: Gauge,
+}
+
+impl Places {
+    /// All places free; `open` shows how many are taken.
+    pub fn new(open: Gauge) -> Self {
+        Self { all: Arc::new(Semaphore::new(CONNECTIONS_MAX)), by_user: Arc::default(), open }
+    }
+
+    /// Waits until one is free. Callers beyond the bound wait in the kernel's queue, which is bounded too.
+    pub async fn free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+
+    /// Takes the place for a user. `None` when the user has its share, so that one user's connections
+    /// can't keep everybody else out.
+    pub fn take(&self, permit: OwnedSemaphorePermit, user: u32) -> Option<Place> {
+        let mut users = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(user).or_default();
+        if *count >= CONNECTIONS_PER_USER_MAX {
+            return None;
+        }
+        *count += 1;
+        drop(users);
+        self.open.inc();
+        Some(Place { user, places: self.clone(), _permit: permit })
+    }
+}
+
+/// A connection's place; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    user: u32,
+    places: Places,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.open.dec();
+        let mut users = self.places.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = users.get(&self.user).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            users.remove(&self.user);
+        } else {
+            users.insert(self.user, left);
+        }
+    }
+}
+
+/// A connection in its place. Reading fails when the preface is not there in time.
+#[derive(Debug)]
+pub struct Guarded<C> {
+    connection: C,
+    preface: Option<Preface>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<C> Guarded<C> {
+    /// Guards `connection`.
+    pub fn new(connection: C, place: Place) -> Self {
+        let wait = Duration::from_secs(PREFACE_SECONDS_MAX);
+        let deadline = Box::pin(tokio::time::sleep(wait));
+        Self { connection, preface: Some(Preface { missing: PREFACE_BYTES, deadline }), _place: place }
+    }
+}
+
+impl<C: Connected> Connected for Guarded<C> {
+    type ConnectInfo = C::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.connection.connect_info()
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Guarded<C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.connection).poll_read(context, buffer);
+        let Some(preface) = &mut this.preface else { return polled };
+        preface.missing = preface.missing.saturating_sub(buffer.filled().len().saturating_sub(before));
+        if preface.missing == 0 {
+            this.preface = None;
+            return polled;
+        }
+        if polled.is_pending() && preface.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+}
+
+/// How long to wait after a failed accept: the kernel is out of descriptors or memory, which passes.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a failed accept concerns only the one connection, so that the next can be tried at once.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn guarded(places: &Places) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let place = places.take(places.free().await.unwrap(), 7).unwrap();
+        (Guarded::new(ours, place), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let (mut ours, _theirs) = guarded(&Places::new(Gauge::default())).await;
+        let error = ours.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drip_of_bytes_short_of_the_preface_does_not_keep_a_connection_open() {
+        let (mut ours, mut theirs) = guarded(&Places::new(Gauge::default())).await;
+        theirs.write_all(&[0; PREFACE_BYTES - 1]).await.unwrap();
+        ours.read_exact(&mut [0; PREFACE_BYTES - 1]).await.unwrap();
+        assert_eq!(ours.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_preface_a_connection_may_be_quiet() {
+        let (mut ours, mut theirs) = guarded(&Places::new(Gauge::default())).await;
+        theirs.write_all(&[0; PREFACE_BYTES]).await.unwrap();
+        ours.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let quiet = tokio::time::timeout(Duration::from_secs(3600), ours.read_u8()).await;
+        assert!(quiet.is_err(), "still open after an hour");
+    }
+
+    #[tokio::test]
+    async fn one_user_gets_its_share_and_no_more_until_a_place_is_free_again() {
+        let open = Gauge::default();
+        let places = Places::new(open.clone());
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS_PER_USER_MAX {
+            held.push(places.take(places.free().await.unwrap(), 7).unwrap());
+        }
+        assert!(places.take(places.free().await.unwrap(), 7).is_none());
+        assert!(places.take(places.free().await.unwrap(), 8).is_some());
+        held.pop();
+        assert!(places.take(places.free().await.unwrap(), 7).is_some());
+        drop(held);
+        assert_eq!(open.get(), 0);
+        assert!(places.by_user.lock().unwrap().is_empty(), "users that are gone are forgotten");
+    }
+}

@@ -1,0 +1,177 @@
+//! What is counted. Labels are closed sets: never an agent, a resource or anything a caller can choose.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::attest::AttestError;
+use crate::broker::inventory::Status;
+use crate::broker::{IssueError, Issued};
+use crate::domain::credential::Kind;
+
+/// Upper bounds of the issue latency's buckets in seconds: from a third of a good commit to the request timeout.
+const ISSUE_SECONDS: [f64; 12] =
+    [0.0003, 0.0006, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 10.0];
+/// How often a rejected attestation gets a line in the log; the others are counted only, because anybody
+/// who reaches the socket can cause them.
+const REJECTED_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+type Labelled<L, M> = Family<L, M>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// The daemon's metrics. One value, made at the start and passed to the edges.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    issued_tokens: Counter,
+    issued_certificates: Counter,
+    issue_seconds: Histogram,
+    denied: Labelled<ReasonLabel, Counter>,
+    rejected: Labelled<ReasonLabel, Counter>,
+    failed: Labelled<ReasonLabel, Counter>,
+    connections: Labelled<KindLabel, Gauge>,
+    issuing: Gauge,
+    live: Gauge,
+    log_entries: Gauge,
+    rejected_logged: Mutex<Option<Instant>>,
+}
+
+impl Metrics {
+    /// Metrics of a daemon of this version, all at nought.
+    pub fn new(version: &'static str) -> Self {
+        let issued: Labelled<KindLabel, Counter> = Family::default();
+        let of_kind = |kind| issued.get_or_create(&KindLabel { kind }).clone();
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hotwork"),
+            issued_tokens: of_kind("token"),
+            issued_certificates: of_kind("certificate"),
+            issue_seconds: Histogram::new(ISSUE_SECONDS),
+            denied: Family::default(),
+            rejected: Family::default(),
+            failed: Family::default(),
+            connections: Family::default(),
+            issuing: Gauge::default(),
+            live: Gauge::default(),
+            log_entries: Gauge::default(),
+            rejected_logged: Mutex::new(None),
+        };
+        metrics.register(issued.clone(), version);
+        metrics
+    }
+
+    fn register(&mut self, issued: Labelled<KindLabel, Counter>, version: &'static str) {
+        let registry = &mut self.registry;
+        registry.register("build", "Facts about the build", Info::new([("version", version)]));
+        registry.register("credentials_issued", "Credentials issued, by kind", issued);
+        registry.register("requests_denied", "Requests denied, by reason", self.denied.clone());
+        let help = "Callers that were not attested, by reason";
+        registry.register("attestations_rejected", help, self.rejected.clone());
+        let help = "Requests that ended without a decision, by reason";
+        registry.register("requests_failed", help, self.failed.clone());
+        let help = "Time from a parsed request to a recorded credential, in seconds";
+        registry.register("issue_duration_seconds", help, self.issue_seconds.clone());
+        registry.register("connections", "Open connections, by listener", self.connections.clone());
+        registry.register(
+            "issuing",
+            "1 while credentials are issued, 0 after a failure",
+            self.issuing.clone(),
+        );
+        registry.register("credentials_live", "Credentials that are live", self.live.clone());
+        registry.register("log_entries", "Entries of the log", self.log_entries.clone());
+    }
+
+    /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status`.
+    ///
+    /// # Errors
+    /// When a metric can't be written, which is a defect.
+    pub fn text(&self, status: &Status) -> Result<String, std::fmt::Error> {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.issuing.set(i64::from(status.problem.is_none()));
+        self.live.set(gauge(status.live));
+        self.log_entries.set(gauge(status.ledger.size));
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// The gauge of one listener's open connections.
+    pub fn connections(&self, listener: &'static str) -> Gauge {
+        self.connections.get_or_create(&KindLabel { kind: listener }).clone()
+    }
+
+    /// Counts one request to issue, by what came of it.
+    pub fn issue<M>(&self, kind: Kind, took: Duration, result: &Result<Issued<M>, IssueError>) {
+        let error = match result {
+            Ok(_) => {
+                self.issue_seconds.observe(took.as_secs_f64());
+                match kind {
+                    Kind::Certificate => self.issued_certificates.inc(),
+                    Kind::Token => self.issued_tokens.inc(),
+                };
+                return;
+            }
+            Err(error) => error,
+        };
+        match error {
+            IssueError::Attest(error) => self.attestation(error),
+            IssueError::Clock(_) => self.fail("clock-untrusted"),
+            IssueError::Denied { reason, .. } => {
+                self.denied.get_or_create(&ReasonLabel { reason: reason.code() }).inc();
+            }
+            IssueError::Ledger(_) => self.fail("ledger"),
+            IssueError::NotRepeatable => self.fail("not-repeatable"),
+            IssueError::Seal(_) => self.fail("minting"),
+            IssueError::TooMany(_) => self.fail("rate-limited"),
+        }
+    }
+
+    /// Counts a caller that was not attested, and now and then says so in the log.
+    pub fn attestation(&self, error: &AttestError) {
+        match error {
+            AttestError::Rejected(rejected) => {
+                self.rejected.get_or_create(&ReasonLabel { reason: rejected.code() }).inc();
+                if self.is_due() {
+                    tracing::warn!(
+                        reason = rejected.code(),
+                        "attestation rejected; others in this second are counted only"
+                    );
+                }
+            }
+            AttestError::Unavailable { attestor, .. } => {
+                tracing::error!(attestor, %error, "an attestor can't run");
+                self.fail("attestor-unavailable");
+            }
+        }
+    }
+
+    fn fail(&self, reason: &'static str) {
+        self.failed.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        // Whoever holds the lock is about to log.
+        let Ok(mut logged) = self.rejected_logged.try_lock() else { return false };
+        let due = logged.is_none_or(|last| now.duration_since(last) >= REJECTED_LOG_INTERVAL);
+        if due {
+            *logged = Some(now);
+        }
+        due
+    }
+}

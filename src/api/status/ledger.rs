@@ -1,0 +1,72 @@
+//! Errors of the record.
+
+use tonic::Code;
+
+use crate::domain::ledger::Refusal;
+use crate::store::{LedgerError, ReadError};
+
+use super::{BUSY_RETRY, Refused, internal};
+
+impl From<LedgerError> for Refused {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Busy => {
+                let message = "the broker has more requests than it can record; try again";
+                Self::new(Code::ResourceExhausted, "ledger-busy", message).retry(BUSY_RETRY)
+            }
+            LedgerError::Clock(error) => error.into(),
+            LedgerError::ClockBehind { .. } => {
+                let message = "the broker's clock is behind its own log; nothing is issued until it is not";
+                internal(Code::Unavailable, "clock-behind", message, &error)
+            }
+            LedgerError::Refused(refusal) => refusal.into(),
+            LedgerError::Stopped(_) => {
+                let message =
+                    "the broker's record has stopped; nothing is issued until an operator restarts it";
+                internal(Code::Unavailable, "ledger-stopped", message, &error)
+            }
+            LedgerError::TooLong(_) => {
+                let message = "the request's record would be longer than the log takes";
+                Self::new(Code::InvalidArgument, "record-too-long", message)
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        let message = "the records can't be read now";
+        internal(Code::Unavailable, "records-unreadable", message, &error)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AlreadyEnded => {
+                let message = "the credential has ended already; there is nothing left to end";
+                Self::new(Code::FailedPrecondition, "already-ended", message)
+            }
+            Refusal::KeyReused => {
+                let message = "the idempotency key was used for another request; use a new key";
+                Self::new(Code::AlreadyExists, "idempotency-key-reused", message)
+            }
+            Refusal::KeysExhausted => {
+                let message =
+                    "the agent has too many idempotency keys in use; wait for their credentials to end";
+                Self::new(Code::ResourceExhausted, "idempotency-keys-exhausted", message)
+            }
+            Refusal::Overtaken => {
+                let message = "a revocation overtook the request; ask again if it is still wanted";
+                Self::new(Code::Aborted, "overtaken-by-revocation", message)
+            }
+            Refusal::Repeated(..) => {
+                Self::new(Code::AlreadyExists, "already-recorded", "the same request was recorded before")
+            }
+            Refusal::Stale => {
+                let message = "the request waited too long for its record; ask again";
+                Self::new(Code::Aborted, "waited-too-long", message).retry(BUSY_RETRY)
+            }
+        }
+    }
+}

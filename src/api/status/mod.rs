@@ -1,0 +1,133 @@
+//! The only exit for errors: every error of the rooms below becomes a status with a stable reason.
+//!
+//! Callers get the public text. What is of use to an operator only, such as which file could not be
+//! written, goes to the daemon's log and never into an answer.
+
+mod agent;
+mod ledger;
+mod operator;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::domain::id::CredentialId;
+
+use super::convert::BadField;
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "hotwork";
+/// When to come back while the ledger's queue is full: it holds some 50 ms of work.
+const BUSY_RETRY: Duration = Duration::from_millis(100);
+
+/// A refusal as the caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    decision: Option<CredentialId>,
+    retry: Option<Duration>,
+    field: Option<BadField>,
+    problems: Vec<String>,
+}
+
+impl Refused {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, reason, message, decision: None, retry: None, field: None, problems: Vec::new() }
+    }
+
+    /// The stable reason, kebab-case.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The public text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// There is no such thing, or none that the caller may see.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, "not-found", format!("{what} not found"))
+    }
+
+    /// More than one thing goes by the name.
+    pub fn ambiguous(what: &str) -> Self {
+        let message = format!("more than one {what} goes by that name; use the SPIFFE ID");
+        Self::new(Code::FailedPrecondition, "name-ambiguous", message)
+    }
+
+    /// The operator sees some tenants only, and this can't be shown in parts.
+    pub fn all_tenants() -> Self {
+        let message = "log entries hold every tenant's records; this needs an operator of all tenants";
+        Self::new(Code::PermissionDenied, "scope-all-tenants", message)
+    }
+
+    /// The call did not come over a transport that proves who the operator is.
+    pub fn no_peer() -> Self {
+        Self::new(Code::Unauthenticated, "no-evidence", "the connection does not show who is calling")
+    }
+
+    const fn retry(mut self, after: Duration) -> Self {
+        self.retry = Some(after);
+        self
+    }
+
+    const fn decision(mut self, id: CredentialId) -> Self {
+        self.decision = Some(id);
+        self
+    }
+}
+
+/// The status of any error that has one.
+pub fn status(error: impl Into<Refused>) -> Status {
+    error.into().into()
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        let mut metadata = HashMap::new();
+        if let Some(id) = refused.decision {
+            metadata.insert("decision_id".to_owned(), id.to_string());
+        }
+        let mut details = ErrorDetails::with_error_info(refused.reason, DOMAIN, metadata);
+        if refused.retry.is_some() {
+            details.set_retry_info(refused.retry);
+        }
+        if let Some(BadField { field, expected }) = refused.field {
+            details.add_bad_request_violation(field, format!("expected {expected}"));
+        }
+        for problem in refused.problems {
+            details.add_precondition_failure_violation("REGISTRY", "registry", problem);
+        }
+        Self::with_error_details(refused.code, refused.message, details)
+    }
+}
+
+/// A failure that only an operator can mend: its cause goes to the log, the caller learns that there is one.
+fn internal(code: Code, reason: &'static str, message: &'static str, error: &dyn Error) -> Refused {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push_str(": ");
+        causes.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(reason, error = %causes, "a request failed");
+    Refused::new(code, reason, message)
+}
+
+impl From<BadField> for Refused {
+    fn from(field: BadField) -> Self {
+        let mut refused = Self::new(Code::InvalidArgument, "invalid-argument", field.to_string());
+        refused.field = Some(field);
+        refused
+    }
+}

@@ -1,0 +1,90 @@
+//! Errors of operators' calls.
+
+use tonic::Code;
+
+use crate::broker::LoadFailed;
+use crate::broker::explain::ExplainError;
+use crate::broker::operate::OperateError;
+use crate::broker::revoke::RevokeError;
+use crate::domain::operator::Role;
+
+use super::{Refused, internal};
+
+/// Problems of a registry load that an answer carries: headers are bounded. `hotworkd check` shows all.
+const PROBLEMS_MAX: usize = 20;
+/// Characters of one such problem.
+const PROBLEM_CHARACTERS_MAX: usize = 200;
+
+impl From<ExplainError> for Refused {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::NotFound(_) => Self::not_found("decision"),
+            ExplainError::Read(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for Refused {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Ledger(error) => error.into(),
+            RevokeError::NotFound(what) => Self::not_found(what),
+            RevokeError::Read(error) => error.into(),
+            RevokeError::Scope => {
+                Self::new(Code::PermissionDenied, "scope-all-tenants", RevokeError::Scope.to_string())
+            }
+        }
+    }
+}
+
+impl From<OperateError> for Refused {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Ledger(error) => error.into(),
+            OperateError::Role { operator, role } => {
+                let message = format!("operator `{operator}` lacks the role `{}`", role_name(role));
+                Self::new(Code::PermissionDenied, "role-required", message)
+            }
+            OperateError::Unknown(uid) => {
+                let message =
+                    format!("uid `{uid}` is no operator; operators are declared in `operators.toml`");
+                Self::new(Code::Unauthenticated, "not-an-operator", message)
+            }
+        }
+    }
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Approver => "approver",
+        Role::Responder => "responder",
+        Role::Revoker => "revoker",
+        Role::Viewer => "viewer",
+    }
+}
+
+impl From<LoadFailed> for Refused {
+    fn from(error: LoadFailed) -> Self {
+        match error {
+            LoadFailed::Bad(problems) => {
+                let first = problems.first().map(|problem| short(problem)).unwrap_or_default();
+                let count = problems.len();
+                let message =
+                    format!("the registry has {count} problems, the one in force stays; first: {first}");
+                let mut refused = Self::new(Code::FailedPrecondition, "registry-invalid", message);
+                refused.problems = problems.iter().take(PROBLEMS_MAX).map(|problem| short(problem)).collect();
+                refused
+            }
+            LoadFailed::Interrupted => {
+                let message = "the load was interrupted, the registry in force stays";
+                internal(Code::Internal, "load-interrupted", message, &LoadFailed::Interrupted)
+            }
+            LoadFailed::Ledger(error) => error.into(),
+        }
+    }
+}
+
+fn short(problem: &str) -> String {
+    problem.chars().take(PROBLEM_CHARACTERS_MAX).collect()
+}
