@@ -12,7 +12,9 @@ use crate::domain::credential::Kind;
 use crate::domain::request::ActionRequest;
 use crate::proto::v1;
 use crate::proto::v1::credential_service_server::CredentialService;
-use crate::signer::{SecretKeyPem, SubjectKey};
+use crate::signer::certificate::Certificate;
+use crate::signer::csr::{self, SubjectKey};
+use crate::signer::secret::SecretKeyPem;
 
 use super::convert::issue::KeySource;
 use super::convert::{self, BadField};
@@ -40,7 +42,7 @@ impl Agents {
         presented: &Presented,
         request: ActionRequest,
         key: SubjectKey,
-    ) -> Result<Issued<Vec<u8>>, Status> {
+    ) -> Result<Issued<Certificate>, Status> {
         let started = Instant::now();
         let result = self.broker.issue_certificate(presented, request, key).await;
         self.count(Kind::Certificate, started, &result);
@@ -77,7 +79,7 @@ fn subject_key(source: KeySource) -> Result<(SubjectKey, Option<SecretKeyPem>), 
             Ok((key.map_err(status)?, None))
         }
         KeySource::Generated => {
-            let (key, secret) = crate::signer::csr::generate().map_err(status)?;
+            let (key, secret) = csr::generate().map_err(status)?;
             Ok((key, Some(secret)))
         }
     }
@@ -110,7 +112,7 @@ impl CredentialService for Agents {
         let issued = self.certificate(&presented, request, key).await?;
         Ok(Response::new(v1::IssueCertificateResponse {
             credential: Some(self.shown(&issued.credential)),
-            certificate_pem: render::certificate_pem(&issued.material),
+            certificate_pem: issued.material.pem(),
             ca_pem: self.published.action_ca_pem.clone(),
             private_key_pem: secret.map(|secret| secret.expose().to_owned()).unwrap_or_default(),
         }))

@@ -16,6 +16,13 @@ pub fn drain() -> (DrainStart, Drain) {
     (DrainStart(sender), Drain(receiver))
 }
 
+impl From<watch::Receiver<bool>> for Drain {
+    /// A drain that begins when the value becomes true, or its sender is gone.
+    fn from(stopped: watch::Receiver<bool>) -> Self {
+        Self(stopped)
+    }
+}
+
 impl DrainStart {
     /// Begins it. There is no way back.
     pub fn begin(&self) {

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authz;
 pub mod convert;
 pub mod drain;
+pub mod grpc;
 pub mod guard;
 pub mod http;
 pub mod listen;

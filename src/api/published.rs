@@ -1,7 +1,10 @@
 //! What anybody may know: public keys, certificates and the names they go by.
 
 use crate::domain::name::{Issuer, TrustDomain};
+use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
+use crate::signer::ca::Ca;
+use crate::signer::minter::Minter;
 
 /// The public facts of this broker. Texts are made once, where the keys are.
 #[derive(Clone, Debug)]
@@ -35,4 +38,38 @@ pub struct PublishedKey {
     pub algorithm: &'static str,
     /// When its certificate ends; `None` for bare keys.
     pub expires: Option<Timestamp>,
+}
+
+impl Published {
+    /// The public facts of what this minter mints with.
+    pub fn of(minter: &Minter, trust_domain: &TrustDomain, started: Timestamp) -> Self {
+        Self {
+            trust_domain: trust_domain.clone(),
+            issuer: minter.issuer().clone(),
+            jwks: minter.jwks(),
+            action_ca_pem: minter.action_chain_pem(),
+            // Nothing is issued by the identity CA yet.
+            spiffe_bundle: None,
+            log_verifier_key: minter.verifier_key().to_text(),
+            keys: keys(minter),
+            started,
+        }
+    }
+}
+
+fn keys(minter: &Minter) -> Vec<PublishedKey> {
+    let keys = minter.keys();
+    let key = |usage, signer: &dyn Signer, expires| PublishedKey {
+        kid: signer.kid().to_owned(),
+        usage,
+        algorithm: signer.algorithm().jose(),
+        expires,
+    };
+    let authority = |usage, ca: &Ca| key(usage, ca.signer(), Some(ca.not_after()));
+    vec![
+        authority("action-ca", keys.action_ca()),
+        authority("identity-ca", keys.identity_ca()),
+        key("log", &**keys.log(), None),
+        key("token", &**keys.token(), None),
+    ]
 }

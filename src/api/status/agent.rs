@@ -10,7 +10,8 @@ use crate::domain::clock::Untrustworthy;
 use crate::domain::denial::Reason;
 use crate::domain::id::CredentialId;
 use crate::domain::parameter::ParameterName;
-use crate::signer::{BadKey, MintError};
+use crate::signer::key::BadKey;
+use crate::signer::minter::MintFailed;
 
 use super::{BUSY_RETRY, Refused, internal};
 
@@ -101,8 +102,8 @@ impl From<SealError> for Refused {
     }
 }
 
-impl From<MintError> for Refused {
-    fn from(error: MintError) -> Self {
+impl From<MintFailed> for Refused {
+    fn from(error: MintFailed) -> Self {
         let message = "the credential could not be minted; an operator finds the cause in the broker's log";
         internal(Code::Internal, "minting-failed", message, &error)
     }

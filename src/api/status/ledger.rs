@@ -47,6 +47,10 @@ impl From<Refusal> for Refused {
                 let message = "the credential has ended already; there is nothing left to end";
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
+            Refusal::ClockBehind(_) => {
+                let message = "the broker's clock is behind its own log; nothing is issued until it is not";
+                internal(Code::Unavailable, "clock-behind", message, &refusal)
+            }
             Refusal::KeyReused => {
                 let message = "the idempotency key was used for another request; use a new key";
                 Self::new(Code::AlreadyExists, "idempotency-key-reused", message)

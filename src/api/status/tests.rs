@@ -1,1 +1,171 @@
+//! A table over every error: its code, its stable reason, and what must not leave.
 
+use std::sync::Arc;
+
+use super::*;
+use crate::attest::{AttestError, Failure, Rejected};
+use crate::broker::explain::ExplainError;
+use crate::broker::limit::TooMany;
+use crate::broker::operate::OperateError;
+use crate::broker::release::OwnError;
+use crate::broker::revoke::RevokeError;
+use crate::broker::{EntropyFailed, IssueError, LoadFailed, SealError};
+use crate::domain::clock::Untrustworthy;
+use crate::domain::denial::Reason;
+use crate::domain::ledger::Refusal;
+use crate::domain::operator::Role;
+use crate::domain::registry::Unidentified;
+use crate::domain::signer::SigningFailed;
+use crate::domain::time::Timestamp;
+use crate::signer::key::BadKey;
+use crate::signer::mint::{LintError, MintError};
+use crate::signer::minter::MintFailed;
+use crate::store::{LedgerError, ReadError};
+
+/// What stands in internal errors and must never be seen by a caller.
+const INNER: &str = "/var/lib/hotwork/journal";
+
+fn id() -> CredentialId {
+    CredentialId::new(Timestamp::from_seconds(1_000), &[1; 10])
+}
+
+fn check(error: impl Into<Refused>, code: Code, reason: &str) -> Status {
+    let status = status(error);
+    let details = status.get_error_details();
+    let info = details.error_info().expect("every status has its reason");
+    assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
+    assert!(!status.message().is_empty());
+    assert!(!status.message().contains(INNER), "{}", status.message());
+    assert!(reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{reason}");
+    status
+}
+
+#[test]
+fn attestation_is_unauthenticated_or_unavailable() {
+    for rejected in [
+        Rejected::Changed,
+        Rejected::DescriptorsPassed,
+        Rejected::Gone,
+        Rejected::NoEvidence,
+        Rejected::OtherSender,
+        Rejected::Oversized,
+        Rejected::UnknownProcess,
+        Rejected::Unidentified(Unidentified::Ambiguous(2)),
+        Rejected::Unidentified(Unidentified::Unknown),
+        Rejected::UnmappedUser,
+    ] {
+        let code = rejected.code();
+        check(rejected.clone(), Code::Unauthenticated, code);
+        check(IssueError::Attest(rejected.into()), Code::Unauthenticated, code);
+    }
+    let source = Failure::unavailable("proc", std::io::Error::other(INNER));
+    let error = AttestError::Unavailable { attestor: "unix", source };
+    let status = check(OwnError::Attest(error), Code::Unavailable, "attestor-unavailable");
+    assert!(status.get_details_retry_info().is_some());
+}
+
+#[test]
+fn every_denial_has_its_reason_its_meaning_and_the_decision() {
+    for reason in Reason::ALL {
+        let parameter = "amount".parse().ok();
+        let error = IssueError::Denied { id: id(), reason, parameter };
+        let status = check(error, Code::PermissionDenied, reason.code());
+        assert!(status.message().contains(reason.meaning()) && status.message().contains("`amount`"));
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.metadata.get("decision_id"), Some(&id().to_string()));
+    }
+}
+
+#[test]
+fn issuing_fails_closed_with_a_reason() {
+    check(IssueError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
+    check(IssueError::NotRepeatable, Code::FailedPrecondition, "not-repeatable");
+    check(IssueError::Seal(SealError::Entropy(EntropyFailed)), Code::Unavailable, "entropy-unavailable");
+    check(EntropyFailed, Code::Unavailable, "entropy-unavailable");
+    for failed in [
+        MintFailed::Lint(LintError::Rule(INNER)),
+        MintFailed::Mint(MintError::Expired),
+        MintFailed::Sign(SigningFailed { kid: INNER.into() }),
+    ] {
+        check(IssueError::Seal(SealError::Mint(failed)), Code::Internal, "minting-failed");
+    }
+    check(BadKey::NoRandomness, Code::Unavailable, "key-generation-failed");
+    let retry = Duration::from_millis(1_500);
+    let status = check(IssueError::TooMany(TooMany { retry }), Code::ResourceExhausted, "rate-limited");
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(retry));
+}
+
+#[test]
+fn every_ledger_error_has_its_status() {
+    let busy = check(LedgerError::Busy, Code::ResourceExhausted, "ledger-busy");
+    assert!(busy.get_details_retry_info().is_some());
+    check(LedgerError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
+    check(LedgerError::Stopped(INNER.into()), Code::Unavailable, "ledger-stopped");
+    check(LedgerError::TooLong(70_000), Code::InvalidArgument, "record-too-long");
+    check(ReadError::Interrupted, Code::Unavailable, "records-unreadable");
+    let record = crate::api::render::credential::tests::record().issuance;
+    for (refusal, code, reason) in [
+        (Refusal::AlreadyEnded, Code::FailedPrecondition, "already-ended"),
+        (Refusal::ClockBehind(5), Code::Unavailable, "clock-behind"),
+        (Refusal::KeyReused, Code::AlreadyExists, "idempotency-key-reused"),
+        (Refusal::KeysExhausted, Code::ResourceExhausted, "idempotency-keys-exhausted"),
+        (Refusal::Overtaken, Code::Aborted, "overtaken-by-revocation"),
+        (Refusal::Repeated(Box::new(record), 1), Code::AlreadyExists, "already-recorded"),
+        (Refusal::Stale, Code::Aborted, "waited-too-long"),
+    ] {
+        check(IssueError::Ledger(LedgerError::Refused(refusal.clone())), code, reason);
+        check(RevokeError::Ledger(LedgerError::Refused(refusal)), code, reason);
+    }
+}
+
+#[test]
+fn what_is_not_the_caller_s_does_not_exist() {
+    let own = check(OwnError::NotFound(id()), Code::NotFound, "not-found");
+    let other = check(RevokeError::NotFound("credential"), Code::NotFound, "not-found");
+    assert_eq!(own.message(), other.message());
+    check(ExplainError::NotFound(id()), Code::NotFound, "not-found");
+    check(OwnError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
+    check(OwnError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
+    check(ExplainError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
+    check(RevokeError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
+}
+
+#[test]
+fn an_operator_learns_what_is_missing() {
+    for role in [Role::Admin, Role::Approver, Role::Responder, Role::Revoker, Role::Viewer] {
+        let error = OperateError::Role { operator: "ann".into(), role };
+        let status = check(error, Code::PermissionDenied, "role-required");
+        let word = serde_json::to_value(role).unwrap();
+        assert!(status.message().contains(&format!("`{}`", word.as_str().unwrap())));
+    }
+    check(OperateError::Unknown(7), Code::Unauthenticated, "not-an-operator");
+    check(OperateError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
+    check(RevokeError::Scope, Code::PermissionDenied, "scope-all-tenants");
+    check(Refused::all_tenants(), Code::PermissionDenied, "scope-all-tenants");
+    check(Refused::ambiguous("agent"), Code::FailedPrecondition, "name-ambiguous");
+    check(Refused::no_peer(), Code::Unauthenticated, "no-evidence");
+}
+
+#[test]
+fn a_bad_registry_shows_its_problems_within_the_bound_of_headers() {
+    let problems: Vec<String> =
+        (0..1_000).map(|at| format!("apis/a.toml:{at}:1: {}", "é".repeat(1_000))).collect();
+    let status = check(LoadFailed::Bad(problems), Code::FailedPrecondition, "registry-invalid");
+    assert!(status.message().contains("1000 problems"));
+    let shown = status.get_details_precondition_failure().unwrap().violations;
+    assert_eq!(shown.len(), 20);
+    assert!(status.details().len() < 12 * 1024, "{}", status.details().len());
+    check(LoadFailed::Interrupted, Code::Internal, "load-interrupted");
+    check(LoadFailed::Ledger(LedgerError::Stopped(Arc::from(INNER))), Code::Unavailable, "ledger-stopped");
+}
+
+#[test]
+fn a_bad_field_is_named_in_the_text_and_in_the_details() {
+    let field = BadField::new("request.resource", "a canonical path");
+    let status = check(field, Code::InvalidArgument, "invalid-argument");
+    assert_eq!(status.message(), "request.resource: expected a canonical path");
+    let violations = status.get_details_bad_request().unwrap().field_violations;
+    assert_eq!(violations.len(), 1);
+    assert_eq!(violations[0].field, "request.resource");
+    assert_eq!(violations[0].description, "expected a canonical path");
+}
