@@ -19,6 +19,7 @@ pub mod key;
 pub mod keystore;
 mod lint;
 pub mod mint;
+pub mod minter;
 mod pem;
 pub mod secret;
 mod tbs;

@@ -1,0 +1,157 @@
+//! Makes the parts of a daemon, one function a part, and binds its listeners.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::api::server::Listeners;
+use crate::attest::Attestation;
+use crate::attest::unix::{Listener, UnixAttestor};
+use crate::broker::{About, Broker, Loader, Parts, Rules, SystemEntropy};
+use crate::clock::SystemClock;
+use crate::config::{self, Config};
+use crate::domain::agent::Day;
+use crate::domain::clock::Clock;
+use crate::domain::entry::Start;
+use crate::domain::ledger::Command;
+use crate::notify::LogNotifier;
+use crate::signer::Minter;
+use crate::signer::keystore::{KeyStore, Passphrase};
+use crate::store::{Ledger, Options};
+
+use super::Failure;
+
+/// The daemon's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A daemon that is ready to serve: its broker, and its bound listeners.
+pub struct App {
+    /// The use cases.
+    pub broker: Arc<Broker>,
+    /// The listeners, bound and not yet accepting.
+    pub listeners: Listeners,
+    /// Where they are.
+    pub bound: Bound,
+    /// The configuration.
+    pub config: Config,
+}
+
+/// Where the listeners are.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The agent socket.
+    pub agent: PathBuf,
+    /// The admin socket.
+    pub admin: PathBuf,
+    /// Read-only HTTP.
+    pub http: Option<SocketAddr>,
+    /// Health and metrics.
+    pub ops: Option<SocketAddr>,
+}
+
+impl App {
+    /// Makes the parts and binds the listeners. Nothing is bound before the ledger is verified, the rules
+    /// are loaded and both are recorded.
+    ///
+    /// # Errors
+    /// The first part that can't be made, in words for the operator.
+    pub async fn build(config: Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let minter = minter(&config)?;
+        let ledger = ledger(&config, &minter, &clock)?;
+        let loader = loader(&config);
+        let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let broker = Arc::new(Broker::new(Parts {
+            attestation: Attestation::new(vec![Box::new(UnixAttestor::new())]),
+            clock,
+            entropy: Arc::new(SystemEntropy::default()),
+            ledger,
+            loader,
+            minter,
+            notifier: Arc::new(LogNotifier),
+            rules,
+            about: About { dev: config.dev, version: VERSION },
+        }));
+        record_start(&broker, config.dev).await?;
+        let (listeners, bound) = listeners(&config).await?;
+        Ok(Self { broker, listeners, bound, config })
+    }
+}
+
+fn minter(config: &Config) -> Result<Minter, Failure> {
+    let passphrase = passphrase(config.passphrase_file.as_deref())?;
+    let keys = KeyStore::open(&config.state_dir, passphrase.as_ref())
+        .map_err(|error| Failure::new(format!("{error}\nnext: `hotworkd init` makes keys")))?;
+    Ok(Minter::new(keys, config.issuer.clone(), config.trust_domain.clone(), &config.oid_arc))
+}
+
+/// The passphrase in `file`, or in the systemd credential `hotwork-passphrase` when there is one.
+pub fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    let read = Passphrase::read(file);
+    read.map(Some).map_err(|error| Failure::new(format!("passphrase_file: {}: {error}", file.display())))
+}
+
+fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Ledger, Failure> {
+    let options = Options {
+        directory: config.state_dir.clone(),
+        signer: minter.log_signer(),
+        origin: minter.verifier_key().name,
+        clock: Arc::clone(clock),
+        retention_seconds: config.retention_seconds,
+    };
+    Ledger::open(options).map_err(|error| Failure::new(format!("ledger: {error}")))
+}
+
+fn loader(config: &Config) -> Loader {
+    let (directory, trust_domain, issuer) =
+        (config.registry_dir.clone(), config.trust_domain.clone(), config.issuer.clone());
+    Arc::new(move || {
+        let today = today().map_err(|failure| vec![failure.message])?;
+        let loaded = config::registry::load(&directory, &trust_domain, &issuer, today);
+        let loaded = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        Ok(Rules { registry: loaded.registry, policies: loaded.policies, warnings })
+    })
+}
+
+/// Today, UTC.
+pub fn today() -> Result<Day, Failure> {
+    let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
+    Ok(Day(now.seconds() / 86_400))
+}
+
+async fn record_start(broker: &Broker, dev: bool) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("ledger: {error}"));
+    let start = Start { dev, version: VERSION.to_owned() };
+    broker.ledger().submit(Command::Start(start)).await.map_err(failed)?;
+    broker.record_first_load().await.map_err(failed)
+}
+
+async fn listeners(config: &Config) -> Result<(Listeners, Bound), Failure> {
+    let socket = |path: &Path, mode| {
+        Listener::bind(path, mode).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    };
+    let listeners = Listeners {
+        agent: socket(&config.agent_socket.path, config.agent_socket.mode)?,
+        admin: socket(&config.admin_socket.path, config.admin_socket.mode)?,
+        http: tcp(config.http).await?,
+        ops: tcp(config.ops).await?,
+    };
+    let address = |listener: &Option<tokio::net::TcpListener>| {
+        listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    };
+    let bound = Bound {
+        agent: config.agent_socket.path.clone(),
+        admin: config.admin_socket.path.clone(),
+        http: address(&listeners.http),
+        ops: address(&listeners.ops),
+    };
+    Ok((listeners, bound))
+}
+
+async fn tcp(address: Option<SocketAddr>) -> Result<Option<tokio::net::TcpListener>, Failure> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = tokio::net::TcpListener::bind(address).await;
+    bound.map(Some).map_err(|error| Failure::new(format!("can't listen on {address}: {error}")))
+}

@@ -1,0 +1,109 @@
+//! `hotworkd dev`: a real broker on a real store, for trying things. Not for production.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::clock::SystemClock;
+use crate::config::{self, Config};
+use crate::domain::clock::Clock as _;
+use crate::signer::keystore::{Identity, KeyStore};
+
+use super::args::Dev;
+use super::build::App;
+use super::{Failure, say, serve};
+
+const TRUST_DOMAIN: &str = "dev.hotwork.example";
+
+/// Starts it, prints the lines to paste when it is ready, and serves.
+pub fn run(arguments: Dev) -> Result<(), Failure> {
+    loopback_only("--http", arguments.http)?;
+    loopback_only("--ops", arguments.ops)?;
+    let state = State::prepare(arguments.state_dir)?;
+    make_keys(&state.path)?;
+    make_registry(&state.path)?;
+    let config = config(&state.path, &arguments)?;
+    serve::run(config, |app| print_first_steps(app, &state))
+}
+
+fn loopback_only(flag: &str, address: std::net::SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{flag} {address}: `dev` listens on loopback only; use `hotworkd serve`")))
+}
+
+/// The state directory; a temporary one goes when this does.
+struct State {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl State {
+    fn prepare(wanted: Option<PathBuf>) -> Result<Self, Failure> {
+        let temporary = wanted.is_none();
+        let path = wanted
+            .unwrap_or_else(|| std::env::temp_dir().join(format!("hotwork-dev-{}", std::process::id())));
+        let failed = |error: std::io::Error| Failure::new(format!("state directory {}: {error}", path.display()));
+        // A directory that somebody else prepared under a name that can be guessed is not used.
+        DirBuilder::new().mode(0o700).recursive(!temporary).create(&path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        Ok(Self { path, temporary })
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn make_keys(state: &Path) -> Result<(), Failure> {
+    if state.join("keys").exists() {
+        return Ok(());
+    }
+    let trust_domain = TRUST_DOMAIN.parse().map_err(|error| Failure::new(format!("{error}")))?;
+    let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
+    KeyStore::create(state, &Identity { trust_domain }, None, now)
+        .map_err(|error| Failure::new(format!("keys: {error}")))
+}
+
+fn make_registry(state: &Path) -> Result<(), Failure> {
+    let directory = state.join("config");
+    if directory.exists() {
+        return Ok(());
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    config::demo::write(&directory, uid, "me")
+        .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
+}
+
+fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
+    let issuer = format!("https://{TRUST_DOMAIN}");
+    Config::dev(state, TRUST_DOMAIN, &issuer, arguments.http, arguments.ops, &arguments.log)
+        .map_err(|error| Failure::new(error.to_string()))
+}
+
+fn print_first_steps(app: &App, state: &State) {
+    let env = state.path.join("env");
+    let (agent, admin) = (app.bound.agent.display(), app.bound.admin.display());
+    say("hotworkd dev: a broker to try things with. It is not for production:");
+    say("keys are not encrypted, the demo registry trusts your uid, bearer tokens are allowed.");
+    say("");
+    say("In another terminal:");
+    say("");
+    say(&format!("  export HOTWORK_ENDPOINT=unix://{agent}"));
+    say(&format!("  export HOTWORK_ADMIN_ENDPOINT=unix://{admin}"));
+    say(&format!("  # or: . {}", env.display()));
+    say("");
+    say("  hotwork whoami");
+    say("  hotwork exec --action demo.read --resource demo/hello -- sh -c 'cat $HOTWORK_TOKEN_FILE'");
+    say("  hotwork issue demo.read --resource demo/hello --ttl 2m");
+    say("  hotwork credential list --all");
+    say("  hotwork revoke --all --reason 'trying it'");
+    say("");
+    let kept = if state.temporary { "removed at the end" } else { "kept" };
+    say(&format!("State: {} ({kept}). Stop with Ctrl-C.", state.path.display()));
+}

@@ -1,0 +1,197 @@
+//! Step 2: may this agent have this credential? The only place where a [`Permitted`] is made.
+//!
+//! The catalogue's caps stand before and around Cedar, so that no policy can grant past them: tenant,
+//! state, review day, resource shape, parameters, lifetime, tier and key binding.
+
+use std::sync::Arc;
+
+use crate::attest::Attested;
+use crate::domain::agent::{Agent, AgentState, Day};
+use crate::domain::catalogue::{Action, Api, Binding, Tier};
+use crate::domain::credential::Kind;
+use crate::domain::denial::Reason;
+use crate::domain::digest::Digest;
+use crate::domain::name::PolicyName;
+use crate::domain::parameter::{Misfit, Parameter, ParameterName};
+use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::time::{Timestamp, Ttl};
+use crate::policy::{Query, Verdict};
+
+use super::Rules;
+
+/// A request that was allowed: the proof that minting asks for. It has no public constructor and is not
+/// `Clone`, so one decision mints one credential.
+#[derive(Debug)]
+pub struct Permitted {
+    pub(super) agent: Agent,
+    pub(super) api: Arc<Api>,
+    pub(super) action: Arc<Action>,
+    pub(super) request: ActionRequest,
+    pub(super) confirmation: Confirmation,
+    pub(super) kind: Kind,
+    pub(super) policies: Vec<PolicyName>,
+    pub(super) evidence: Digest,
+    pub(super) registry: Digest,
+    pub(super) issued: Timestamp,
+    pub(super) expires: Timestamp,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The stable reason.
+    pub reason: Reason,
+    /// The parameter it is about, if it is about one.
+    pub parameter: Option<ParameterName>,
+    /// The policies that forbade it.
+    pub policies: Vec<PolicyName>,
+}
+
+impl From<Reason> for Denied {
+    fn from(reason: Reason) -> Self {
+        Self { reason, parameter: None, policies: Vec::new() }
+    }
+}
+
+/// The form of what is asked, and the holder's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Token or certificate.
+    pub kind: Kind,
+    /// The key that a token is bound to. A certificate is bound by itself.
+    pub confirmation: Confirmation,
+}
+
+/// Decides one request of an attested agent.
+///
+/// # Errors
+/// [`Denied`] with the first reason found; the order is fixed, so the same request gives the same answer.
+pub fn decide(
+    rules: &Rules,
+    attested: &Attested,
+    request: ActionRequest,
+    holder: Holder,
+    now: Timestamp,
+) -> Result<Permitted, Denied> {
+    let agent = attested.agent();
+    let (verdict, api, action) = judge(rules, agent, &request, &holder, now)?;
+    let ttl = lifetime(&request, action);
+    let expires = Timestamp::from_seconds(now.seconds()).after(ttl);
+    Ok(Permitted {
+        agent: agent.clone(),
+        api: Arc::clone(api),
+        action: Arc::clone(action),
+        request,
+        confirmation: holder.confirmation,
+        kind: holder.kind,
+        policies: verdict,
+        evidence: attested.evidence().digest(),
+        registry: rules.registry.digest(),
+        issued: now,
+        // Nothing outlives the evidence it was given on.
+        expires: attested.evidence().expires().map_or(expires, |end| expires.min(end)),
+    })
+}
+
+/// The decision itself, without the proof: also what `explain` asks of past requests.
+pub(super) fn judge<'a>(
+    rules: &'a Rules,
+    agent: &Agent,
+    request: &ActionRequest,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<(Vec<PolicyName>, &'a Arc<Api>, &'a Arc<Action>), Denied> {
+    standing(agent, now)?;
+    let tenant = agent.id.tenant();
+    let (api, action) = rules.registry.action(tenant, &request.action).ok_or(Reason::ActionUnknown)?;
+    // The wrong shape and another tenant's resource give the same answer as a missing permit (promise P12).
+    if !action.resource.matches(&request.resource, tenant) {
+        return Err(Reason::NotPermitted.into());
+    }
+    parameters(action, &request.parameters)?;
+    if request.ttl.is_some_and(|ttl| ttl > action.ttl_max) {
+        return Err(Reason::TtlAboveMaximum.into());
+    }
+    binding(api, holder)?;
+    let policies = consult(rules, &query(agent, api, action, request))?;
+    // After the policies: who may not have it at all does not learn that an approval would do.
+    tier(action)?;
+    Ok((policies, api, action))
+}
+
+/// The policy question that a request is.
+pub(super) fn query<'a>(
+    agent: &'a Agent,
+    api: &'a Api,
+    action: &'a Action,
+    request: &'a ActionRequest,
+) -> Query<'a> {
+    Query {
+        agent,
+        api,
+        action,
+        resource: &request.resource,
+        ttl: lifetime(request, action),
+        parameters: &request.parameters,
+        purpose: request.purpose.as_ref(),
+    }
+}
+
+fn lifetime(request: &ActionRequest, action: &Action) -> Ttl {
+    request.ttl.unwrap_or_else(|| Ttl::DEFAULT.min(action.ttl_max))
+}
+
+fn standing(agent: &Agent, now: Timestamp) -> Result<(), Reason> {
+    match agent.entry.state {
+        AgentState::Active => {}
+        AgentState::Suspended => return Err(Reason::AgentSuspended),
+    }
+    let today = Day(now.seconds() / 86_400);
+    if agent.entry.review < today { Err(Reason::ReviewOverdue) } else { Ok(()) }
+}
+
+fn parameters(action: &Action, given: &[Parameter]) -> Result<(), Denied> {
+    let about = |reason, name: &ParameterName| Denied {
+        reason,
+        parameter: Some(name.clone()),
+        policies: Vec::new(),
+    };
+    for parameter in given {
+        let rule = action.parameters.iter().find(|rule| rule.name == parameter.name);
+        let rule = rule.ok_or_else(|| about(Reason::ParameterUnknown, &parameter.name))?;
+        rule.check(&parameter.value).map_err(|misfit| match misfit {
+            Misfit::Bounds => about(Reason::ParameterOutOfBounds, &parameter.name),
+            Misfit::Type => about(Reason::ParameterUnknown, &parameter.name),
+        })?;
+    }
+    let missing = |name: &ParameterName| !given.iter().any(|parameter| parameter.name == *name);
+    match action.parameters.iter().find(|rule| rule.required && missing(&rule.name)) {
+        Some(rule) => Err(about(Reason::ParameterMissing, &rule.name)),
+        None => Ok(()),
+    }
+}
+
+fn tier(action: &Action) -> Result<(), Reason> {
+    match action.tier {
+        Tier::Auto => Ok(()),
+        Tier::Approval => Err(Reason::ApprovalRequired),
+        Tier::BreakGlass => Err(Reason::BreakGlassOnly),
+    }
+}
+
+fn binding(api: &Api, holder: &Holder) -> Result<(), Reason> {
+    match (holder.kind, api.binding) {
+        (Kind::Certificate, _) | (Kind::Token, Binding::DangerousBearer) => Ok(()),
+        (Kind::Token, Binding::Required) if holder.confirmation.is_bearer() => Err(Reason::BindingRequired),
+        (Kind::Token, Binding::Required) => Ok(()),
+    }
+}
+
+fn consult(rules: &Rules, query: &Query<'_>) -> Result<Vec<PolicyName>, Denied> {
+    match rules.policies.decide(query) {
+        Verdict::Allow { policies } => Ok(policies),
+        Verdict::Forbid { policies } => Err(Denied { reason: Reason::Forbidden, parameter: None, policies }),
+        // A policy that can't be evaluated permits nothing.
+        Verdict::Failed | Verdict::NoPermit => Err(Reason::NotPermitted.into()),
+    }
+}

@@ -1,0 +1,146 @@
+//! Explain: why a decision went as it did, and what would be said to the same request now.
+
+use crate::domain::credential::{Issuance, Kind};
+use crate::domain::denial::{Denial, Reason};
+use crate::domain::entry::{Entry, Event};
+use crate::domain::id::CredentialId;
+use crate::domain::name::AgentId;
+use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::time::Ttl;
+use crate::store::ReadError;
+
+use super::decide::{Denied, Holder, judge, query};
+use super::operate::Authorized;
+use super::{Broker, Rules};
+
+/// A recorded decision, and what would be said now.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The entry.
+    pub entry: Entry,
+    /// Its place in the log.
+    pub index: u64,
+    /// What the rules in force now say to the same request.
+    pub now: String,
+    /// The smallest change that would allow it, where one is known.
+    pub suggestion: String,
+}
+
+/// Why a decision was not explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// There is no such decision that this operator sees.
+    #[error("decision `{0}` not found")]
+    NotFound(CredentialId),
+    /// The index could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Broker {
+    /// Explains the decision `id`.
+    ///
+    /// # Errors
+    /// [`ExplainError`].
+    pub async fn explain(&self, by: &Authorized, id: CredentialId) -> Result<Explained, ExplainError> {
+        let found = self.read(move |reader| reader.decision(id)).await?;
+        let (index, entry) = found.ok_or(ExplainError::NotFound(id))?;
+        let asked = Asked::of(&entry).ok_or(ExplainError::NotFound(id))?;
+        if !by.operator().sees(asked.agent.tenant()) {
+            return Err(ExplainError::NotFound(id));
+        }
+        let (now, suggestion) = self.now(&self.rules(), &asked);
+        Ok(Explained { entry, index, now, suggestion })
+    }
+
+    fn now(&self, rules: &Rules, asked: &Asked) -> (String, String) {
+        let Some(agent) = rules.registry.agent_by_id(&asked.agent) else {
+            return ("the agent is no longer registered".to_owned(), "register the agent".to_owned());
+        };
+        match judge(rules, &agent, &asked.request, &asked.holder, self.time()) {
+            Ok((policies, ..)) => {
+                let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
+                (format!("allowed by {}", names.join(", ")), String::new())
+            }
+            Err(denied) => {
+                let suggestion = suggest(rules, &agent, asked, &denied);
+                (format!("denied: {}", denied.reason.code()), suggestion)
+            }
+        }
+    }
+}
+
+fn suggest(rules: &Rules, agent: &crate::domain::agent::Agent, asked: &Asked, denied: &Denied) -> String {
+    let action = rules.registry.action(agent.id.tenant(), &asked.request.action);
+    match (denied.reason, action) {
+        (Reason::NotPermitted, Some((api, action))) => {
+            if !action.resource.matches(&asked.request.resource, agent.id.tenant()) {
+                let pattern = action.resource.as_str();
+                return format!("the resource must have the action's shape `{pattern}` in the agent's tenant");
+            }
+            rules.policies.explain(&query(agent, api, action, &asked.request)).suggestion
+        }
+        (Reason::TtlAboveMaximum, Some((_, action))) => {
+            format!("ask for at most {} or raise `ttl_max` of `{}`", action.ttl_max, action.name)
+        }
+        (Reason::ParameterMissing | Reason::ParameterOutOfBounds | Reason::ParameterUnknown, Some(_)) => {
+            let name = denied.parameter.as_ref().map_or("", |name| name.as_str());
+            format!("parameter `{name}`: {}", denied.reason.meaning())
+        }
+        (reason, _) => reason.meaning().to_owned(),
+    }
+}
+
+/// What a recorded decision was asked.
+struct Asked {
+    agent: AgentId,
+    request: ActionRequest,
+    holder: Holder,
+}
+
+impl Asked {
+    fn of(entry: &Entry) -> Option<Self> {
+        match &entry.event {
+            Event::Deny(denial) => Some(Self::of_denial(denial)),
+            Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
+            Event::Call(_) | Event::Load(_) | Event::Release(_) | Event::Revoke(_) | Event::Start(_) => None,
+        }
+    }
+
+    fn of_denial(denial: &Denial) -> Self {
+        let request = ActionRequest {
+            action: denial.action.clone(),
+            resource: denial.resource.clone(),
+            parameters: denial.parameters.clone(),
+            ttl: denial.ttl,
+            args: None,
+            purpose: denial.purpose.clone(),
+            idempotency_key: None,
+        };
+        // Whether the holder had shown a key is not recorded. It was missing only for this reason.
+        let bearer = denial.reason == Reason::BindingRequired;
+        Self { agent: denial.agent.clone(), request, holder: holder(denial.kind, bearer) }
+    }
+
+    fn of_issuance(issuance: &Issuance) -> Self {
+        let lifetime = issuance.expires.seconds().saturating_sub(issuance.issued.seconds());
+        let ttl = u32::try_from(lifetime).ok().and_then(|seconds| Ttl::from_seconds(seconds).ok());
+        let request = ActionRequest {
+            action: issuance.action.clone(),
+            resource: issuance.resource.clone(),
+            parameters: issuance.parameters.clone(),
+            ttl,
+            args: issuance.args,
+            purpose: issuance.purpose.clone(),
+            idempotency_key: None,
+        };
+        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone() };
+        Self { agent: issuance.agent.clone(), request, holder }
+    }
+}
+
+fn holder(kind: Kind, bearer: bool) -> Holder {
+    let known = || "A".repeat(43).parse().ok();
+    let jkt = if bearer { None } else { known() };
+    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None } }
+}

@@ -1,0 +1,153 @@
+//! Inventory: which agents, APIs and credentials there are. Reads happen off the async threads.
+
+use std::sync::Arc;
+
+use crate::attest::{AttestError, Presented};
+use crate::domain::agent::AgentEntry;
+use crate::domain::catalogue::{Action, Api};
+use crate::domain::credential::Credential;
+use crate::domain::id::CredentialId;
+use crate::domain::name::AgentId;
+use crate::domain::operator::Operator;
+use crate::domain::time::Timestamp;
+use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
+
+use super::release::OwnError;
+use super::{About, Broker};
+
+/// An agent's entry with what the ledger knows of it.
+#[derive(Clone, Debug)]
+pub struct AgentView {
+    /// The SPIFFE ID; for a template with its placeholders.
+    pub id: String,
+    /// The entry.
+    pub entry: Arc<AgentEntry>,
+    /// Credentials that are live now; 0 for a template.
+    pub live: u64,
+    /// When it was last given one, if that is in the index.
+    pub last_issue: Option<Timestamp>,
+}
+
+/// How the broker is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Facts about this daemon.
+    pub about: About,
+    /// The ledger.
+    pub ledger: LedgerStatus,
+    /// Why nothing is issued, when that is so.
+    pub problem: Option<String>,
+    /// Live credentials.
+    pub live: u64,
+}
+
+impl Broker {
+    /// Runs a read off the async threads.
+    ///
+    /// # Errors
+    /// The read's own, or that it did not end.
+    pub async fn read<T, F>(&self, read: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    {
+        let reader = self.ledger.reader();
+        match tokio::task::spawn_blocking(move || read(&reader)).await {
+            Ok(result) => result,
+            Err(_) => Err(ReadError::Interrupted),
+        }
+    }
+
+    /// The record of one credential.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub async fn credential(&self, id: CredentialId) -> Result<Option<Credential>, ReadError> {
+        self.read(move |reader| reader.credential(id)).await
+    }
+
+    /// A page of credentials, newest first.
+    ///
+    /// # Errors
+    /// When the index can't be read, or the page token is not ours.
+    pub async fn credentials(
+        &self,
+        filter: Filter,
+        size: usize,
+        token: Option<PageToken>,
+    ) -> Result<Page, ReadError> {
+        self.read(move |reader| reader.credentials(&filter, size, token)).await
+    }
+
+    /// A page of the caller's own credentials.
+    ///
+    /// # Errors
+    /// When the caller is nobody we know, or the index can't be read.
+    pub async fn own_credentials(
+        &self,
+        presented: &Presented,
+        include_ended: bool,
+        size: usize,
+        token: Option<PageToken>,
+    ) -> Result<Page, OwnError> {
+        let attested = self.attest(presented).await?;
+        let agent = Some(attested.agent().id.clone());
+        let filter = Filter { agent, tenants: Vec::new(), include_ended, now: self.time() };
+        Ok(self.credentials(filter, size, token).await?)
+    }
+
+    /// The actions that policies name for the caller.
+    ///
+    /// # Errors
+    /// When the caller is nobody we know.
+    pub async fn own_actions(
+        &self,
+        presented: &Presented,
+    ) -> Result<Vec<(Arc<Api>, Arc<Action>)>, AttestError> {
+        let rules = self.rules();
+        let attested = self.attest_with(presented, &rules).await?;
+        let agent = attested.agent();
+        let named = rules.policies.actions_named_for(agent, &rules.registry);
+        let action = |name| rules.registry.action(agent.id.tenant(), name);
+        let found = named.iter().filter_map(action);
+        Ok(found.map(|(api, action)| (Arc::clone(api), Arc::clone(action))).collect())
+    }
+
+    /// The registered agents that `operator` sees, sorted by id.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub async fn agents(&self, operator: &Operator) -> Result<Vec<AgentView>, ReadError> {
+        let rules = self.rules();
+        let trust_domain = rules.registry.trust_domain();
+        let mut views: Vec<AgentView> = Vec::new();
+        for entry in rules.registry.agents().iter().filter(|entry| operator.sees(&entry.tenant)) {
+            let id = format!("spiffe://{trust_domain}/tenant/{}/agent/{}", entry.tenant, entry.name.as_str());
+            let (live, last_issue) = self.ledger_view(&id).await?;
+            views.push(AgentView { id, entry: Arc::clone(entry), live, last_issue });
+        }
+        views.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(views)
+    }
+
+    async fn ledger_view(&self, id: &str) -> Result<(u64, Option<Timestamp>), ReadError> {
+        // A template's text is no id; its instances are counted under their own.
+        let Ok(id) = id.parse::<AgentId>() else { return Ok((0, None)) };
+        let live = self.ledger.live_of(&id, self.time());
+        let last = self.read(move |reader| reader.last_issue(&id)).await?;
+        Ok((live, last))
+    }
+
+    /// How the broker is.
+    pub fn status(&self) -> Status {
+        let ledger = self.ledger.status();
+        let clock = self.clock.now().err().map(|error| error.to_string());
+        let problem = ledger.problem.clone().or(clock);
+        Status { about: self.about.clone(), live: self.ledger.live_total(self.time()), ledger, problem }
+    }
+
+    /// The time for views; where the clock can't be trusted, the ledger's high-water mark.
+    pub fn time(&self) -> Timestamp {
+        self.clock.now().unwrap_or_else(|_| self.ledger.status().high_water)
+    }
+}

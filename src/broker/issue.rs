@@ -1,0 +1,171 @@
+//! Issue: attest, decide, seal, record, release. The road that every credential takes.
+
+use crate::attest::{AttestError, Attested, Presented};
+use crate::domain::clock::Untrustworthy;
+use crate::domain::credential::{Credential, Kind};
+use crate::domain::denial::{Denial, Reason};
+use crate::domain::id::CredentialId;
+use crate::domain::ledger::Command;
+use crate::domain::parameter::ParameterName;
+use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::time::Timestamp;
+use crate::signer::certificate::Certificate;
+use crate::signer::csr::SubjectKey;
+use crate::signer::secret::Secret;
+use crate::store::LedgerError;
+
+use super::decide::{Denied, Holder, decide};
+use super::entropy::EntropyFailed;
+use super::limit::TooMany;
+use super::record::record;
+use super::seal::{CertificateForm, Form, SealError, TokenForm, seal};
+use super::{Broker, Rules};
+
+/// An issued credential: its record and what the holder gets.
+#[derive(Debug)]
+pub struct Issued<M> {
+    /// The record.
+    pub credential: Credential,
+    /// The token, or the signed leaf.
+    pub material: M,
+}
+
+/// Why nothing was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The caller is nobody we know, or can't be attested now.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// The clock can't be trusted.
+    #[error(transparent)]
+    Clock(#[from] Untrustworthy),
+    /// The decision was no. It is recorded.
+    #[error("denied: {}", .reason.code())]
+    Denied {
+        /// The decision's id.
+        id: CredentialId,
+        /// The stable reason.
+        reason: Reason,
+        /// The parameter it is about.
+        parameter: Option<ParameterName>,
+    },
+    /// The record could not be made.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Keys or profile changed since the request that this one repeats.
+    #[error("the request was recorded before and can't be repeated: keys have changed")]
+    NotRepeatable,
+    /// Minting failed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Too many requests.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+}
+
+impl From<EntropyFailed> for IssueError {
+    fn from(error: EntropyFailed) -> Self {
+        Self::Seal(error.into())
+    }
+}
+
+impl Broker {
+    /// Issues a token.
+    ///
+    /// # Errors
+    /// [`IssueError`] says at which step it ended. A denial is recorded before it is answered.
+    pub async fn issue_token(
+        &self,
+        presented: &Presented,
+        request: ActionRequest,
+        confirmation: Confirmation,
+    ) -> Result<Issued<Secret>, IssueError> {
+        let holder = Holder { kind: Kind::Token, confirmation: confirmation.clone() };
+        self.issue(presented, request, holder, &TokenForm(confirmation)).await
+    }
+
+    /// Issues a certificate over `key`; the material is the signed leaf.
+    ///
+    /// # Errors
+    /// [`IssueError`] says at which step it ended. A denial is recorded before it is answered.
+    pub async fn issue_certificate(
+        &self,
+        presented: &Presented,
+        request: ActionRequest,
+        key: SubjectKey,
+    ) -> Result<Issued<Certificate>, IssueError> {
+        let holder = Holder { kind: Kind::Certificate, confirmation: Confirmation::default() };
+        self.issue(presented, request, holder, &CertificateForm(key)).await
+    }
+
+    async fn issue<F: Form>(
+        &self,
+        presented: &Presented,
+        request: ActionRequest,
+        holder: Holder,
+        form: &F,
+    ) -> Result<Issued<F::Material>, IssueError> {
+        let rules = self.rules();
+        let attested = self.attest_with(presented, &rules).await?;
+        self.count(&rules, &attested, &request)?;
+        let now = self.clock.now()?;
+        let permitted = match decide(&rules, &attested, request.clone(), holder.clone(), now) {
+            Ok(permitted) => permitted,
+            Err(denied) => return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await),
+        };
+        let sealed = seal(permitted, form, &self.minter, &*self.entropy)?;
+        let recorded = record(&self.ledger, sealed, form, &self.minter).await?;
+        let (issuance, index, material) = recorded.release();
+        Ok(Issued { credential: Credential { issuance: *issuance, index, ended: None }, material })
+    }
+
+    fn count(&self, rules: &Rules, attested: &Attested, request: &ActionRequest) -> Result<(), TooMany> {
+        let agent = &attested.agent().id;
+        let action = rules.registry.action(agent.tenant(), &request.action);
+        self.limits.check(agent, action.map(|(_, action)| (&action.name, action.rate)))
+    }
+
+    /// Records a denial, and gives the error that says so. When even that can't be recorded, the answer is
+    /// the ledger's error: no decision leaves without its record.
+    async fn deny(
+        &self,
+        rules: &Rules,
+        attested: &Attested,
+        request: ActionRequest,
+        kind: Kind,
+        denied: Denied,
+        now: Timestamp,
+    ) -> IssueError {
+        let id = match self.new_id(now) {
+            Ok(id) => id,
+            Err(error) => return error.into(),
+        };
+        let Denied { reason, parameter, policies } = denied;
+        let denial = Denial {
+            action: request.action,
+            agent: attested.agent().id.clone(),
+            evidence: attested.evidence().digest(),
+            id,
+            kind,
+            parameter: parameter.clone(),
+            parameters: request.parameters,
+            policies,
+            principal: attested.agent().principal().into(),
+            purpose: request.purpose,
+            reason,
+            registry: rules.registry.digest(),
+            resource: request.resource,
+            ttl: request.ttl,
+        };
+        match self.ledger.submit(Command::Deny(denial)).await {
+            Ok(_) => IssueError::Denied { id, reason, parameter },
+            Err(error) => error.into(),
+        }
+    }
+
+    fn new_id(&self, now: Timestamp) -> Result<CredentialId, EntropyFailed> {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random)?;
+        Ok(CredentialId::new(now, &random))
+    }
+}

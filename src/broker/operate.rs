@@ -1,0 +1,92 @@
+//! Operate: an operator's call is let through by the authorization table and recorded, both ways.
+
+use std::sync::Arc;
+
+use crate::domain::entry::Call;
+use crate::domain::ledger::Command;
+use crate::domain::operator::{Operator, Role};
+use crate::store::LedgerError;
+
+use super::Broker;
+
+/// An operator whose role covers the call, and whose call is recorded or will be by its own entry. Made
+/// only here; every admin use case asks for it.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    operator: Arc<Operator>,
+}
+
+impl Authorized {
+    /// Who.
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+}
+
+/// What an RPC asks of its caller: one row of the authorization table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// `Service/Method`.
+    pub rpc: &'static str,
+    /// The role that covers it.
+    pub role: Role,
+    /// How it gets into the log.
+    pub audit: Audit,
+}
+
+/// How a call gets into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// A `call` entry is written before it is answered.
+    Call,
+    /// The change that it makes is its entry; a refusal or dry run gets a `call` entry.
+    Change,
+}
+
+/// Why an operator's call was not let through.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// The call could not be recorded.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The operator's roles do not cover it.
+    #[error("operator `{operator}` lacks the role `{role:?}`")]
+    Role {
+        /// Who.
+        operator: String,
+        /// What they lack.
+        role: Role,
+    },
+    /// The uid is no operator.
+    #[error("uid `{0}` is no operator")]
+    Unknown(u32),
+}
+
+impl Broker {
+    /// Lets an operator's call through, or not, and records it.
+    ///
+    /// # Errors
+    /// [`OperateError`]. A caller who is no operator at all is not recorded: anybody could fill the log.
+    pub async fn authorize(&self, uid: u32, requirement: Requirement) -> Result<Authorized, OperateError> {
+        let rules = self.rules();
+        let operator = rules.registry.operator_by_uid(uid).ok_or(OperateError::Unknown(uid))?;
+        let allowed = operator.may(requirement.role);
+        if !allowed || requirement.audit == Audit::Call {
+            self.record_call(operator, requirement.rpc, allowed).await?;
+        }
+        if allowed {
+            return Ok(Authorized { operator: Arc::clone(operator) });
+        }
+        Err(OperateError::Role { operator: operator.name.to_string(), role: requirement.role })
+    }
+
+    pub(super) async fn record_call(
+        &self,
+        operator: &Operator,
+        rpc: &str,
+        allowed: bool,
+    ) -> Result<(), LedgerError> {
+        let call = Call { allowed, operator: operator.name.clone(), rpc: rpc.to_owned() };
+        self.ledger.submit(Command::Call(call)).await.map(|_| ())
+    }
+}

@@ -1,0 +1,82 @@
+//! Reload: registry and policies are read anew and swapped as a whole. A bad load changes nothing.
+
+use std::sync::Arc;
+
+use crate::domain::digest::Digest;
+use crate::domain::entry::Load;
+use crate::domain::ledger::Command;
+use crate::domain::name::OperatorName;
+use crate::notify::Notice;
+use crate::store::LedgerError;
+
+use super::{Broker, Rules};
+
+/// Reads registry and policies from where they are declared. `Err` holds every problem found, each with
+/// file, line and key. Blocking; called off the async threads.
+pub type Loader = Arc<dyn Fn() -> Result<Rules, Vec<String>> + Send + Sync>;
+
+/// What a reload did.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The digest now in force.
+    pub registry: Digest,
+    /// Whether it differs from the one before.
+    pub changed: bool,
+    /// What the load warned of.
+    pub warnings: Vec<String>,
+}
+
+/// Why the rules in force stay.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadFailed {
+    /// The files have these problems.
+    #[error("the registry has {} problems; the one in force stays", .0.len())]
+    Bad(Vec<String>),
+    /// The load did not end.
+    #[error("the load was interrupted; the registry in force stays")]
+    Interrupted,
+    /// The load could not be recorded, so it does not take effect.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Broker {
+    /// Loads anew. The load is recorded before it takes effect. One reload runs at a time, so that the
+    /// order in the log is the order in force.
+    ///
+    /// # Errors
+    /// [`LoadFailed`]; then nothing has changed.
+    pub async fn reload(&self, operator: Option<OperatorName>) -> Result<Loaded, LoadFailed> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let loader = Arc::clone(&self.loader);
+        let loaded = tokio::task::spawn_blocking(move || loader()).await;
+        let rules = loaded.map_err(|_| LoadFailed::Interrupted)?.map_err(|problems| {
+            self.notifier.notify(&Notice::LoadFailed { problems: problems.len() });
+            LoadFailed::Bad(problems)
+        })?;
+        let changed = rules.registry.digest() != self.rules.load().registry.digest();
+        let result = Loaded { registry: rules.registry.digest(), changed, warnings: rules.warnings.clone() };
+        self.record_load(&rules, operator).await?;
+        self.rules.store(Arc::new(rules));
+        Ok(result)
+    }
+
+    /// Records the rules that are in force at the start.
+    ///
+    /// # Errors
+    /// When the ledger can't.
+    pub async fn record_first_load(&self) -> Result<(), LedgerError> {
+        self.record_load(&self.rules(), None).await
+    }
+
+    async fn record_load(&self, rules: &Rules, operator: Option<OperatorName>) -> Result<(), LedgerError> {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let load = Load {
+            agents: count(rules.registry.agents().len()),
+            operator,
+            policies: count(rules.policies.len()),
+            registry: rules.registry.digest(),
+        };
+        self.ledger.submit(Command::Load(load)).await.map(|_| ())
+    }
+}

@@ -1,0 +1,126 @@
+//! The minter: keys and profile together, the one door through which use cases mint and verify.
+
+use std::sync::Arc;
+
+use super::certificate::{self, Certificate, CertificateProfile};
+use super::csr::SubjectKey;
+use super::jwk;
+use super::key::VerifyingKey;
+use super::keystore::Keys;
+use super::mint::{LintError, MintError};
+use super::secret::Secret;
+use super::token;
+use super::verify::{self, Moment, NotVerified};
+use crate::domain::credential::Issuance;
+use crate::domain::digest::Digest;
+use crate::domain::id::CredentialId;
+use crate::domain::name::Issuer;
+use crate::domain::note::VerifierKey;
+use crate::domain::signer::{Signer, SigningFailed};
+use crate::domain::time::Timestamp;
+
+/// Keys and profile.
+pub struct Minter {
+    keys: Keys,
+    issuer: Issuer,
+    profile: CertificateProfile,
+    token_keys: Vec<VerifyingKey>,
+}
+
+/// Why nothing was minted. Always a fault of ours, never of the request.
+#[derive(Debug, thiserror::Error)]
+pub enum MintFailed {
+    /// What was about to be signed is not what was decided.
+    #[error("the credential {0}")]
+    Lint(#[from] LintError),
+    /// It could not be encoded.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// The key could not sign.
+    #[error(transparent)]
+    Sign(#[from] SigningFailed),
+}
+
+impl Minter {
+    /// A minter with these keys.
+    pub fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
+        let token_keys = vec![VerifyingKey::of(&**keys.token())];
+        Self { keys, issuer, profile, token_keys }
+    }
+
+    /// The token of this record, and the digest of what was signed.
+    ///
+    /// # Errors
+    /// [`MintFailed`].
+    pub fn token(&self, record: &Issuance) -> Result<(Digest, Secret), MintFailed> {
+        let signer = &**self.keys.token();
+        let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
+        Ok((linted.content(), linted.sign(signer)?))
+    }
+
+    /// The certificate of this record over `key`, and the digest of what was signed.
+    ///
+    /// # Errors
+    /// [`MintFailed`].
+    pub fn certificate(
+        &self,
+        record: &Issuance,
+        key: &SubjectKey,
+    ) -> Result<(Digest, Certificate), MintFailed> {
+        let ca = self.keys.action_ca();
+        let linted = certificate::unsigned(record, key, ca, &self.profile)?.lint()?;
+        Ok((linted.content(), linted.sign(ca.signer())?))
+    }
+
+    /// The id of a token of ours that is in its lifetime. Whether it was ended is not known here.
+    ///
+    /// # Errors
+    /// The first reason to refuse it.
+    pub fn verify_token(&self, text: &str, now: Timestamp) -> Result<CredentialId, NotVerified> {
+        verify::token(text, &self.token_keys, &self.issuer, exactly(now)).map(|claims| claims.id)
+    }
+
+    /// The id of a certificate (DER) of ours that is in its lifetime. Whether it was ended is not known here.
+    ///
+    /// # Errors
+    /// The first reason to refuse it.
+    pub fn verify_certificate(&self, der: &[u8], now: Timestamp) -> Result<CredentialId, NotVerified> {
+        let ca = self.keys.action_ca().certificate_der();
+        verify::certificate(der, ca, &self.profile.oid_arc, exactly(now)).map(|claims| claims.binding.id)
+    }
+
+    /// The keys, for their public parts.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The issuer of tokens.
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The public keys of tokens as a JSON Web Key Set (RFC 7517).
+    pub fn jwks(&self) -> String {
+        jwk::jwks(&[&**self.keys.token()])
+    }
+
+    /// The chain above an action certificate in PEM: issuer first, root last.
+    pub fn action_chain_pem(&self) -> String {
+        format!("{}{}", self.keys.action_ca().certificate_pem(), self.keys.root_pem())
+    }
+
+    /// What the log's checkpoints are signed with.
+    pub fn log_signer(&self) -> Arc<dyn Signer> {
+        Arc::clone(self.keys.log())
+    }
+
+    /// What they are verified with.
+    pub const fn verifier_key(&self) -> &VerifierKey {
+        self.keys.verifier_key()
+    }
+}
+
+/// Our own clock minted it, so nothing is forgiven.
+const fn exactly(now: Timestamp) -> Moment {
+    Moment { now, leeway_seconds: 0 }
+}
