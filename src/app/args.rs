@@ -45,7 +45,7 @@ pub enum Command {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The directory of hotworkd.toml, apis/, agents/, operators.toml and policies/
+    /// The directory of the registry (apis/, agents/, policies/, operators.toml), or hotworkd.toml itself
     #[arg(long, value_name = "DIR", default_value = "/etc/hotwork")]
     pub config: PathBuf,
     /// Fail on warnings too
@@ -65,7 +65,7 @@ pub struct Dev {
     /// Where health and metrics are; must be loopback
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub ops: SocketAddr,
-    /// What is logged to standard error, such as `info` or `hotwork=debug`
+    /// What is logged to standard error: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }

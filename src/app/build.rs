@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::server::Listeners;
 use crate::attest::Attestation;
@@ -15,8 +16,11 @@ use crate::domain::clock::Clock;
 use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
 use crate::notify::LogNotifier;
-use crate::signer::Minter;
-use crate::signer::keystore::{KeyStore, Passphrase};
+use crate::signer::certificate::{CertificateProfile, NameForm};
+use crate::signer::extension::OidArc;
+use crate::signer::keystore::KeyStore;
+use crate::signer::minter::Minter;
+use crate::signer::secret::Passphrase;
 use crate::store::{Ledger, Options};
 
 use super::Failure;
@@ -80,26 +84,33 @@ impl App {
 
 fn minter(config: &Config) -> Result<Minter, Failure> {
     let passphrase = passphrase(config.passphrase_file.as_deref())?;
-    let keys = KeyStore::open(&config.state_dir, passphrase.as_ref())
-        .map_err(|error| Failure::new(format!("{error}\nnext: `hotworkd init` makes keys")))?;
-    Ok(Minter::new(keys, config.issuer.clone(), config.trust_domain.clone(), &config.oid_arc))
+    let keys = KeyStore::open(&config.state_dir, &config.trust_domain, passphrase.as_ref())
+        .map_err(|error| Failure::new(format!("keys: {error}\nnext: `hotworkd init` makes keys")))?;
+    let profile = CertificateProfile {
+        oid_arc: oid_arc(&config.oid_arc)?,
+        common_name: NameForm::default(),
+        crl_url: None,
+    };
+    Ok(Minter::new(keys, config.issuer.clone(), profile))
 }
 
-/// The passphrase in `file`, or in the systemd credential `hotwork-passphrase` when there is one.
+fn oid_arc(arcs: &[u64]) -> Result<OidArc, Failure> {
+    let text = arcs.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+    text.parse().map_err(|error| Failure::usage(format!("oid_arc: {error}, got `{text}`")))
+}
+
+/// The passphrase in `file`: the whole of it but for one line break at the end.
 pub fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
     let Some(file) = file else { return Ok(None) };
-    let read = Passphrase::read(file);
-    read.map(Some).map_err(|error| Failure::new(format!("passphrase_file: {}: {error}", file.display())))
+    let failed = |why: String| Failure::new(format!("passphrase_file: {}: {why}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+    Passphrase::new(bytes).map(Some).map_err(|error| failed(error.to_string()))
 }
 
 fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Ledger, Failure> {
-    let options = Options {
-        directory: config.state_dir.clone(),
-        signer: minter.log_signer(),
-        origin: minter.verifier_key().name,
-        clock: Arc::clone(clock),
-        retention_seconds: config.retention_seconds,
-    };
+    let origin = minter.verifier_key().name.clone();
+    let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
+    options.retention = Duration::from_secs(config.retention_seconds);
     Ledger::open(options).map_err(|error| Failure::new(format!("ledger: {error}")))
 }
 
@@ -109,7 +120,8 @@ fn loader(config: &Config) -> Loader {
     Arc::new(move || {
         let today = today().map_err(|failure| vec![failure.message])?;
         let loaded = config::registry::load(&directory, &trust_domain, &issuer, today);
-        let loaded = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let loaded =
+            loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         Ok(Rules { registry: loaded.registry, policies: loaded.policies, warnings })
     })

@@ -1,35 +1,56 @@
 //! `hotworkd check`: every problem of configuration and registry at once.
 
-use crate::config::{self, Config};
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, Problems};
+use crate::domain::name::{Issuer, TrustDomain};
 
 use super::args::Check;
 use super::{Failure, build, say};
 
 /// Checks and reports. Problems go to standard output, one a line; the exit code says whether there are any.
 pub fn run(arguments: &Check) -> Result<(), Failure> {
-    let file = arguments.config.join("hotworkd.toml");
-    let config = match Config::load(&file) {
-        Ok(config) => config,
-        Err(problems) => return Err(report(&problems.to_vec(), 0)),
-    };
-    match config::registry::load(
-        &arguments.config,
-        &config.trust_domain,
-        &config.issuer,
-        build::today()?,
-    ) {
-        Err(problems) => Err(report(&problems.to_vec(), 0)),
-        Ok(loaded) if arguments.strict && !loaded.warnings.is_empty() => Err(report(&[], loaded.warnings.len())),
-        Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
-            say(&format!(
-                "ok: {} agents, {} APIs, {} policies, {} warnings",
-                loaded.registry.agents().len(),
-                loaded.registry.apis().len(),
-                loaded.policies.len(),
-                loaded.warnings.len()
-            ));
-            Ok(())
-        }
+    let subject = subject(&arguments.config)?;
+    let today = build::today()?;
+    let loaded = config::registry::load(&subject.registry, &subject.trust_domain, &subject.issuer, today)
+        .map_err(|problems| report(&problems))?;
+    loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
+    if arguments.strict && !loaded.warnings.is_empty() {
+        return Err(Failure::new(format!("{} warnings, and --strict", loaded.warnings.len())));
     }
+    say(&format!(
+        "ok: {} agents, {} APIs, {} operators, {} policies, {} warnings",
+        loaded.registry.agents().len(),
+        loaded.registry.apis().len(),
+        loaded.registry.operators().len(),
+        loaded.policies.len(),
+        loaded.warnings.len()
+    ));
+    Ok(())
+}
+
+struct Subject {
+    registry: PathBuf,
+    trust_domain: TrustDomain,
+    issuer: Issuer,
+}
+
+/// A file is the daemon's configuration, which names its registry. A directory is a registry, with the
+/// daemon's configuration in it or not.
+fn subject(path: &Path) -> Result<Subject, Failure> {
+    let file = if path.is_dir() { path.join("hotworkd.toml") } else { path.to_owned() };
+    if path.is_dir() && !file.exists() {
+        let bad = |error| Failure::new(format!("{error}"));
+        let (trust_domain, issuer) =
+            ("example.org".parse().map_err(bad)?, "https://hotwork.example.org".parse().map_err(bad)?);
+        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer });
+    }
+    let config = Config::load(&file).map_err(|problems| report(&problems))?;
+    let registry = if path.is_dir() { path.to_owned() } else { config.registry_dir };
+    Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer })
+}
+
+fn report(problems: &Problems) -> Failure {
+    say(&problems.to_string());
+    Failure::new(format!("{} problems", problems.len()))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::clock::Clock as _;
+use crate::domain::signer::Algorithm;
 use crate::signer::keystore::{Identity, KeyStore};
 
 use super::args::Dev;
@@ -16,13 +17,13 @@ use super::{Failure, say, serve};
 const TRUST_DOMAIN: &str = "dev.hotwork.example";
 
 /// Starts it, prints the lines to paste when it is ready, and serves.
-pub fn run(arguments: Dev) -> Result<(), Failure> {
+pub fn run(arguments: &Dev) -> Result<(), Failure> {
     loopback_only("--http", arguments.http)?;
     loopback_only("--ops", arguments.ops)?;
-    let state = State::prepare(arguments.state_dir)?;
+    let state = State::prepare(arguments.state_dir.clone())?;
     make_keys(&state.path)?;
     make_registry(&state.path)?;
-    let config = config(&state.path, &arguments)?;
+    let config = config(&state.path, arguments)?;
     serve::run(config, |app| print_first_steps(app, &state))
 }
 
@@ -44,7 +45,8 @@ impl State {
         let temporary = wanted.is_none();
         let path = wanted
             .unwrap_or_else(|| std::env::temp_dir().join(format!("hotwork-dev-{}", std::process::id())));
-        let failed = |error: std::io::Error| Failure::new(format!("state directory {}: {error}", path.display()));
+        let failed =
+            |error: std::io::Error| Failure::new(format!("state directory {}: {error}", path.display()));
         // A directory that somebody else prepared under a name that can be guessed is not used.
         DirBuilder::new().mode(0o700).recursive(!temporary).create(&path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
@@ -66,7 +68,7 @@ fn make_keys(state: &Path) -> Result<(), Failure> {
     }
     let trust_domain = TRUST_DOMAIN.parse().map_err(|error| Failure::new(format!("{error}")))?;
     let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
-    KeyStore::create(state, &Identity { trust_domain }, None, now)
+    KeyStore::create(state, &Identity { trust_domain, token_algorithm: Algorithm::Es256 }, None, now)
         .map_err(|error| Failure::new(format!("keys: {error}")))
 }
 
@@ -76,14 +78,33 @@ fn make_registry(state: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let uid = rustix::process::geteuid().as_raw();
-    config::demo::write(&directory, uid, "me")
+    let operator = "me".parse().map_err(|error| Failure::new(format!("{error}")))?;
+    config::demo::write(&directory, uid, &operator)
         .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
 }
 
+/// The configuration, as a file beside the registry, so that `hotworkd check` and `serve` can read it too.
 fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
-    let issuer = format!("https://{TRUST_DOMAIN}");
-    Config::dev(state, TRUST_DOMAIN, &issuer, arguments.http, arguments.ops, &arguments.log)
-        .map_err(|error| Failure::new(error.to_string()))
+    let text = |value: &Path| toml::Value::String(value.display().to_string()).to_string();
+    let toml = format!(
+        "# Written by `hotworkd dev` at each start.\n\
+         trust_domain = \"{TRUST_DOMAIN}\"\nissuer = \"https://{TRUST_DOMAIN}\"\n\
+         state_dir = {}\nregistry_dir = {}\nreflection = true\n\n\
+         [agent_socket]\npath = {}\nmode = \"0600\"\n\n[admin_socket]\npath = {}\nmode = \"0600\"\n\n\
+         [http]\nlisten = \"{}\"\n\n[ops]\nlisten = \"{}\"\n\n\
+         [log]\nformat = \"text\"\nlevel = \"{}\"\n",
+        text(state),
+        text(&state.join("config")),
+        text(&state.join("agent.sock")),
+        text(&state.join("admin.sock")),
+        arguments.http,
+        arguments.ops,
+        arguments.log,
+    );
+    let path = state.join("config/hotworkd.toml");
+    std::fs::write(&path, &toml).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let config = Config::parse(&path, &toml).map_err(|problems| Failure::usage(problems.to_string()))?;
+    Ok(Config { dev: true, ..config })
 }
 
 fn print_first_steps(app: &App, state: &State) {

@@ -5,9 +5,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use crate::clock::SystemClock;
-use crate::config;
+use crate::config::starter::Starter;
 use crate::domain::clock::Clock as _;
 use crate::domain::name::{Issuer, TrustDomain};
+use crate::domain::signer::Algorithm;
 use crate::signer::keystore::{Identity, KeyStore};
 
 use super::args::Init;
@@ -22,26 +23,34 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     directory(&arguments.config, 0o755)?;
     let passphrase = build::passphrase(arguments.passphrase_file.as_deref())?;
     let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
-    let identity = Identity { trust_domain: trust_domain.clone() };
+    let identity = Identity { trust_domain: trust_domain.clone(), token_algorithm: Algorithm::Es256 };
     KeyStore::create(&arguments.state_dir, &identity, passphrase.as_ref(), now)
         .map_err(|error| Failure::new(format!("keys: {error}")))?;
-    let new = config::starter::write(&arguments.config, &config::starter::Starter {
+    let starter = Starter {
         trust_domain: &trust_domain,
         issuer: &issuer,
         state_dir: &arguments.state_dir,
+        config_dir: &arguments.config,
         passphrase_file: arguments.passphrase_file.as_deref(),
         uid: rustix::process::geteuid().as_raw(),
-        operator: "admin",
-    })
-    .map_err(|error| Failure::new(format!("{}: {error}", arguments.config.display())))?;
+        operator: &parse("operator", "admin")?,
+    };
+    let new =
+        starter.write().map_err(|error| Failure::new(format!("{}: {error}", arguments.config.display())))?;
     say(&format!("keys and certificate authorities: {}/keys", arguments.state_dir.display()));
     say(&format!("log verifier key, to be kept elsewhere too: {}/log.pub", arguments.state_dir.display()));
     new.iter().for_each(|path| say(&format!("written: {}", path.display())));
-    say(&format!("next: hotworkd check --config {0} && hotworkd serve --config {0}/hotworkd.toml", arguments.config.display()));
+    say(&format!(
+        "next: hotworkd check --config {0} && hotworkd serve --config {0}/hotworkd.toml",
+        arguments.config.display()
+    ));
     Ok(())
 }
 
-fn parse<T: std::str::FromStr<Err = crate::domain::name::BadName>>(flag: &str, text: &str) -> Result<T, Failure> {
+fn parse<T: std::str::FromStr<Err = crate::domain::name::BadName>>(
+    flag: &str,
+    text: &str,
+) -> Result<T, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{flag}: {error}, got `{text}`")))
 }
 

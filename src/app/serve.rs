@@ -1,5 +1,6 @@
 //! Serves until told to stop: signals, reload, sweep, drain.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::broker::Broker;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
 use super::build::App;
@@ -22,15 +23,20 @@ const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// `hotworkd serve`.
 pub fn run_file(file: &Path) -> Result<(), Failure> {
     let config = Config::load(file).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::usage(format!("{}\nnext: mend the file; `hotworkd check` shows all problems", lines.join("\n")))
+        Failure::usage(format!("{problems}\nnext: mend the file; `hotworkd check` shows all problems"))
     })?;
     run(config, |_| {})
 }
 
 /// Serves with `config`, and calls `ready` when the listeners are bound.
 pub fn run(config: Config, ready: impl FnOnce(&App)) -> Result<(), Failure> {
-    telemetry::init(&config.log);
+    let format = match config.log_format {
+        LogFormat::Json => telemetry::Format::Json,
+        LogFormat::Text => telemetry::Format::Pretty,
+    };
+    let colours = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+    telemetry::init(format, config.log_level.as_str(), colours)
+        .map_err(|error| Failure::usage(format!("log: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     runtime.block_on(async {
@@ -57,9 +63,8 @@ async fn serve(app: App) -> Result<(), Failure> {
     // Readers of the file must not find a daemon that is going away.
     let _ = std::fs::remove_file(app.config.state_dir.join("env"));
     stop.send_replace(true);
-    let drained = served.await;
-    app.broker.ledger().close();
-    drained.map_err(|error| Failure::new(format!("a listener ended: {error}")))?;
+    let served = served.await.map_err(|error| Failure::new(format!("a listener broke: {error}")))?;
+    served.map_err(|error| Failure::new(format!("a listener ended: {error}")))?;
     result
 }
 
@@ -83,7 +88,9 @@ async fn until_stopped(broker: &Arc<Broker>) -> Result<(), Failure> {
 async fn reload(broker: &Broker) {
     tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Watchdog)]);
     match broker.reload(None).await {
-        Ok(loaded) => tracing::info!(registry = %loaded.registry, changed = loaded.changed, "registry loaded"),
+        Ok(loaded) => {
+            tracing::info!(registry = %loaded.registry, changed = loaded.changed, "registry loaded")
+        }
         Err(error) => tracing::error!(%error, "registry not loaded"),
     }
     tell(&[NotifyState::Ready]);

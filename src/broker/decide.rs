@@ -151,11 +151,8 @@ fn standing(agent: &Agent, now: Timestamp) -> Result<(), Reason> {
 }
 
 fn parameters(action: &Action, given: &[Parameter]) -> Result<(), Denied> {
-    let about = |reason, name: &ParameterName| Denied {
-        reason,
-        parameter: Some(name.clone()),
-        policies: Vec::new(),
-    };
+    let about =
+        |reason, name: &ParameterName| Denied { reason, parameter: Some(name.clone()), policies: Vec::new() };
     for parameter in given {
         let rule = action.parameters.iter().find(|rule| rule.name == parameter.name);
         let rule = rule.ok_or_else(|| about(Reason::ParameterUnknown, &parameter.name))?;

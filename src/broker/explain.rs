@@ -76,7 +76,9 @@ fn suggest(rules: &Rules, agent: &crate::domain::agent::Agent, asked: &Asked, de
         (Reason::NotPermitted, Some((api, action))) => {
             if !action.resource.matches(&asked.request.resource, agent.id.tenant()) {
                 let pattern = action.resource.as_str();
-                return format!("the resource must have the action's shape `{pattern}` in the agent's tenant");
+                return format!(
+                    "the resource must have the action's shape `{pattern}` in the agent's tenant"
+                );
             }
             rules.policies.explain(&query(agent, api, action, &asked.request)).suggestion
         }

@@ -130,6 +130,21 @@ impl Broker {
         Ok(views)
     }
 
+    /// The agent of this id when a template makes it, with what the ledger knows of it.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub async fn agent_instance(
+        &self,
+        operator: &Operator,
+        id: &AgentId,
+    ) -> Result<Option<AgentView>, ReadError> {
+        let agent = self.rules().registry.agent_by_id(id).filter(|_| operator.sees(id.tenant()));
+        let Some(agent) = agent else { return Ok(None) };
+        let (live, last_issue) = self.ledger_view(id.as_str()).await?;
+        Ok(Some(AgentView { id: id.to_string(), entry: agent.entry, live, last_issue }))
+    }
+
     async fn ledger_view(&self, id: &str) -> Result<(u64, Option<Timestamp>), ReadError> {
         // A template's text is no id; its instances are counted under their own.
         let Ok(id) = id.parse::<AgentId>() else { return Ok((0, None)) };

@@ -67,7 +67,8 @@ impl Limits {
 fn quota(rate: Rate) -> Quota {
     let period = Duration::from_secs(u64::from(rate.seconds.get())) / rate.count.get();
     // The period is zero only for rates above one a nanosecond.
-    Quota::with_period(period).map_or_else(|| Quota::per_second(rate.count), |quota| quota.allow_burst(rate.count))
+    Quota::with_period(period)
+        .map_or_else(|| Quota::per_second(rate.count), |quota| quota.allow_burst(rate.count))
 }
 
 #[cfg(test)]

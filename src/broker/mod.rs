@@ -1,1 +1,127 @@
-//! The use cases, named by verbs.
+//! The use cases, named by verbs. This floor knows the rooms below by their doors and no wire format.
+//!
+//! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
+
+mod attest;
+pub mod decide;
+mod entropy;
+pub mod explain;
+pub mod introspect;
+pub mod inventory;
+pub mod issue;
+pub mod limit;
+pub mod operate;
+mod record;
+pub mod release;
+pub mod reload;
+pub mod revoke;
+mod seal;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::attest::Attestation;
+use crate::domain::clock::Clock;
+use crate::domain::registry::Registry;
+use crate::notify::Notifier;
+use crate::policy::Policies;
+use crate::signer::minter::Minter;
+use crate::store::Ledger;
+
+pub use entropy::{Entropy, EntropyFailed, SystemEntropy};
+pub use issue::{IssueError, Issued};
+pub use reload::{LoadFailed, Loader};
+pub use seal::SealError;
+
+/// What requests are decided on, swapped as a whole: registry and policies that were loaded together.
+#[derive(Debug)]
+pub struct Rules {
+    /// Agents, APIs and operators.
+    pub registry: Registry,
+    /// What is permitted.
+    pub policies: Policies,
+    /// What the load warned of, each with file, line and key.
+    pub warnings: Vec<String>,
+}
+
+/// The parts that a broker is made of.
+pub struct Parts {
+    /// Who is asking.
+    pub attestation: Attestation,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and serial numbers.
+    pub entropy: Arc<dyn Entropy>,
+    /// The record.
+    pub ledger: Ledger,
+    /// Reads registry and policies anew.
+    pub loader: Loader,
+    /// What credentials are made with.
+    pub minter: Minter,
+    /// Who is told.
+    pub notifier: Arc<dyn Notifier>,
+    /// The rules in force at the start.
+    pub rules: Rules,
+    /// Facts for `status`.
+    pub about: About,
+}
+
+/// Facts about this daemon.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Whether this is `hotworkd dev`.
+    pub dev: bool,
+    /// The daemon's version.
+    pub version: &'static str,
+}
+
+/// The broker: one value behind an `Arc`, shared by all edges.
+pub struct Broker {
+    attestation: Attestation,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    ledger: Ledger,
+    limits: limit::Limits,
+    loader: Loader,
+    minter: Minter,
+    notifier: Arc<dyn Notifier>,
+    rules: ArcSwap<Rules>,
+    about: About,
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Broker {
+    /// A broker of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            attestation: parts.attestation,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            ledger: parts.ledger,
+            limits: limit::Limits::default(),
+            loader: parts.loader,
+            minter: parts.minter,
+            notifier: parts.notifier,
+            rules: ArcSwap::from_pointee(parts.rules),
+            about: parts.about,
+            reloading: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    /// The ledger.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What credentials are made with, for the public parts.
+    pub const fn minter(&self) -> &Minter {
+        &self.minter
+    }
+}

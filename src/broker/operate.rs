@@ -37,6 +37,8 @@ pub struct Requirement {
 /// How a call gets into the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audit {
+    /// A `call` entry is written if that can be done: the call tells why it can't.
+    Attempt,
     /// A `call` entry is written before it is answered.
     Call,
     /// The change that it makes is its entry; a refusal or dry run gets a `call` entry.
@@ -71,8 +73,14 @@ impl Broker {
         let rules = self.rules();
         let operator = rules.registry.operator_by_uid(uid).ok_or(OperateError::Unknown(uid))?;
         let allowed = operator.may(requirement.role);
-        if !allowed || requirement.audit == Audit::Call {
-            self.record_call(operator, requirement.rpc, allowed).await?;
+        let recorded = match requirement.audit {
+            Audit::Change if allowed => Ok(()),
+            Audit::Attempt | Audit::Call | Audit::Change => {
+                self.record_call(operator, requirement.rpc, allowed).await
+            }
+        };
+        if let (Err(error), Audit::Call | Audit::Change) = (recorded, requirement.audit) {
+            return Err(error.into());
         }
         if allowed {
             return Ok(Authorized { operator: Arc::clone(operator) });

@@ -34,8 +34,7 @@ impl Broker {
     pub async fn release(&self, presented: &Presented, id: CredentialId) -> Result<Credential, OwnError> {
         let credential = self.own_credential(presented, id).await?;
         let issuance = &credential.issuance;
-        let release =
-            Release { agent: issuance.agent.clone(), credential: id, expires: issuance.expires };
+        let release = Release { agent: issuance.agent.clone(), credential: id, expires: issuance.expires };
         self.ledger.submit(Command::Release(release)).await?;
         self.credential(id).await?.ok_or(OwnError::NotFound(id))
     }

@@ -68,7 +68,11 @@ impl Broker {
     }
 
     /// What the selector covers: live credentials, and a single one's record.
-    async fn survey(&self, by: &Authorized, selector: &Selector) -> Result<(u64, Option<Target>), RevokeError> {
+    async fn survey(
+        &self,
+        by: &Authorized,
+        selector: &Selector,
+    ) -> Result<(u64, Option<Target>), RevokeError> {
         let now = self.time();
         match selector {
             Selector::Agent(agent) if by.operator().sees(agent.tenant()) => {

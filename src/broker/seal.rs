@@ -1,7 +1,6 @@
 //! Step 3: mint what was permitted. The credential comes sealed: without an accessor, until its record
 //! is on stable storage.
 
-
 use crate::domain::credential::{Idempotency, Issuance, Kind};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage, Serial};
@@ -60,7 +59,8 @@ impl Form for TokenForm {
     const KIND: Kind = Kind::Token;
 
     fn holder_digest(&self) -> Digest {
-        let text = |thumbprint: &Option<Thumbprint>| thumbprint.as_ref().map_or("", Thumbprint::as_str).to_owned();
+        let text =
+            |thumbprint: &Option<Thumbprint>| thumbprint.as_ref().map_or("", Thumbprint::as_str).to_owned();
         let lines = format!("{}\n{}\n", text(&self.0.jkt), text(&self.0.x5t_s256));
         Digest::of(lines.as_bytes())
     }

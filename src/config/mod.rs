@@ -10,6 +10,7 @@ mod forms;
 mod problem;
 mod raw;
 pub mod registry;
+pub mod starter;
 
 pub use check::{Config, LogFormat, LogLevel, Socket};
 pub use problem::{Problem, Problems, Severity};
