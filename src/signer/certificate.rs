@@ -1,7 +1,6 @@
 //! Certificates for one action (PROFILES 3): the to-be-signed part as a pure function of the record, the
 //! holder's public key, the action CA and the profile.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,6 +11,7 @@ use rcgen::{
 };
 
 use super::ca::{self, Ca, CaFacts};
+use super::common_name::NameForm;
 use super::csr::SubjectKey;
 use super::extension::{ActionBinding, OidArc};
 use super::lint;
@@ -20,9 +20,7 @@ use super::pem;
 use super::tbs::{self, PublicBits};
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::digest::Digest;
-use crate::domain::limits::{
-    CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, COMMON_NAME_CHARS_MAX, CRL_INTERVAL_SECONDS,
-};
+use crate::domain::limits::{CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, CRL_INTERVAL_SECONDS};
 use crate::domain::signer::Algorithm;
 
 /// What a deployment chooses of its certificates.
@@ -35,54 +33,6 @@ pub struct CertificateProfile {
     /// Where the CRL is served, once one is. Without it a certificate that outlives the CRL interval says
     /// nothing of revocation: `noRevAvail` would promise that it can't be revoked, and it can, by us.
     pub crl_url: Option<Arc<str>>,
-}
-
-/// A template of common names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameForm(Arc<str>);
-
-/// The text is no template of common names.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "expected printable ASCII with `{{id}}`, or with `{{tenant}}` and `{{agent}}`, and `{{action}}` if wanted"
-)]
-pub struct BadNameForm;
-
-impl NameForm {
-    /// The common name for a record; `sha256:` and 56 hex digits of its digest when it would be too long.
-    pub fn fill(&self, record: &Issuance) -> String {
-        // No value can hold a brace, so one replacement can't make another.
-        let name = self.0.replace("{tenant}", record.agent.tenant().as_str());
-        let name = name.replace("{agent}", record.agent.name().as_str());
-        let name = name.replace("{action}", record.action.as_str());
-        let name = name.replace("{id}", &record.id.to_string());
-        if name.len() <= COMMON_NAME_CHARS_MAX {
-            return name;
-        }
-        let digest = Digest::of(name.as_bytes()).to_string();
-        format!("sha256:{}", digest.get(..56).unwrap_or(&digest))
-    }
-}
-
-impl Default for NameForm {
-    /// No part can hold a colon, so two agents never share a name.
-    fn default() -> Self {
-        Self("{tenant}:{agent}:{action}".into())
-    }
-}
-
-impl FromStr for NameForm {
-    type Err = BadNameForm;
-
-    fn from_str(text: &str) -> Result<Self, BadNameForm> {
-        let unique = text.contains("{id}") || (text.contains("{tenant}") && text.contains("{agent}"));
-        let known = ["{tenant}", "{agent}", "{action}", "{id}"];
-        let fixed = known.iter().fold(text.to_owned(), |rest, word| rest.replace(word, ""));
-        let plain = fixed.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        let sized = text.len() <= 2 * COMMON_NAME_CHARS_MAX;
-        let good = unique && plain && sized && !fixed.contains(['{', '}']);
-        if good { Ok(Self(text.into())) } else { Err(BadNameForm) }
-    }
 }
 
 /// The form of a certificate: for whose key, under which authority.
@@ -329,28 +279,6 @@ mod tests {
         assert_eq!(unsigned(&record, &mine, &ca, &profile()).err(), Some(MintError::NoSerial));
         let token = crate::signer::fixture::record(Kind::Token);
         assert_eq!(unsigned(&token, &mine, &ca, &profile()).err(), Some(MintError::WrongKind));
-    }
-
-    #[test]
-    fn a_name_that_is_too_long_becomes_a_digest() {
-        let mut record = record(Kind::Certificate);
-        let form = NameForm::default();
-        record.action = format!("pay.{}", "x".repeat(64 - "acme:buyer:pay.".len())).parse().unwrap();
-        assert_eq!(form.fill(&record).len(), 64);
-        record.action = format!("{}x", record.action).parse().unwrap();
-        let name = form.fill(&record);
-        assert!(name.starts_with("sha256:") && name.len() == 63, "{name}");
-        mint(&record, &profile());
-    }
-
-    #[test]
-    fn a_template_that_two_agents_could_share_is_refused() {
-        for good in ["{id}", "{tenant} {agent}", "cn={tenant}/{agent}/{action}"] {
-            assert!(good.parse::<NameForm>().is_ok(), "{good}");
-        }
-        for bad in ["", "x", "{agent}", "{tenant}", "{id}{", "{id}{x}", "{id}\n", "{id}é"] {
-            assert_eq!(bad.parse::<NameForm>(), Err(BadNameForm), "{bad}");
-        }
     }
 
     proptest! {

@@ -2,23 +2,20 @@
 //!
 //! It knows files and containers; what keys sign it does not know.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{CWD, RenameFlags};
-
-use super::ca::{self, BadCa, Ca, Parent, Role};
-use super::container::{self, BadContainer, Cost, KeyUse, Lock, Opener};
+use super::ca::{self, BadCa, Ca, Role};
+use super::container::{BadContainer, Cost, KeyUse, Lock, Opener};
+use super::draft::Draft;
+use super::files::{certificate_path, key_path, private, read_private, replace, sync_dir};
 use super::key::{BadKey, LocalSigner};
 use super::mint::MintError;
 use super::pem;
 use super::secret::Passphrase;
 use super::x509::{Signed, Tbs};
-use crate::domain::id::Serial;
 use crate::domain::limits::KEY_FILE_BYTES_MAX;
 use crate::domain::name::TrustDomain;
 use crate::domain::note::VerifierKey;
@@ -225,101 +222,6 @@ fn verifier_key(trust_domain: &TrustDomain, log: &LocalSigner) -> Result<Verifie
     Ok(VerifierKey::new(format!("{trust_domain}/log"), public))
 }
 
-/// A directory beside the keys' place that is not yet theirs. Dropped uncommitted, it is removed.
-struct Draft {
-    path: PathBuf,
-    committed: bool,
-}
-
-impl Draft {
-    fn begin(dir: &Path) -> Result<Self, KeyStoreError> {
-        let path = dir.join(format!("{KEYS}.new-{}", hex::encode(random::<8>()?)));
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| KeyStoreError::Io(path.clone(), error))?;
-        Ok(Self { path, committed: false })
-    }
-
-    /// Writes every key and certificate; the log's key, whose public half is told.
-    fn fill(
-        &self,
-        identity: &Identity,
-        lock: Option<&Lock>,
-        now: Timestamp,
-    ) -> Result<LocalSigner, KeyStoreError> {
-        let make = |usage, algorithm| self.make_key(usage, algorithm, lock);
-        make(KeyUse::Token, identity.token_algorithm)?;
-        let log = make(KeyUse::Log, Algorithm::Ed25519)?;
-        let root = make(KeyUse::RootCa, ca::ALGORITHM)?;
-        let action = make(KeyUse::ActionCa, ca::ALGORITHM)?;
-        let names = make(KeyUse::IdentityCa, ca::ALGORITHM)?;
-        let authorities = [
-            (KeyUse::RootCa, Role::Root, &root),
-            (KeyUse::ActionCa, Role::Action, &action),
-            (KeyUse::IdentityCa, Role::Identity, &names),
-        ];
-        for (usage, role, key) in authorities {
-            let parent = Parent { role: Role::Root, signer: &root };
-            let serial = Serial::new(random::<16>()?);
-            let der = ca::issue(role, &identity.trust_domain, key, &parent, serial, now)?;
-            write_new(&certificate_path(&self.path, usage), pem::encode("CERTIFICATE", &der).as_bytes())?;
-        }
-        sync_dir(&self.path)?;
-        Ok(log)
-    }
-
-    fn make_key(
-        &self,
-        usage: KeyUse,
-        algorithm: Algorithm,
-        lock: Option<&Lock>,
-    ) -> Result<LocalSigner, KeyStoreError> {
-        let path = key_path(&self.path, usage);
-        let bad = |error| KeyStoreError::Key(path.clone(), error);
-        let pkcs8 = LocalSigner::generate(algorithm).map_err(bad)?;
-        let signer = LocalSigner::from_pkcs8(algorithm, &pkcs8).map_err(bad)?;
-        let file = container::seal(usage, algorithm, &pkcs8, lock);
-        let file = file.map_err(|error| KeyStoreError::Container(path.clone(), error))?;
-        write_new(&path, &file)?;
-        Ok(signer)
-    }
-
-    /// Makes it the keys, unless somebody else was first.
-    fn commit(mut self, target: &Path) -> Result<(), KeyStoreError> {
-        match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                self.committed = true;
-                Ok(())
-            }
-            Err(rustix::io::Errno::EXIST) => Err(KeyStoreError::AlreadyExists(target.to_owned())),
-            Err(error) => Err(KeyStoreError::Io(target.to_owned(), error.into())),
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Best effort: what is left was never in use and is readable by us only.
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-fn key_path(keys: &Path, usage: KeyUse) -> PathBuf {
-    keys.join(format!("{}.key", usage.as_str()))
-}
-
-fn certificate_path(keys: &Path, usage: KeyUse) -> PathBuf {
-    keys.join(format!("{}.pem", usage.as_str()))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], KeyStoreError> {
-    let mut bytes = [0; N];
-    let failed = |_| KeyStoreError::Key(PathBuf::from(KEYS), BadKey::NoRandomness);
-    SystemRandom::new().fill(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
 fn open_signer(keys: &Path, usage: KeyUse, opener: &mut Opener<'_>) -> Result<LocalSigner, KeyStoreError> {
     let path = key_path(keys, usage);
     let file = zeroize::Zeroizing::new(read_private(&path)?);
@@ -335,51 +237,10 @@ fn read_certificate(keys: &Path, usage: KeyUse) -> Result<Vec<u8>, KeyStoreError
     der.ok_or(KeyStoreError::Ca(path, BadCa::Form))
 }
 
-/// Reads a file that nobody else can read. The checks are of the opened file, and a link is not followed.
-fn read_private(path: &Path) -> Result<Vec<u8>, KeyStoreError> {
-    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(libc::O_NOFOLLOW);
-    let mut file = OpenOptions::new().read(true).custom_flags(nofollow).open(path).map_err(failed)?;
-    private(path, &file.metadata().map_err(failed)?, 0o600)?;
-    // Room at once, so that growing leaves no copy behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(KEY_FILE_BYTES_MAX + 1).unwrap_or(0));
-    (&mut file).take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let long = u64::try_from(bytes.len()).is_ok_and(|read| read > KEY_FILE_BYTES_MAX);
-    if long { Err(KeyStoreError::TooLong(path.to_owned())) } else { Ok(bytes) }
-}
-
-fn private(path: &Path, found: &fs::Metadata, expected: u32) -> Result<(), KeyStoreError> {
-    let mode = found.mode() & 0o7777;
-    if mode & !expected == 0 && found.uid() == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    Err(KeyStoreError::Exposed { path: path.to_owned(), found: mode, expected, owner: found.uid() })
-}
-
-/// Writes a new file, synced.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyStoreError> {
-    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
-}
-
-/// Puts a public file in place of whatever was there, at once.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyStoreError> {
-    let failed = |error| KeyStoreError::Io(path.to_owned(), error);
-    let draft = path.with_extension(format!("new-{}", hex::encode(random::<8>()?)));
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o644).open(&draft).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&draft, path).map_err(failed)
-}
-
-fn sync_dir(dir: &Path) -> Result<(), KeyStoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| KeyStoreError::Io(dir.to_owned(), error))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs::File;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
     use crate::signer::fixture::{NOW, trust_domain};

@@ -18,7 +18,7 @@ use crate::domain::limits::{
 use crate::domain::parameter::{RESERVED_NAMES, Value};
 
 /// Fails with the field's name unless the two are the same.
-fn same<T: PartialEq>(field: &'static str, found: T, expected: T) -> Result<(), LintError> {
+fn same<T: PartialEq + Copy>(field: &'static str, found: T, expected: T) -> Result<(), LintError> {
     if found == expected { Ok(()) } else { Err(LintError::Differs(field)) }
 }
 

@@ -7,11 +7,14 @@
 pub mod ca;
 pub mod certificate;
 mod claims;
+pub mod common_name;
 pub mod container;
 pub mod csr;
 mod der;
 pub mod double;
+mod draft;
 pub mod extension;
+mod files;
 #[cfg(test)]
 mod fixture;
 pub mod jwk;

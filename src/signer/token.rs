@@ -281,7 +281,7 @@ mod tests {
                         }
                     };
                     if chars.peek().map(|(_, c)| *c) == Some(':') {
-                        open.last_mut().unwrap().push(text[at + 1..end].to_owned());
+                        open.last_mut().unwrap().push(text.get(at + 1..end).unwrap().to_owned());
                     }
                 }
                 _ => {}

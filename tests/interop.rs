@@ -1,0 +1,21 @@
+//! What we mint, judged by programs that are not ours: PyJWT, jose, OpenSSL, pkilint and PostgreSQL.
+//!
+//! `tests/interop/install.sh` puts them in place. Without them a test says so and passes, except where
+//! `CI=true`: there the script runs, and what is missing then is a failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests; foreign verifiers have the machine's clock, so the tests do too"
+)]
+
+mod interop {
+    pub mod certificates;
+    pub mod mint;
+    pub mod postgres;
+    pub mod tokens;
+    pub mod tools;
+}
