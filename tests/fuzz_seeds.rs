@@ -66,6 +66,8 @@ targets! {
     csrs "../fuzz/fuzz_targets/csrs.rs"
     entries "../fuzz/fuzz_targets/entries.rs"
     identifiers "../fuzz/fuzz_targets/identifiers.rs"
+    index_values "../fuzz/fuzz_targets/index_values.rs"
+    journal "../fuzz/fuzz_targets/journal.rs"
     jwks "../fuzz/fuzz_targets/jwks.rs"
     ledger "../fuzz/fuzz_targets/ledger.rs"
     merkle "../fuzz/fuzz_targets/merkle.rs"
