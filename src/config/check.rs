@@ -182,11 +182,11 @@ fn directories(table: &Table<'_>) -> (Option<PathBuf>, Option<PathBuf>) {
     let state = table.or("state_dir", AbsolutePath("/var/lib/hotwork".into())).map(path);
     let registry = table.or("registry_dir", AbsolutePath("/etc/hotwork".into())).map(path);
     if let (Some(state), Some(registry)) = (&state, &registry)
-        && (state.starts_with(registry) || registry.starts_with(state))
+        && state.starts_with(registry)
     {
         table.error(
             "registry_dir",
-            "state and registry must not lie in one another: one is written, one is reviewed",
+            "the state must not lie in the registry: one is written, one is reviewed",
         );
     }
     (state, registry)

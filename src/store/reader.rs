@@ -311,18 +311,3 @@ impl Filter {
         agent && (self.tenants.is_empty() || tenant())
     }
 }
-
-impl Reader {
-    /// stub
-    /// # Errors
-    /// stub
-    pub fn inclusion(&self, _: u64) -> Result<String, ReadError> {
-        Err(ReadError::Interrupted)
-    }
-    /// stub
-    /// # Errors
-    /// stub
-    pub fn consistency(&self, _: u64) -> Result<(Vec<crate::domain::digest::Digest>, String), ReadError> {
-        Err(ReadError::Interrupted)
-    }
-}
