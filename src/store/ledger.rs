@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::oneshot;
 
-use super::index::Index;
+use super::index::{Index, IndexError};
 use super::journal::Positions;
 use super::reader::Reader;
+use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
 use crate::domain::ledger::{Command, Refusal, State};
@@ -121,6 +122,7 @@ pub(super) struct Shared {
     pub(super) last_issue: RwLock<HashMap<String, Timestamp>>,
     pub(super) index: Index,
     pub(super) positions: Arc<Positions>,
+    pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
 }
@@ -217,6 +219,14 @@ impl Ledger {
     /// The key that verifies the log's checkpoints.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.shared().key
+    }
+
+    /// A digest of the whole index, to show that a rebuilt one is identical (promise P14). Reads it all.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn index_digest(&self) -> Result<Digest, IndexError> {
+        self.shared().index.digest()
     }
 
     /// Reads records and entries. Its calls block; async callers use `spawn_blocking`.

@@ -11,8 +11,11 @@ mod ledger;
 mod lock;
 pub mod medium;
 mod open;
+pub mod proof;
 mod reader;
 mod replay;
+pub mod tree;
+pub mod verify;
 mod writer;
 
 pub use engine::{Batch, Place, Store, StoreError};

@@ -18,6 +18,7 @@ use super::ledger::{Head, Ledger, Shared};
 use super::lock::DirectoryLock;
 use super::medium::{FileSystem, Medium, make_directory};
 use super::replay::{ReplayError, replay};
+use super::tree::Tree;
 use super::writer::Writer;
 use crate::domain::clock::Clock;
 use crate::domain::limits::{JOURNAL_SEGMENT_BYTES_MAX, LEDGER_QUEUE_MAX};
@@ -136,6 +137,8 @@ impl Ledger {
             options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX),
         );
         let journal = opened.map_err(|source| io_error(&journal_directory, source))?;
+        let tree = Tree::open(root.join("tiles"), journal.positions(), found.size, &found.frontier.root());
+        let tree = tree.map_err(|source| io_error(&root.join("tiles"), source))?;
         let head = Head {
             size: found.size,
             root: found.frontier.root(),
@@ -150,6 +153,7 @@ impl Ledger {
             last_issue: RwLock::new(content.last_issue),
             index,
             positions: journal.positions(),
+            tree,
             key,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
         });

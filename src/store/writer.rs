@@ -13,7 +13,9 @@ use super::index::{IndexError, note_issues};
 use super::journal::group::GroupBuffer;
 use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
 use super::lock::DirectoryLock;
+use super::tree::FullTile;
 use crate::domain::clock::{Clock, Untrustworthy};
+use crate::domain::digest::Digest;
 use crate::domain::entry::{BadEntry, Event};
 use crate::domain::ledger::{Change, Command, State};
 use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
@@ -49,6 +51,7 @@ struct Group {
     changes: Vec<Change>,
     answers: Vec<(Answer, Result<Recorded, LedgerError>)>,
     frontier: Frontier,
+    leaves: Vec<Digest>,
 }
 
 type Answer = tokio::sync::oneshot::Sender<Result<Recorded, LedgerError>>;
@@ -85,9 +88,10 @@ impl Writer {
             return;
         }
         let group = self.decide(jobs);
-        if let Err(problem) = self.commit(&group) {
+        let tiles = self.commit(&group);
+        if let Err(problem) = &tiles {
             self.stopped = true;
-            self.stop(&problem);
+            self.stop(problem);
             for (answer, _) in group.answers {
                 drop(answer.send(Err(LedgerError::Stopped(problem.as_str().into()))));
             }
@@ -97,7 +101,17 @@ impl Writer {
             // A caller that has gone away learns the outcome by its retry.
             drop(answer.send(outcome));
         }
+        self.store_tiles(&tiles.unwrap_or_default());
         self.forget();
+    }
+
+    /// After everybody is answered: tiles are derived, and a reader that comes before makes its own.
+    fn store_tiles(&self, tiles: &[FullTile]) {
+        for tile in tiles {
+            if let Err(error) = self.shared.tree.store(tile) {
+                tracing::warn!(%error, "tile not stored; it is made from the journal when needed");
+            }
+        }
     }
 
     /// Decides the commands in order on the state, each seeing those before it, until the group is full.
@@ -110,6 +124,7 @@ impl Writer {
             changes: Vec::with_capacity(jobs.len()),
             answers: Vec::with_capacity(jobs.len()),
             frontier: self.frontier.clone(),
+            leaves: Vec::with_capacity(jobs.len()),
         };
         self.buffer.begin();
         while !self.buffer.is_full() {
@@ -140,7 +155,9 @@ impl Writer {
             BadEntry::Form(_) => LedgerError::TooLong(0),
         })?;
         let index = group.frontier.size();
-        group.frontier.push(leaf_hash(leaf));
+        let leaf = leaf_hash(leaf);
+        group.frontier.push(leaf);
+        group.leaves.push(leaf);
         state.apply(&change, index);
         let recorded = Recorded::new(index, change.entry().time, live_ended(&change));
         group.changes.push(change);
@@ -148,8 +165,10 @@ impl Writer {
     }
 
     /// Makes the group durable and shows it. An error says why nothing may be acknowledged any more.
-    fn commit(&mut self, group: &Group) -> Result<(), String> {
-        let Some(time) = group.changes.first().map(|change| change.entry().time) else { return Ok(()) };
+    fn commit(&mut self, group: &Group) -> Result<Vec<FullTile>, String> {
+        let Some(time) = group.changes.first().map(|change| change.entry().time) else {
+            return Ok(Vec::new());
+        };
         let (size, root) = (group.frontier.size(), group.frontier.root());
         let checkpoint = Checkpoint { origin: self.shared.key.name.clone(), size, root };
         let signature = self.signer.sign(checkpoint.body().as_bytes()).map_err(|error| error.to_string())?;
@@ -163,8 +182,10 @@ impl Writer {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         self.shared.revocations.store(state.revocations());
         drop(state);
+        // The tree first: a reader that sees the head can prove it.
+        let tiles = self.shared.tree.push(group.leaves.iter().copied());
         self.shared.head.store(Arc::new(Head { size, root, note, time }));
-        Ok(())
+        Ok(tiles)
     }
 
     /// Applies the group to the index. When that fails the group is still durable, and the next start
