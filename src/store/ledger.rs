@@ -173,10 +173,11 @@ impl Ledger {
     pub async fn submit(&self, command: Command) -> Result<Recorded, LedgerError> {
         let (answer, answered) = oneshot::channel();
         let job = Job { command, answer };
-        match self.inner.queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
-            Some(Err(TrySendError::Full(_))) => Err(LedgerError::Busy),
-            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.stopped()),
+        let Some(queue) = &self.inner.queue else { return Err(self.stopped()) };
+        match queue.try_send(job) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
+            Err(TrySendError::Full(_)) => Err(LedgerError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(self.stopped()),
         }
     }
 

@@ -12,6 +12,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::engine::Store;
 use super::index::{Content, Index, IndexError};
+use super::journal::group::GroupBuffer;
 use super::journal::recovery::{Damage, Found, RecoveryError, recover};
 use super::journal::{Journal, segment};
 use super::ledger::{Head, Ledger, Shared};
@@ -21,6 +22,7 @@ use super::replay::{ReplayError, replay};
 use super::tree::Tree;
 use super::writer::Writer;
 use crate::domain::clock::Clock;
+use crate::domain::ledger::State;
 use crate::domain::limits::{JOURNAL_SEGMENT_BYTES_MAX, LEDGER_QUEUE_MAX};
 use crate::domain::note::{Checkpoint, VerifierKey};
 use crate::domain::signer::{Algorithm, Signer};
@@ -108,37 +110,15 @@ impl Ledger {
     ) -> Result<Self, OpenError> {
         let key = verifier_key(&options)?;
         let root = options.directory.as_path();
-        let journal_directory = root.join("journal");
-        let made = make_directory(root).and_then(|()| make_directory(&journal_directory));
-        made.map_err(|source| io_error(root, source))?;
-        let lock = DirectoryLock::take(root).map_err(|source| io_error(root, source))?;
-        let lock = lock.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
-
-        let (index, content) = open_index(&root.join("index"))?;
-        let found = recover(&journal_directory, content.applied)?;
-        check_checkpoints(&found, &key)?;
-        if found.cut_bytes > 0 {
-            tracing::warn!(bytes = found.cut_bytes, "cut a group that a crash left unfinished");
-        }
-        let (index, content, state) = match replay(&found, &index, content) {
-            Ok((content, state)) => (index, content, state),
-            Err(ReplayError::Index(error)) => {
-                tracing::warn!(%error, "index rebuilt from the journal");
-                let index = fresh_index(index, &root.join("index"))?;
-                let (content, state) = replay(&found, &index, Content::default())?;
-                (index, content, state)
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let opened = Journal::open(
-            &journal_directory,
-            &found,
-            Arc::clone(&options.medium),
-            options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX),
-        );
-        let journal = opened.map_err(|source| io_error(&journal_directory, source))?;
-        let tree = Tree::open(root.join("tiles"), journal.positions(), found.size, &found.frontier.root());
-        let tree = tree.map_err(|source| io_error(&root.join("tiles"), source))?;
+        let lock = lock(root)?;
+        let Recovered { index, content, found, state } = recovered(root, &key)?;
+        let directory = root.join("journal");
+        let segment_bytes_max = options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX);
+        let journal = Journal::open(&directory, &found, Arc::clone(&options.medium), segment_bytes_max);
+        let journal = journal.map_err(|source| io_error(&directory, source))?;
+        let directory = root.join("tiles");
+        let tree = Tree::open(directory.clone(), journal.positions(), found.size, &found.frontier.root());
+        let tree = tree.map_err(|source| io_error(&directory, source))?;
         let head = Head {
             size: found.size,
             root: found.frontier.root(),
@@ -165,12 +145,47 @@ impl Ledger {
             frontier: found.frontier,
             sequence: found.sequence,
             forgotten: found.time,
-            buffer: super::journal::group::GroupBuffer::default(),
+            buffer: GroupBuffer::default(),
             stopped: false,
             index_failed: false,
             _lock: lock,
         };
         start(shared, writer).map_err(|source| io_error(root, source))
+    }
+}
+
+/// Makes the directories and takes the lock.
+fn lock(root: &Path) -> Result<DirectoryLock, OpenError> {
+    let made = make_directory(root).and_then(|()| make_directory(&root.join("journal")));
+    let lock = made.and_then(|()| DirectoryLock::take(root)).map_err(|source| io_error(root, source))?;
+    lock.ok_or_else(|| OpenError::Locked(root.to_owned()))
+}
+
+/// What the directory holds.
+struct Recovered {
+    index: Index,
+    content: Content,
+    found: Found,
+    state: State,
+}
+
+fn recovered(root: &Path, key: &VerifierKey) -> Result<Recovered, OpenError> {
+    let path = root.join("index");
+    let (index, content) = open_index(&path)?;
+    let found = recover(&root.join("journal"), content.applied)?;
+    check_checkpoints(&found, key)?;
+    if found.cut_bytes > 0 {
+        tracing::warn!(bytes = found.cut_bytes, "cut a group that a crash left unfinished");
+    }
+    match replay(&found, &index, content) {
+        Ok((content, state)) => Ok(Recovered { index, content, found, state }),
+        Err(ReplayError::Index(error)) => {
+            tracing::warn!(%error, "index rebuilt from the journal");
+            let index = fresh_index(index, &path)?;
+            let (content, state) = replay(&found, &index, Content::default())?;
+            Ok(Recovered { index, content, found, state })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
