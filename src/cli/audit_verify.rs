@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -12,46 +14,23 @@ use super::failure::{Exit, Failure};
 use super::text::clean;
 use super::{files, table};
 use crate::domain::note::VerifierKey;
+use crate::store::verify::{self, AuditError, Progress};
 
 /// Longest key or checkpoint file in bytes: a few lines, with witnesses' signatures.
 const NOTE_BYTES_MAX: usize = 64 * 1024;
 /// A check that is done sooner needs no progress bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
-/// How far the check is.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Bytes checked.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-}
-
 /// A log that holds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verified {
+struct Verified {
     /// Number of entries.
-    pub entries: u64,
-    /// Root hash, base64.
-    pub root: String,
-    /// Whether the witnessed checkpoint was found in it.
-    pub witnessed: bool,
-}
-
-/// The first thing that does not hold, in words: segment, byte offset, entry, what.
-#[derive(Clone, Debug)]
-pub struct Damaged(pub String);
-
-/// The one place that knows the store's verifier.
-fn directory(
-    _dir: &Path,
-    _key: &VerifierKey,
-    _witnessed: Option<&str>,
-    _progress: &mut dyn FnMut(Seen),
-) -> Result<Result<Verified, Damaged>, Failure> {
-    Err(Failure::new(Exit::Failed, "not-built-in", "this build cannot verify a log directory")
-        .hint("use a build of hotwork that has the store's verifier"))
+    entries: u64,
+    /// Root hash, base64, as in a checkpoint.
+    root: String,
+    /// Whether a checkpoint that was kept elsewhere was found in it.
+    witnessed: bool,
 }
 
 /// Verifies the directory.
@@ -70,13 +49,23 @@ pub fn run(context: &Context, dir: &Path, key: &Path, checkpoint: Option<&Path>)
         return Err(Failure::file("open the directory", dir, &io::ErrorKind::NotADirectory.into()));
     }
     let mut bar = Bar::new(io::stderr().is_terminal());
-    let outcome = directory(dir, &key, witnessed, &mut |seen| bar.at(seen));
+    let outcome = verify::directory(dir, &key, witnessed, &mut |progress| bar.at(progress));
     bar.end();
-    match outcome? {
-        Ok(verified) => show(context, &verified),
-        Err(Damaged(what)) => Err(Failure::new(Exit::NegativeVerdict, "log-damaged", clean(&what)).hint(
-            "keep the directory as it is, and compare it with another copy and with witnessed checkpoints",
-        )),
+    let report = outcome.map_err(|error| refused(&error))?;
+    let root = STANDARD.encode(report.root.as_bytes());
+    show(context, &Verified { entries: report.entries, root, witnessed: report.witnessed })
+}
+
+fn refused(error: &AuditError) -> Failure {
+    match error {
+        AuditError::Damaged(_) => {
+            Failure::new(Exit::NegativeVerdict, "log-damaged", clean(&error.to_string())).hint(
+                "keep the directory as it is, and compare it with another copy and with kept checkpoints",
+            )
+        }
+        AuditError::Io { path, source } => Failure::file("read", path, source),
+        AuditError::Witness => Failure::new(Exit::NegativeVerdict, "witness-unsigned", error.to_string())
+            .hint("check that --key and --checkpoint are of the same log"),
     }
 }
 
@@ -109,16 +98,16 @@ impl Bar {
         Self { start: Instant::now(), terminal, shown: None }
     }
 
-    fn at(&mut self, seen: Seen) {
+    fn at(&mut self, progress: Progress) {
         if self.shown.is_none() && self.terminal && self.start.elapsed() >= BAR_AFTER {
-            let bar = ProgressBar::new(seen.total);
+            let bar = ProgressBar::new(progress.bytes_total);
             if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left") {
                 bar.set_style(style);
             }
             self.shown = Some(bar);
         }
         if let Some(bar) = &self.shown {
-            bar.set_position(seen.done);
+            bar.set_position(progress.bytes);
         }
     }
 

@@ -35,7 +35,7 @@ fn each_problem_has_its_line_and_key() {
         ),
         ("state_dir = 5", "h.toml:3:13: state_dir: expected a text, got an integer"),
         (
-            "registry_dir = \"/var/lib/hotwork/r\"",
+            "state_dir = \"/etc/hotwork/s\"",
             "h.toml:3:1: registry_dir: the state must not lie in the registry: one is written, one is reviewed",
         ),
         (
