@@ -1,0 +1,21 @@
+//! The real binaries, as users run them. `support` starts them; each other module is one promise or user.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests"
+)]
+mod bad_input;
+mod edges;
+mod first_minutes;
+mod kill_nine;
+mod scenarios;
+mod support;

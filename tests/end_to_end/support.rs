@@ -1,0 +1,206 @@
+//! Starts the real binaries and talks to them as users do.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use hotwork::proto::v1::admin_service_client::AdminServiceClient;
+use hotwork::proto::v1::audit_service_client::AuditServiceClient;
+use hotwork::proto::v1::credential_service_client::CredentialServiceClient;
+use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
+use hyper_util::rt::TokioIo;
+use tonic::transport::{Channel, Endpoint};
+
+/// A running `hotworkd`, killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub state: PathBuf,
+    pub env: BTreeMap<String, String>,
+}
+
+impl Daemon {
+    /// `hotworkd dev` on `state`, ready.
+    pub fn dev(state: &Path) -> Self {
+        Self::dev_with(state, &[])
+    }
+
+    pub fn dev_with(state: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotworkd"));
+        command.arg("dev").arg("--state-dir").arg(state).args(arguments);
+        Self::start(command, state)
+    }
+
+    /// `hotworkd serve` on `config`, ready.
+    pub fn serve(config: &Path, state: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotworkd"));
+        command.arg("serve").arg("--config").arg(config);
+        Self::start(command, state)
+    }
+
+    /// Starts it and waits for `READY=1` on its notify socket (`sd_notify(3)`).
+    fn start(mut command: Command, state: &Path) -> Self {
+        let notify = tempfile::tempdir().unwrap();
+        let path = notify.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let log = std::fs::File::create(state.with_extension("log")).unwrap();
+        command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
+        let mut daemon = Self { child, state: state.to_owned(), env: BTreeMap::new() };
+        daemon.wait_ready(&socket);
+        daemon.env = read_env(&state.join("env"));
+        daemon
+    }
+
+    fn wait_ready(&mut self, socket: &UnixDatagram) {
+        let mut buffer = [0; 4096];
+        loop {
+            let Ok(read) = socket.recv(&mut buffer) else {
+                panic!("not ready: {:?}\n{}", self.child.try_wait(), self.log());
+            };
+            if String::from_utf8_lossy(&buffer[..read]).lines().any(|line| line == "READY=1") {
+                return;
+            }
+        }
+    }
+
+    /// What it wrote to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.state.with_extension("log")).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits for its end.
+    pub fn kill_nine(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for its end; gives the exit code.
+    pub fn stop(mut self) -> i32 {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// `hotwork` with the daemon's endpoints in its environment.
+    pub fn hotwork(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotwork"));
+        command.args(arguments).envs(&self.env).env_remove("HOTWORK_TOKEN_FILE").stdin(Stdio::null());
+        command
+    }
+
+    /// `hotwork ... -o json`, which must succeed.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.hotwork(&[arguments, &["-o", "json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub async fn channel(&self, variable: &str) -> Channel {
+        channel(self.env[variable].strip_prefix("unix://").unwrap()).await
+    }
+
+    pub async fn agent(&self) -> CredentialServiceClient<Channel> {
+        CredentialServiceClient::new(self.channel("HOTWORK_ENDPOINT").await)
+    }
+
+    pub async fn verifier(&self) -> VerificationServiceClient<Channel> {
+        VerificationServiceClient::new(self.channel("HOTWORK_ENDPOINT").await)
+    }
+
+    pub async fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel("HOTWORK_ADMIN_ENDPOINT").await)
+    }
+
+    pub async fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel("HOTWORK_ADMIN_ENDPOINT").await)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub async fn channel(path: &str) -> Channel {
+    let path = path.to_owned();
+    let connector = tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap()
+}
+
+/// `KEY=VALUE` lines.
+pub fn read_env(path: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Both outputs, for assertion messages.
+pub fn text(output: &Output) -> String {
+    format!(
+        "exit {:?}\n{}{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+/// The lines of a child's stdout as they come.
+pub fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok)
+}
+
+/// An example registry as a complete configuration, with the caller's uid attested as its agent and
+/// operator, on sockets in `dir`.
+pub fn example(name: &str, dir: &Path) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples").join(name);
+    let config = dir.join("config");
+    copy(&from, &config, &rustix::process::getuid().as_raw().to_string());
+    let state = dir.join("state");
+    let text = format!(
+        "trust_domain = \"example.org\"\nissuer = \"https://hotwork.example\"\nstate_dir = \"{state}\"\n\
+         [agent_socket]\npath = \"{state}/agent.sock\"\n[admin_socket]\npath = \"{state}/admin.sock\"\n",
+        state = state.display(),
+    );
+    std::fs::write(config.join("hotworkd.toml"), text).unwrap();
+    config.join("hotworkd.toml")
+}
+
+fn copy(from: &Path, to: &Path, uid: &str) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target, uid);
+        } else {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            std::fs::write(target, text.replace("1000", uid)).unwrap();
+        }
+    }
+}
