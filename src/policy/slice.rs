@@ -21,10 +21,10 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    fn add(&mut self, meta: &Meta, policy: &Policy) -> Result<(), PolicySetError> {
+    fn add(&mut self, meta: &Meta, policy: &Policy) -> Result<(), Box<PolicySetError>> {
         // `action in [A, A]` names one action twice.
         if self.set.policy(policy.id()).is_none() {
-            self.set.add(policy.clone())?;
+            self.set.add(policy.clone()).map_err(Box::new)?;
         }
         self.reads_context |= meta.reads_context;
         self.permits |= meta.permit;
@@ -74,7 +74,7 @@ impl Index {
     ///
     /// # Errors
     /// When Cedar does not take the policy into a set.
-    pub(super) fn add(&mut self, meta: &Meta, policy: &Policy) -> Result<(), PolicySetError> {
+    pub(super) fn add(&mut self, meta: &Meta, policy: &Policy) -> Result<(), Box<PolicySetError>> {
         match &meta.which {
             Which::Any => add(&mut self.any, meta, policy),
             Which::Named(names) => names
@@ -94,6 +94,6 @@ impl Index {
     }
 }
 
-fn add(by_agent: &mut ByAgent, meta: &Meta, policy: &Policy) -> Result<(), PolicySetError> {
+fn add(by_agent: &mut ByAgent, meta: &Meta, policy: &Policy) -> Result<(), Box<PolicySetError>> {
     by_agent.slot(&meta.who).map_or(Ok(()), |slice| slice.add(meta, policy))
 }

@@ -119,7 +119,7 @@ fn placeholders(table: &Table<'_>, name: &NameTemplate) {
     for kind in name.kinds() {
         match KINDS.iter().find(|(known, _, _)| *known == kind.as_str()) {
             None => {
-                table.error("name", format!("no attestor establishes `{kind}`; expected one of {}", known()))
+                table.error("name", format!("no attestor establishes `{kind}`; expected one of {}", known()));
             }
             Some((_, true, _)) => {
                 table.error("name", format!("a process has several of `{kind}`, so it makes no name"));

@@ -26,7 +26,9 @@ fn unsliced(policies: &Policies, query: &Query<'_>) -> Verdict {
         crate::domain::parameter::Value::Integer(i) => {
             ("amount".to_owned(), RestrictedExpression::new_long((*i).into()))
         }
-        other => panic!("{other:?}"),
+        other @ (crate::domain::parameter::Value::Flag(_) | crate::domain::parameter::Value::Text(_)) => {
+            panic!("{other:?}")
+        }
     });
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
     let mut pairs = vec![

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::config::Severity;
 
 const TODAY: Day = Day(20_780);
 
