@@ -124,7 +124,7 @@ impl Context {
 }
 
 /// The channel has this one connection: when the broker ends it, the call fails and says so.
-async fn channel(stream: UnixStream) -> Result<Channel, tonic::transport::Error> {
+pub(super) async fn channel(stream: UnixStream) -> Result<Channel, tonic::transport::Error> {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));

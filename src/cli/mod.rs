@@ -7,6 +7,7 @@
 pub mod args;
 mod audit;
 mod audit_verify;
+mod bench;
 mod caller;
 pub mod client;
 mod credential;
@@ -88,6 +89,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Revoke(args) => revoke::run(context, args).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Bench(args) => bench::run(context, args).await,
         Command::Reload => operator::reload(context).await,
         Command::Keys => operator::keys(context).await,
         Command::Status(args) => operator::status(context, args).await,

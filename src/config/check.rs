@@ -184,10 +184,8 @@ fn directories(table: &Table<'_>) -> (Option<PathBuf>, Option<PathBuf>) {
     if let (Some(state), Some(registry)) = (&state, &registry)
         && state.starts_with(registry)
     {
-        table.error(
-            "registry_dir",
-            "the state must not lie in the registry: one is written, one is reviewed",
-        );
+        table
+            .error("registry_dir", "the state must not lie in the registry: one is written, one is reviewed");
     }
     (state, registry)
 }

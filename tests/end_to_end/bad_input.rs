@@ -3,10 +3,10 @@
 use hotwork::proto::v1::issue_certificate_request::Key;
 use hotwork::proto::v1::parameter::Value;
 use hotwork::proto::v1::{
-    ActionRequest, ExplainRequest, GetAgentRequest, GetCredentialRequest, GetEntryRequest, GetMyCredentialRequest,
-    IntrospectRequest, IssueCertificateRequest, IssueTokenRequest, KeyBinding, ListCredentialsRequest,
-    ListEntriesRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest, ProveInclusionRequest,
-    ReleaseRequest, RevocationSelector, RevokeRequest, revocation_selector,
+    ActionRequest, ExplainRequest, GetAgentRequest, GetCredentialRequest, GetEntryRequest,
+    GetMyCredentialRequest, IntrospectRequest, IssueCertificateRequest, IssueTokenRequest, KeyBinding,
+    ListCredentialsRequest, ListEntriesRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest,
+    ProveInclusionRequest, ReleaseRequest, RevocationSelector, RevokeRequest, revocation_selector,
 };
 use prost_types::Duration;
 use tonic::{Code, Status};
@@ -76,7 +76,11 @@ async fn each_bad_field_of_an_issue_request_is_named() {
     }
     for jkt in ["x", &"A".repeat(44), &"=".repeat(43)] {
         let binding = Some(KeyBinding { jkt: jkt.into(), x5t_s256: String::new() });
-        assert_names(agent.issue_token(IssueTokenRequest { request: Some(good()), binding }).await, "jkt", &jkt);
+        assert_names(
+            agent.issue_token(IssueTokenRequest { request: Some(good()), binding }).await,
+            "jkt",
+            &jkt,
+        );
     }
     let token = IssueTokenRequest { request: Some(good()), binding: None };
     assert!(agent.issue_token(token).await.is_ok(), "the broker goes on");
@@ -113,13 +117,19 @@ async fn each_bad_id_is_named_and_an_unknown_one_is_not_found() {
         let id = || bad.to_owned();
         let field = "credential_id";
         assert_names(agent.release(ReleaseRequest { credential_id: id() }).await, field, &bad);
-        assert_names(agent.get_my_credential(GetMyCredentialRequest { credential_id: id() }).await, field, &bad);
+        assert_names(
+            agent.get_my_credential(GetMyCredentialRequest { credential_id: id() }).await,
+            field,
+            &bad,
+        );
         assert_names(admin.get_credential(GetCredentialRequest { credential_id: id() }).await, field, &bad);
         assert_names(admin.explain(ExplainRequest { decision_id: id() }).await, "decision_id", &bad);
     }
     let not_found = |status: Status| assert_eq!(status.code(), Code::NotFound, "{status:?}");
     not_found(agent.release(ReleaseRequest { credential_id: unknown.into() }).await.unwrap_err());
-    not_found(admin.get_credential(GetCredentialRequest { credential_id: unknown.into() }).await.unwrap_err());
+    not_found(
+        admin.get_credential(GetCredentialRequest { credential_id: unknown.into() }).await.unwrap_err(),
+    );
     not_found(admin.explain(ExplainRequest { decision_id: unknown.into() }).await.unwrap_err());
     not_found(admin.get_agent(GetAgentRequest { id: "nobody".into() }).await.unwrap_err());
 }
@@ -164,7 +174,10 @@ async fn log_reads_beyond_the_log_are_named() {
     let mut audit = daemon.audit().await;
     let index = u64::MAX;
     assert_eq!(audit.get_entry(GetEntryRequest { index }).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(audit.prove_inclusion(ProveInclusionRequest { index }).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(
+        audit.prove_inclusion(ProveInclusionRequest { index }).await.unwrap_err().code(),
+        Code::NotFound
+    );
     for old_size in [0, u64::MAX] {
         let proof = audit.prove_consistency(ProveConsistencyRequest { old_size }).await;
         assert_names(proof, "old_size", &old_size);

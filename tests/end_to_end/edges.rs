@@ -20,7 +20,8 @@ fn keys_and_metadata_are_served_read_only() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::dev(&dir.path().join("state"));
     let address = &daemon.env["HOTWORK_HTTP"];
-    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks.json"] {
+    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks.json"]
+    {
         let (status, body) = http(address, "GET", path);
         assert_eq!(status, 200, "{path}");
         assert!(serde_json::from_str::<serde_json::Value>(&body).unwrap().is_object(), "{path}: {body}");

@@ -27,7 +27,8 @@ async fn no_acknowledged_issuance_is_lost_over_kill_nine() {
     let daemon = Daemon::dev(&state);
     all_there(&daemon, &acknowledged_before).await;
     let key = state.join("log.pub");
-    let verified = daemon.hotwork(&["audit", "verify", state.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    let verified =
+        daemon.hotwork(&["audit", "verify", state.to_str().unwrap(), "--key", key.to_str().unwrap()]);
     assert!(verified.status.success(), "{}", crate::support::text(&verified));
     assert!(total > cycles as usize, "the load must reach the broker: {total} in {cycles} cycles");
     eprintln!("{total} acknowledged over {cycles} kills, 0 lost");

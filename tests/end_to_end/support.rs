@@ -200,7 +200,8 @@ fn copy(from: &Path, to: &Path, uid: &str) {
             copy(&entry.path(), &target, uid);
         } else {
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            std::fs::write(target, text.replace("1000", uid)).unwrap();
+            std::fs::write(target, text.replace("\"unix.uid\" = 1000", &format!("\"unix.uid\" = {uid}")))
+                .unwrap();
         }
     }
 }

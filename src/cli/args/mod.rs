@@ -1,5 +1,6 @@
 //! The command line: its words, their forms, and their help.
 
+pub mod bench;
 pub mod operator;
 
 use std::ffi::OsString;
@@ -113,6 +114,8 @@ pub enum Command {
     /// Operator: the tamper-evident log
     #[command(subcommand)]
     Audit(operator::Audit),
+    /// Load a running broker with requests, and measure
+    Bench(bench::Bench),
     /// Operator: load the registry and the policies anew
     Reload,
     /// Operator: the signing keys

@@ -1,5 +1,4 @@
-//! `hotwork bench`: loads a running broker over its Unix socket and reports rate, latency, and the
-//! daemon's CPU for each credential, beside the raw P-256 signing rate measured in the same run.
+//! The load itself: callers that issue as fast as they are answered, and what came of it.
 //!
 //! It knows the agent RPCs and `/proc/PID/stat` of the daemon, and nothing else of it.
 
@@ -22,12 +21,8 @@ pub struct Load {
     pub action: String,
     /// Its resource.
     pub resource: String,
-    /// Certificates instead of tokens.
-    pub certificates: bool,
     /// Concurrent callers.
     pub callers: usize,
-    /// Connections that the callers share.
-    pub connections: usize,
     /// How long, after a warm-up of a tenth of it.
     pub duration: Duration,
 }

@@ -1,0 +1,131 @@
+//! `hotwork bench`: loads a running broker over its Unix socket and reports rate, latency, and the
+//! daemon's CPU for each credential, beside the raw P-256 signing rate measured in the same run.
+
+mod load;
+
+use std::path::{Path, PathBuf};
+
+use rustix::net::sockopt::socket_peercred;
+use serde::Serialize;
+use tokio::net::UnixStream;
+use tonic::transport::Channel;
+
+use super::args::Kind;
+use super::args::bench::Bench;
+use super::client::{self, Context};
+use super::endpoint::{Endpoint, Listener};
+use super::failure::{Exit, Failure};
+use super::holder;
+use super::table;
+use load::{Figures, Load};
+
+/// Signatures for the raw rate: a third of a second.
+const RAW_SIGNATURES: u32 = 20_000;
+
+/// Callers or connections at most: the listener takes no more from one user.
+const CALLERS_MAX: usize = 1_024;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    kind: &'static str,
+    raw_signature_us: Option<f64>,
+    runs: Vec<Figures>,
+}
+
+/// Runs the bench.
+///
+/// # Errors
+/// When the broker can't be reached, or answers the first request with an error.
+pub async fn run(context: &Context, args: &Bench) -> Result<(), Failure> {
+    let counts = args.callers.iter().chain(&args.connections);
+    if counts.clone().any(|count| !(1..=CALLERS_MAX).contains(count)) {
+        return Err(Failure::usage(format!("--callers, --connections: expected 1 to {CALLERS_MAX}")));
+    }
+    let path = match Listener::Agent.read(context.endpoint.as_deref())? {
+        Endpoint::Unix(path) => path,
+        Endpoint::Https(_) => return Err(Failure::usage("bench: expected a `unix://` endpoint")),
+    };
+    // One request the ordinary way first, so that a denial reads as everywhere.
+    let mut client = context.agent().await?;
+    context.call(client.who_am_i(context.request(crate::proto::v1::WhoAmIRequest {}))).await?;
+    let mut report = Report {
+        kind: match args.kind {
+            Kind::Cert => "certificate",
+            Kind::Token => "token",
+        },
+        raw_signature_us: load::raw_signature_us(RAW_SIGNATURES),
+        runs: Vec::new(),
+    };
+    for callers in &args.callers {
+        context.screen.note(&format!("{callers} callers for {:?} ...", args.duration));
+        report.runs.push(one_run(&path, args, *callers)?);
+    }
+    let names = || report.runs.iter().map(|run| format!("{:.0}", run.per_second)).collect();
+    context.screen.show_value(&report, names, |screen| {
+        let raw = report.raw_signature_us.unwrap_or(f64::NAN);
+        let rows: Vec<_> = report.runs.iter().map(|run| row(run, raw)).collect();
+        let header = ["CALLERS", "RATE", "P50", "P99", "DAEMON CPU", "RAW SIGNATURES", "FAILED"];
+        let note = format!("one raw P-256 signature: {raw:.1} us on one core\n");
+        table::rows(screen, header, &rows) + &note
+    })?;
+    match report.runs.iter().find_map(|run| run.failure.clone()) {
+        Some(failure) => Err(Failure::new(Exit::Failed, "bench-failed", failure)
+            .hint("the action's rate may be below the load; see `hotwork actions`")),
+        None => Ok(()),
+    }
+}
+
+/// One run on threads of its own: the command's runtime has one.
+fn one_run(path: &Path, args: &Bench, callers: usize) -> Result<Figures, Failure> {
+    let load = Load {
+        action: args.action.to_string(),
+        resource: args.resource.to_string(),
+        callers,
+        duration: args.duration,
+    };
+    let csr = match args.kind {
+        Kind::Cert => Some(holder::local_key()?.csr_der),
+        Kind::Token => None,
+    };
+    let connections = args.connections.unwrap_or(callers).min(callers);
+    let path = path.to_owned();
+    let broken = || Failure::new(Exit::Failed, "runtime", "the load could not be run");
+    let run = move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|_| broken())?;
+        runtime.block_on(async move {
+            let (channels, daemon) = connect(&path, connections).await?;
+            Ok(load::run(&channels, &load, csr, daemon).await)
+        })
+    };
+    std::thread::spawn(run).join().map_err(|_| broken())?
+}
+
+/// Connections, and the daemon's process id from the first.
+async fn connect(path: &PathBuf, connections: usize) -> Result<(Vec<Channel>, Option<u32>), Failure> {
+    let unreachable = || {
+        Failure::new(Exit::Unavailable, "unreachable", "the broker takes no more connections")
+            .hint("give fewer --callers, or --connections")
+    };
+    let (mut channels, mut daemon) = (Vec::new(), None);
+    for _ in 0..connections {
+        let stream = UnixStream::connect(path).await.map_err(|_| unreachable())?;
+        daemon = daemon.or_else(|| socket_peercred(&stream).ok().map(|peer| peer.pid.as_raw_nonzero().get()));
+        channels.push(client::channel(stream).await.map_err(|_| unreachable())?);
+    }
+    Ok((channels, daemon.and_then(|pid| u32::try_from(pid).ok())))
+}
+
+fn row(run: &Figures, raw: f64) -> [String; 7] {
+    let cpu = run.daemon_cpu_us;
+    [
+        run.callers.to_string(),
+        format!("{:.0}/s", run.per_second),
+        format!("{} us", run.p50_us),
+        format!("{} us", run.p99_us),
+        cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.0} us")),
+        cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.1}", cpu / raw)),
+        run.failed.to_string(),
+    ]
+}
