@@ -41,8 +41,50 @@ pub struct Revocation {
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
     all: Option<Arc<Ended>>,
-    agents: HashMap<AgentId, Arc<Ended>>,
-    credentials: HashMap<CredentialId, (Timestamp, Arc<Ended>)>,
+    agents: Arc<HashMap<AgentId, Arc<Ended>>>,
+    credentials: Singles,
+}
+
+/// Ends of single credentials in shards. A new snapshot shares the shards that did not change, so that one
+/// more end among a hundred thousand copies some hundreds.
+#[derive(Clone, Debug)]
+struct Singles {
+    shards: Vec<Arc<HashMap<CredentialId, (Timestamp, Arc<Ended>)>>>,
+}
+
+/// One for each value of an id's last byte, which is random.
+const SHARDS: usize = 256;
+
+impl Default for Singles {
+    fn default() -> Self {
+        Self { shards: vec![Arc::default(); SHARDS] }
+    }
+}
+
+impl Singles {
+    fn shard(id: &CredentialId) -> usize {
+        let [.., last] = id.as_bytes();
+        usize::from(*last)
+    }
+
+    fn ended(&self, id: &CredentialId) -> Option<&Arc<Ended>> {
+        let shard = self.shards.get(Self::shard(id))?;
+        shard.get(id).map(|(_, ended)| ended)
+    }
+
+    fn end(&mut self, id: CredentialId, expires: Timestamp, ended: Arc<Ended>) {
+        if let Some(shard) = self.shards.get_mut(Self::shard(&id)) {
+            Arc::make_mut(shard).entry(id).or_insert((expires, ended));
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        for shard in &mut self.shards {
+            if shard.values().any(|(expires, _)| *expires <= now) {
+                Arc::make_mut(shard).retain(|_, (expires, _)| *expires > now);
+            }
+        }
+    }
 }
 
 impl Revocations {
@@ -51,19 +93,19 @@ impl Revocations {
     pub fn ended(&self, id: &CredentialId, agent: &AgentId, issued: Timestamp) -> Option<&Arc<Ended>> {
         let broad = [self.all.as_ref(), self.agents.get(agent)];
         let covers = |ended: &&Arc<Ended>| issued <= ended.time;
-        let single = self.credentials.get(id).map(|(_, ended)| ended);
+        let single = self.credentials.ended(id);
         broad.into_iter().flatten().filter(covers).chain(single).min_by_key(|ended| ended.index)
     }
 
     /// Adds one credential's end. `expires` is the credential's, so that [`Self::forget`] can drop it.
     pub fn end_one(&mut self, id: CredentialId, expires: Timestamp, ended: Arc<Ended>) {
-        self.credentials.entry(id).or_insert((expires, ended));
+        self.credentials.end(id, expires, ended);
     }
 
     /// Adds a watermark for one agent. Only the newest counts: it covers all that the older ones did, and
     /// how a record ended is read from the log.
     pub fn end_agent(&mut self, agent: AgentId, ended: Arc<Ended>) {
-        self.agents.insert(agent, ended);
+        Arc::make_mut(&mut self.agents).insert(agent, ended);
     }
 
     /// Adds a watermark for everything.
@@ -73,7 +115,7 @@ impl Revocations {
 
     /// Drops what no longer matters: single ends of credentials that have expired by themselves.
     pub fn forget(&mut self, now: Timestamp) {
-        self.credentials.retain(|_, (expires, _)| *expires > now);
+        self.credentials.forget(now);
     }
 }
 

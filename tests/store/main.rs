@@ -6,3 +6,5 @@ mod support;
 mod basics;
 mod damage;
 mod derived;
+mod disk;
+mod properties;

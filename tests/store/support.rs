@@ -78,7 +78,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         cnf: Confirmation::default(),
         content: Digest::of(&number.to_be_bytes()),
         evidence: Digest::of(b"evidence"),
-        expires: at.plus_millis(120_000),
+        expires: Timestamp::from_seconds(at.seconds() + 120),
         id: id(at, number),
         idempotency: None,
         issued: at,
