@@ -49,8 +49,11 @@ pub struct Revocations {
 /// more end among a hundred thousand copies some hundreds.
 #[derive(Clone, Debug)]
 struct Singles {
-    shards: Vec<Arc<HashMap<CredentialId, (Timestamp, Arc<Ended>)>>>,
+    shards: Vec<Arc<Shard>>,
 }
+
+/// Ends by credential, each with the credential's expiry.
+type Shard = HashMap<CredentialId, (Timestamp, Arc<Ended>)>;
 
 /// One for each value of an id's last byte, which is random.
 const SHARDS: usize = 256;
