@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 
 /// What parses has exactly one spelling, in text and in JSON, and it is printable ASCII: nothing that is
 /// accepted can break a line of the log or look like something else.
+///
+/// # Panics
+/// When it does not hold: that is the finding.
 pub fn one_spelling<T>(text: &str)
 where
     T: FromStr + Display + Debug + PartialEq + Serialize + DeserializeOwned,
@@ -19,6 +22,9 @@ where
 }
 
 /// A value survives its JSON.
+///
+/// # Panics
+/// When it does not: that is the finding.
 pub fn one_json<T: Debug + PartialEq + Serialize + DeserializeOwned>(value: &T) {
     let json = serde_json::to_string(value).expect("a value has a JSON form");
     let back: T = serde_json::from_str(&json).expect("our JSON is read back");

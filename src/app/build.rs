@@ -101,6 +101,9 @@ fn oid_arc(arcs: &[u64]) -> Result<OidArc, Failure> {
 }
 
 /// The passphrase in `file`: the whole of it but for one line break at the end.
+///
+/// # Errors
+/// When the file can't be read, or holds no passphrase.
 pub fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
     let Some(file) = file else { return Ok(None) };
     let failed = |why: String| Failure::new(format!("passphrase_file: {}: {why}", file.display()));
@@ -129,6 +132,9 @@ fn loader(config: &Config) -> Loader {
 }
 
 /// Today, UTC.
+///
+/// # Errors
+/// When the clock can't be trusted.
 pub fn today() -> Result<Day, Failure> {
     let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
     Ok(Day(now.seconds() / 86_400))

@@ -93,6 +93,9 @@ pub fn decide(
     })
 }
 
+/// What a request is allowed by, and what it is allowed for.
+pub(super) type Allowed<'a> = (Vec<PolicyName>, &'a Arc<Api>, &'a Arc<Action>);
+
 /// The decision itself, without the proof: also what `explain` asks of past requests.
 pub(super) fn judge<'a>(
     rules: &'a Rules,
@@ -100,7 +103,7 @@ pub(super) fn judge<'a>(
     request: &ActionRequest,
     holder: &Holder,
     now: Timestamp,
-) -> Result<(Vec<PolicyName>, &'a Arc<Api>, &'a Arc<Action>), Denied> {
+) -> Result<Allowed<'a>, Denied> {
     standing(agent, now)?;
     let tenant = agent.id.tenant();
     let (api, action) = rules.registry.action(tenant, &request.action).ok_or(Reason::ActionUnknown)?;

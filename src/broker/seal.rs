@@ -110,7 +110,7 @@ pub(super) fn seal<F: Form>(
         key: Digest::of(key.as_str().as_bytes()),
         request: request_digest(&permitted.request, F::KIND, form.holder_digest()),
     });
-    let mut issuance = Box::new(issuance(permitted, ids, request));
+    let mut issuance = Box::new(issuance(permitted, &ids, request));
     let (content, material) = form.mint(&issuance, minter)?;
     issuance.content = content;
     Ok(Sealed { issuance, material })
@@ -149,7 +149,7 @@ impl Ids {
     }
 }
 
-fn issuance(permitted: Permitted, ids: Ids, idempotency: Option<Idempotency>) -> Issuance {
+fn issuance(permitted: Permitted, ids: &Ids, idempotency: Option<Idempotency>) -> Issuance {
     let principal = permitted.agent.principal().into();
     Issuance {
         action: permitted.request.action,

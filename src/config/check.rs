@@ -184,8 +184,9 @@ fn directories(table: &Table<'_>) -> (Option<PathBuf>, Option<PathBuf>) {
     if let (Some(state), Some(registry)) = (&state, &registry)
         && state.starts_with(registry)
     {
-        table
-            .error("registry_dir", "the state must not lie in the registry: one is written, one is reviewed");
+        // At the one that the file has; with neither there is nothing to mend.
+        let key = if table.field("state_dir").is_some() { "state_dir" } else { "registry_dir" };
+        table.error(key, "the state must not lie in the registry: one is written, one is reviewed");
     }
     (state, registry)
 }

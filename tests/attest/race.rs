@@ -46,7 +46,7 @@ async fn one_trial(host: &Host, stranger: &UnixStream, trial: u64) -> usize {
     }
     for round in 0_u64.. {
         let last = stranger_wrote;
-        if last || trial % 3 > 0 {
+        if last || !trial.is_multiple_of(3) {
             agent.write_all(b"P").unwrap();
         }
         if round == 0 && trial % 3 == 1 {

@@ -47,7 +47,7 @@ fn health_and_metrics_show_the_work_and_no_agent() {
     let counted = |name: &str, label: &str| {
         lines.iter().any(|line| line.contains(name) && line.contains(label) && line.ends_with(" 1"))
     };
-    assert!(counted("hotwork_issued", "token"), "{metrics}");
-    assert!(counted("hotwork_denied", "approval-required"), "{metrics}");
+    assert!(counted("hotwork_credentials_issued_total", "token"), "{metrics}");
+    assert!(counted("hotwork_requests_denied_total", "approval-required"), "{metrics}");
     assert!(!metrics.contains("spiffe://"), "{metrics}");
 }

@@ -11,7 +11,6 @@ impl Scenario {
     fn start(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = example(name, dir.path());
-        std::fs::create_dir(dir.path().join("state")).unwrap();
         let daemon = Daemon::serve(&config, &dir.path().join("state"));
         Self { daemon, _dir: dir }
     }
@@ -50,25 +49,33 @@ fn the_coding_agent_works_on_its_repository_and_a_merge_needs_an_approval() {
     scenario.denies("repo.pull.force", "repo/acme/site", &[], "action-unknown");
 }
 
+fn denies_payment(scenario: &Scenario, parameters: &[&str], more: &[&str], reason: &str) {
+    let parameters = parameters.iter().flat_map(|parameter| ["--param", parameter]);
+    let arguments: Vec<&str> = parameters.chain(more.iter().copied()).collect();
+    scenario.denies("pay.invoice.pay", "invoice/4711", &arguments, reason);
+}
+
 #[test]
 fn the_procurement_agent_reads_invoices_and_no_payment_passes_its_ceiling() {
     let scenario = Scenario::start("procurement");
-    let pay = |amount: &'static str, currency: &'static str| {
-        ["--param", amount, "--param", currency].map(str::to_owned)
-    };
-    let deny = |parameters: [String; 4], more: &[&str], reason: &str| {
-        let mut arguments: Vec<&str> = parameters.iter().map(String::as_str).collect();
-        arguments.extend(more);
-        scenario.denies("pay.invoice.pay", "invoice/4711", &arguments, reason);
-    };
     scenario.permits("pay.invoice.read", "invoice/4711", &[]);
-    deny(pay("amount_cents=90000", "currency=EUR"), &[], "approval-required");
-    deny(pay("amount_cents=300000", "currency=EUR"), &[], "not-permitted");
-    deny(pay("amount_cents=300000", "currency=EUR"), &["--purpose", "purchase-order"], "approval-required");
-    deny(pay("amount_cents=500001", "currency=EUR"), &[], "parameter-out-of-bounds");
-    deny(pay("amount_cents=90000", "currency=GBP"), &[], "parameter-out-of-bounds");
-    deny(pay("amount_cents:text=90000", "currency=EUR"), &[], "parameter-unknown");
-    scenario.denies("pay.invoice.pay", "invoice/4711", &["--param", "currency=EUR"], "parameter-missing");
+    denies_payment(&scenario, &["amount_cents=90000", "currency=EUR"], &[], "approval-required");
+    let high = ["amount_cents=300000", "currency=EUR"];
+    denies_payment(&scenario, &high, &[], "not-permitted");
+    denies_payment(&scenario, &high, &["--purpose", "purchase-order"], "approval-required");
+    denies_payment(&scenario, &["amount_cents=500001", "currency=EUR"], &[], "parameter-out-of-bounds");
+    denies_payment(&scenario, &["amount_cents=90000", "currency=GBP"], &[], "parameter-out-of-bounds");
+    // The sixth in an hour: the action's rate is five.
+    let output = scenario.ask("pay.invoice.pay", "invoice/4711", &["--param", "currency=EUR"]);
+    assert_eq!(output, (8, "rate-limited".to_owned()));
+}
+
+#[test]
+fn a_payment_names_its_amount_as_a_number() {
+    let scenario = Scenario::start("procurement");
+    let text = ["amount_cents:text=90000", "currency=EUR"];
+    denies_payment(&scenario, &text, &[], "parameter-unknown");
+    denies_payment(&scenario, &["currency=EUR"], &[], "parameter-missing");
 }
 
 #[test]

@@ -72,10 +72,6 @@ impl Daemon {
         std::fs::read_to_string(self.state.with_extension("log")).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// `kill -9`, and waits for its end.
     pub fn kill_nine(mut self) {
         self.child.kill().unwrap();
@@ -176,8 +172,8 @@ pub fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok)
 }
 
-/// An example registry as a complete configuration, with the caller's uid attested as its agent and
-/// operator, on sockets in `dir`.
+/// An example registry as a complete deployment by `hotworkd init`, with the caller's uid attested as its
+/// agent and operator, on sockets in `dir`.
 pub fn example(name: &str, dir: &Path) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples").join(name);
     let config = dir.join("config");
@@ -185,10 +181,21 @@ pub fn example(name: &str, dir: &Path) -> PathBuf {
     let state = dir.join("state");
     let text = format!(
         "trust_domain = \"example.org\"\nissuer = \"https://hotwork.example\"\nstate_dir = \"{state}\"\n\
-         [agent_socket]\npath = \"{state}/agent.sock\"\n[admin_socket]\npath = \"{state}/admin.sock\"\n",
+         registry_dir = \"{registry}\"\n[agent_socket]\npath = \"{state}/agent.sock\"\n[admin_socket]\npath = \"{state}/admin.sock\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n",
         state = state.display(),
+        registry = config.display(),
     );
     std::fs::write(config.join("hotworkd.toml"), text).unwrap();
+    let init = Command::new(env!("CARGO_BIN_EXE_hotworkd"))
+        .args(["init", "--trust-domain", "example.org", "--issuer", "https://hotwork.example"])
+        .arg("--state-dir")
+        .arg(&state)
+        .arg("--config")
+        .arg(&config)
+        .output();
+    let init = init.unwrap();
+    assert!(init.status.success(), "{}", self::text(&init));
     config.join("hotworkd.toml")
 }
 

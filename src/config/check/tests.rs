@@ -1,3 +1,5 @@
+//! The daemon's file: its documented form, and every problem with its line and key.
+
 use super::*;
 
 const FILE: &str = include_str!("../../../config/hotworkd.toml");
@@ -33,10 +35,14 @@ fn each_problem_has_its_line_and_key() {
             "state_dir = \"x\"",
             "h.toml:3:13: state_dir: expected an absolute path without `.` or `..` in it, got `x`",
         ),
+        (
+            "registry_dir = \"/var/lib\"",
+            "h.toml:3:1: registry_dir: the state must not lie in the registry: one is written, one is reviewed",
+        ),
         ("state_dir = 5", "h.toml:3:13: state_dir: expected a text, got an integer"),
         (
             "state_dir = \"/etc/hotwork/s\"",
-            "h.toml:3:1: registry_dir: the state must not lie in the registry: one is written, one is reviewed",
+            "h.toml:3:1: state_dir: the state must not lie in the registry: one is written, one is reviewed",
         ),
         (
             "retention = \"1w\"",

@@ -1,6 +1,7 @@
 //! The registry's loader: every kind of problem, the examples, the demonstration.
 
 mod examples;
+mod files;
 mod problems;
 
 use std::fs;
