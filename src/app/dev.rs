@@ -11,7 +11,7 @@ use crate::domain::signer::Algorithm;
 use crate::signer::keystore::{Identity, KeyStore};
 
 use super::args::Dev;
-use super::build::App;
+use super::build::Bound;
 use super::{Failure, say, serve};
 
 const TRUST_DOMAIN: &str = "dev.hotwork.example";
@@ -24,7 +24,7 @@ pub fn run(arguments: &Dev) -> Result<(), Failure> {
     make_keys(&state.path)?;
     make_registry(&state.path)?;
     let config = config(&state.path, arguments)?;
-    serve::run(config, |app| print_first_steps(app, &state))
+    serve::run(config, |bound| print_first_steps(bound, &state))
 }
 
 fn loopback_only(flag: &str, address: std::net::SocketAddr) -> Result<(), Failure> {
@@ -107,9 +107,9 @@ fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
     Ok(Config { dev: true, ..config })
 }
 
-fn print_first_steps(app: &App, state: &State) {
+fn print_first_steps(bound: &Bound, state: &State) {
     let env = state.path.join("env");
-    let (agent, admin) = (app.bound.agent.display(), app.bound.admin.display());
+    let (agent, admin) = (bound.agent.display(), bound.admin.display());
     say("hotworkd dev: a broker to try things with. It is not for production:");
     say("keys are not encrypted, the demo registry trusts your uid, bearer tokens are allowed.");
     say("");

@@ -6,21 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::api;
+use crate::api::server::ServeError;
 use crate::broker::Broker;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
-use super::build::App;
+use super::build::{App, Bound};
 use super::{Failure, environment};
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// `hotworkd serve`.
+///
+/// # Errors
+/// A file with problems, all of them; else as [`run`].
 pub fn run_file(file: &Path) -> Result<(), Failure> {
     let config = Config::load(file).map_err(|problems| {
         Failure::usage(format!("{problems}\nnext: mend the file; `hotworkd check` shows all problems"))
@@ -29,7 +34,10 @@ pub fn run_file(file: &Path) -> Result<(), Failure> {
 }
 
 /// Serves with `config`, and calls `ready` when the listeners are bound.
-pub fn run(config: Config, ready: impl FnOnce(&App)) -> Result<(), Failure> {
+///
+/// # Errors
+/// The first part that can't be made, or a listener that ended by itself.
+pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     let format = match config.log_format {
         LogFormat::Json => telemetry::Format::Json,
         LogFormat::Text => telemetry::Format::Pretty,
@@ -41,14 +49,15 @@ pub fn run(config: Config, ready: impl FnOnce(&App)) -> Result<(), Failure> {
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     runtime.block_on(async {
         let app = App::build(config).await?;
-        ready(&app);
-        serve(app).await
+        serve(app, ready).await
     })
 }
 
-async fn serve(app: App) -> Result<(), Failure> {
+async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
+    // Who is told that we are ready may stop us at once.
+    let signals = Signals::listen()?;
     let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(api::server::serve(
+    let mut served = tokio::spawn(api::server::serve(
         app.listeners,
         Arc::clone(&app.broker),
         api::server::Settings { reflection: app.config.reflection },
@@ -56,31 +65,59 @@ async fn serve(app: App) -> Result<(), Failure> {
     ));
     environment::write(&app.config.state_dir, &app.bound)
         .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())))?;
+    ready(&app.bound);
     tell(&[NotifyState::Ready]);
     tracing::info!(agent = %app.bound.agent.display(), admin = %app.bound.admin.display(), "ready");
-    let result = until_stopped(&app.broker).await;
+    tokio::select! {
+        () = signals.until_stopped(&app.broker) => {}
+        // Nobody may take a daemon without its listeners for one that works.
+        ended = &mut served => return Err(ended_early(ended)),
+    }
     tell(&[NotifyState::Stopping]);
     // Readers of the file must not find a daemon that is going away.
     let _ = std::fs::remove_file(app.config.state_dir.join("env"));
     stop.send_replace(true);
-    let served = served.await.map_err(|error| Failure::new(format!("a listener broke: {error}")))?;
-    served.map_err(|error| Failure::new(format!("a listener ended: {error}")))?;
-    result
+    match served.await {
+        Ok(Ok(())) => Ok(()),
+        ended => Err(ended_early(ended)),
+    }
 }
 
-/// Reloads on SIGHUP, sweeps now and then, and returns on SIGTERM or SIGINT.
-async fn until_stopped(broker: &Arc<Broker>) -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals: {error}")));
-    let mut hangup = listen(SignalKind::hangup())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(broker).await,
-            _ = sweep.tick() => sweep_once(broker).await,
+fn ended_early(ended: Result<Result<(), ServeError>, JoinError>) -> Failure {
+    match ended {
+        Ok(Ok(())) => Failure::new("the listeners ended"),
+        Ok(Err(error)) => Failure::new(format!("a listener ended: {error}")),
+        Err(error) => Failure::new(format!("a listener broke: {error}")),
+    }
+}
+
+/// The signals that the daemon listens to.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals: {error}")));
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Reloads on SIGHUP, sweeps now and then, and returns on SIGTERM or SIGINT.
+    async fn until_stopped(mut self, broker: &Broker) {
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(broker).await,
+                _ = sweep.tick() => sweep_once(broker).await,
+            }
         }
     }
 }
@@ -89,7 +126,7 @@ async fn reload(broker: &Broker) {
     tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Watchdog)]);
     match broker.reload(None).await {
         Ok(loaded) => {
-            tracing::info!(registry = %loaded.registry, changed = loaded.changed, "registry loaded")
+            tracing::info!(registry = %loaded.registry, changed = loaded.changed, "registry loaded");
         }
         Err(error) => tracing::error!(%error, "registry not loaded"),
     }
