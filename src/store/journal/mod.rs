@@ -94,7 +94,7 @@ fn start_segment(
     Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
 }
 
-/// Where groups begin: one known position for each [`MARK_BYTES`], so that memory stays small (some 20 KiB
+/// Where groups begin: one known position for each `MARK_BYTES`, so that memory stays small (some 20 KiB
 /// for a million entries), and readers of entries by index.
 #[derive(Debug)]
 pub struct Positions {
