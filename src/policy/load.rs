@@ -11,7 +11,7 @@ use crate::domain::registry::Registry;
 
 use super::question::{ActionFacts, Kinds, Named};
 use super::scope::Meta;
-use super::slice::Index;
+use super::slice::{self, Index};
 use super::split::{self, Piece};
 use super::{Policies, Problem, Severity, Source, check, schema};
 
@@ -133,8 +133,9 @@ fn assemble(parsed: Vec<Parsed<'_>>, registry: &Registry) -> Result<Policies, St
     let mut by_id = HashMap::with_capacity(parsed.len());
     let mut all = PolicySet::new();
     for Parsed { meta, policy, .. } in parsed {
-        named.add(&policy);
-        index.add(&meta, &policy).map_err(|error| error.to_string())?;
+        let rest = slice::rest(&policy);
+        named.add(&rest);
+        index.add(&meta, &rest).map_err(|error| error.to_string())?;
         by_id.insert(policy.id().clone(), metas.len());
         metas.push(meta);
         if cfg!(test) {

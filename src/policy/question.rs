@@ -27,7 +27,7 @@ pub(super) struct ActionFacts {
     /// The action's own name and its groups, as policies' heads have them.
     pub(super) words: Vec<Box<str>>,
     uid: EntityUid,
-    entity: Entity,
+    groups: Vec<EntityUid>,
     context: Vec<(String, RestrictedExpression)>,
 }
 
@@ -36,11 +36,10 @@ impl ActionFacts {
         let groups: Vec<&str> =
             std::iter::once(action.access.as_str()).chain(schema::group_of(&api.name)).collect();
         let uid = kinds.action(action.name.as_str());
-        let parents = groups.iter().map(|group| kinds.action(group)).collect();
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         Self {
+            groups: groups.iter().map(|group| kinds.action(group)).collect(),
             words: std::iter::once(action.name.as_str()).chain(groups).map(Box::from).collect(),
-            entity: Entity::new_no_attrs(uid.clone(), parents),
             uid,
             context: vec![
                 ("access".to_owned(), text(action.access.as_str())),
@@ -93,6 +92,7 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 /// The names that policies have anywhere in them: nothing else can be asked about.
 pub(super) struct Named {
     kinds: Kinds,
+    actions: HashSet<EntityUid>,
     groups: HashSet<Box<str>>,
     resources: HashSet<Box<str>>,
     tenants: HashSet<Box<str>>,
@@ -100,13 +100,20 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn new(kinds: Kinds) -> Self {
-        Self { kinds, groups: HashSet::new(), resources: HashSet::new(), tenants: HashSet::new() }
+        Self {
+            kinds,
+            actions: HashSet::new(),
+            groups: HashSet::new(),
+            resources: HashSet::new(),
+            tenants: HashSet::new(),
+        }
     }
 
     pub(super) fn add(&mut self, policy: &Policy) {
         for literal in policy.entity_literals() {
             let id = Box::from(literal.id().unescaped());
             match literal.type_name().basename() {
+                "Action" => self.actions.insert(literal.clone()),
                 "Group" => self.groups.insert(id),
                 "Resource" => self.resources.insert(id),
                 "Tenant" => self.tenants.insert(id),
@@ -123,6 +130,10 @@ impl Named {
             .map(|group| uid(&self.kinds.group, group))
             .chain(self.tenants.contains(tenant).then(|| uid(&self.kinds.tenant, tenant)))
             .collect()
+    }
+
+    fn above_action(&self, facts: &ActionFacts) -> HashSet<EntityUid> {
+        facts.groups.iter().filter(|group| self.actions.contains(group)).cloned().collect()
     }
 
     fn above_resource(&self, resource: &Resource) -> HashSet<EntityUid> {
@@ -150,11 +161,14 @@ impl Question {
     ) -> Result<Self, Unaskable> {
         let agent = uid(&named.kinds.agent, query.agent.id.as_str());
         let resource = uid(&named.kinds.resource, query.resource.as_str());
+        // An entity without ancestors need not be there: Cedar knows that it is in nothing but itself.
         let entities = [
-            Entity::new_no_attrs(agent.clone(), named.above_agent(query.agent)),
-            Entity::new_no_attrs(resource.clone(), named.above_resource(query.resource)),
-            facts.entity.clone(),
+            (&agent, named.above_agent(query.agent)),
+            (&resource, named.above_resource(query.resource)),
+            (&facts.uid, named.above_action(facts)),
         ];
+        let entities = entities.into_iter().filter(|(_, above)| !above.is_empty());
+        let entities = entities.map(|(entity, above)| Entity::new_no_attrs(entity.clone(), above));
         let entities = Entities::from_entities(entities, None).map_err(|_| Unaskable)?;
         let context = if with_context { context(query, facts)? } else { Context::empty() };
         let request =

@@ -148,6 +148,7 @@ impl Ledger {
             buffer: GroupBuffer::default(),
             stopped: false,
             index_failed: false,
+            crowd: 0,
             _lock: lock,
         };
         start(shared, writer).map_err(|source| io_error(root, source))

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::engine::{Batch, Place, Store};
 use super::index::record::{Brief, Chunk};
@@ -24,6 +25,14 @@ use crate::domain::note::Checkpoint;
 use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
 
+/// Size of a group after which the next one is let grow: several callers are at work.
+const CROWD: u32 = 4;
+/// How long it is let grow for each command of the last one. A commit costs some 100 us of processor time
+/// whatever its size, so under load it is worth waiting for company; a lone caller never waits.
+const GATHER: Duration = Duration::from_micros(40);
+/// The longest it is let grow: well below what the same load waits for the processor.
+const GATHER_MAX: Duration = Duration::from_millis(2);
+
 /// How often expired state is dropped, in milliseconds of the log's time.
 const FORGET_EVERY_MS: i64 = 5_000;
 
@@ -39,6 +48,8 @@ pub(super) struct Writer {
     pub(super) buffer: GroupBuffer,
     /// A group has failed: nothing is acknowledged any more.
     pub(super) stopped: bool,
+    /// Commands in the last group.
+    pub(super) crowd: u32,
     /// The index has failed: it gets no more, and nothing is minted.
     pub(super) index_failed: bool,
     /// Held until the writer has ended.
@@ -68,6 +79,9 @@ impl Writer {
                     Err(_) => break,
                 }
             }
+            if self.crowd >= CROWD && jobs.len() < LEDGER_GROUP_MAX {
+                std::thread::sleep(GATHER.saturating_mul(self.crowd).min(GATHER_MAX));
+            }
             while jobs.len() < LEDGER_GROUP_MAX {
                 let Ok(job) = queue.try_recv() else { break };
                 jobs.push_back(job);
@@ -87,6 +101,7 @@ impl Writer {
             }
             return;
         }
+        self.crowd = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         let group = self.decide(jobs);
         let tiles = self.commit(&group);
         if let Err(problem) = &tiles {

@@ -16,8 +16,8 @@ It issues real credentials, each recorded and signed; on a broker that matters, 
 The action's rate must be above the load: `demo.read` of `hotworkd dev` allows 100,000 a second.
 
 Columns: rate in credentials a second; median and 99th percentile of the latency; CPU of the daemon
-for each credential, when its process is on this machine; and how many raw P-256 signatures that is,
-by the rate measured in the same run.
+for each credential, when its process is on this machine; one raw P-256 signature with every core
+signing, measured before and after each run; and how many of those the CPU of a credential is.
 
 Examples:
   hotwork bench
