@@ -29,7 +29,7 @@ use crate::domain::time::Timestamp;
 const CROWD: u32 = 4;
 /// How long it is let grow for each command of the last one. A commit costs some 100 us of processor time
 /// whatever its size, so under load it is worth waiting for company; a lone caller never waits.
-const GATHER: Duration = Duration::from_micros(40);
+const GATHER: Duration = Duration::from_micros(80);
 /// The longest it is let grow: well below what the same load waits for the processor.
 const GATHER_MAX: Duration = Duration::from_millis(2);
 
