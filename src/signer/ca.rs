@@ -71,6 +71,8 @@ pub(super) struct CaFacts {
     /// The AlgorithmIdentifier of its signatures.
     pub(super) algorithm: Vec<u8>,
     pub(super) not_after: i64,
+    /// What rcgen needs to know of it, made once.
+    pub(super) issuer: CertificateParams,
 }
 
 /// An authority that can sign.
@@ -125,6 +127,7 @@ impl Ca {
         }
         let facts = CaFacts {
             trust_domain: trust_domain.clone(),
+            issuer: issuer_params(&common_name, &key_id),
             common_name,
             subject: tbs.subject.to_vec(),
             key_id,

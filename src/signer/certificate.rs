@@ -90,9 +90,8 @@ pub fn unsigned<'r>(
         algorithm: ca.signer().algorithm(),
     };
     let params = params(record, &form)?;
-    let issuer = ca::issuer_params(&form.ca.common_name, &form.ca.key_id);
     let issuer_key = PublicBits::of(form.algorithm, ca.signer().public_key());
-    let message = tbs::encode(&params, &subject.public_bits(), &issuer, issuer_key)?;
+    let message = tbs::encode(&params, &subject.public_bits(), &form.ca.issuer, issuer_key)?;
     Ok(Unsigned::new(record, form, message))
 }
 
