@@ -26,7 +26,9 @@ const FRESH: &str = "no-cache";
 /// The routes of the public listener. They are under the issuer's path too, where clients that know only
 /// the issuer look (OpenID Connect Discovery section 4; RFC 8414 section 3 puts the path behind instead).
 pub fn routes(published: &Published, broker: Arc<Broker>) -> Router {
-    let documents = documents(published).merge(checkpoint(broker));
+    let documents = documents(published)
+        .merge(super::publications::routes(Arc::clone(&broker)))
+        .merge(checkpoint(broker));
     let metadata = Document::new(JSON, CACHED, metadata(published));
     let well_known = "/.well-known/oauth-authorization-server";
     let root = documents.clone().merge(route(well_known, metadata.clone()));
@@ -59,7 +61,7 @@ impl IntoResponse for Document {
     }
 }
 
-fn answer(code: StatusCode, kind: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
+pub(super) fn answer(code: StatusCode, kind: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CACHE_CONTROL, HeaderValue::from_static(cache)),
@@ -122,7 +124,7 @@ fn issuer_path(published: &Published) -> String {
     }
 }
 
-async fn not_found() -> Response {
+pub(super) async fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, "not-found", "there is no such document")
 }
 
@@ -132,7 +134,7 @@ async fn not_allowed() -> Response {
     response
 }
 
-fn problem(code: StatusCode, reason: &str, message: &str) -> Response {
+pub(super) fn problem(code: StatusCode, reason: &str, message: &str) -> Response {
     let body = json!({ "reason": reason, "message": message }).to_string();
     answer(code, JSON, "no-store", body.into_bytes())
 }

@@ -16,6 +16,7 @@ pub mod listen;
 pub mod metrics;
 pub mod ops;
 pub mod peer;
+pub mod publications;
 pub mod published;
 pub mod render;
 pub mod server;

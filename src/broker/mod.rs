@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod issue;
 pub mod limit;
 pub mod operate;
+pub mod publish;
 mod record;
 pub mod release;
 pub mod reload;
@@ -25,6 +26,7 @@ use arc_swap::ArcSwap;
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::registry::Registry;
+use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
@@ -64,6 +66,8 @@ pub struct Parts {
     pub notifier: Arc<dyn Notifier>,
     /// The rules in force at the start.
     pub rules: Rules,
+    /// Places in status lists.
+    pub places: Allocator,
     /// Facts for `status`.
     pub about: About,
 }
@@ -89,12 +93,15 @@ pub struct Broker {
     notifier: Arc<dyn Notifier>,
     rules: ArcSwap<Rules>,
     about: About,
+    places: Allocator,
+    publisher: publish::Publisher,
     reloading: tokio::sync::Mutex<()>,
 }
 
 impl Broker {
     /// A broker of these parts.
     pub fn new(parts: Parts) -> Self {
+        let publisher = publish::Publisher::new(parts.ledger.status().size);
         Self {
             attestation: parts.attestation,
             clock: parts.clock,
@@ -106,6 +113,8 @@ impl Broker {
             notifier: parts.notifier,
             rules: ArcSwap::from_pointee(parts.rules),
             about: parts.about,
+            places: parts.places,
+            publisher,
             reloading: tokio::sync::Mutex::new(()),
         }
     }

@@ -9,10 +9,14 @@ use std::sync::Arc;
 
 use super::ca::{self, BadCa, Ca, Role};
 use super::container::{BadContainer, Cost, KeyUse, Lock, Opener};
+use super::crl;
 use super::draft::Draft;
-use super::files::{certificate_path, key_path, private, read_private, replace, sync_dir};
+use super::files::{
+    certificate_path, crl_path, key_path, private, read_private, replace, sync_dir, write_new,
+};
 use super::key::{BadKey, LocalSigner};
 use super::mint::MintError;
+use super::minter::MintFailed;
 use super::pem;
 use super::secret::Passphrase;
 use super::x509::{Signed, Tbs};
@@ -44,6 +48,7 @@ pub struct Keys {
     identity_ca: Arc<Ca>,
     root_der: Vec<u8>,
     root_pem: String,
+    root_crl: Option<Vec<u8>>,
     verifier: VerifierKey,
 }
 
@@ -82,6 +87,9 @@ pub enum KeyStoreError {
     /// A key could not be made or read.
     #[error("the key can't be used: {1}: `{0}`")]
     Key(PathBuf, #[source] BadKey),
+    /// A CRL could not be made.
+    #[error("the root's CRL can't be made")]
+    Crl(#[from] MintFailed),
     /// A certificate could not be made.
     #[error("the authorities can't be made")]
     Mint(#[from] MintError),
@@ -153,7 +161,9 @@ impl KeyStore {
             signed_by_root(&der, &root_der).map_err(bad)?;
             Ca::new(role, trust_domain, der, signer).map(Arc::new).map_err(bad)
         };
+        let root_crl = root_crl(&keys, trust_domain, &root_der, &mut opener)?;
         Ok(Keys {
+            root_crl,
             verifier: verifier_key(trust_domain, &log)?,
             token,
             log,
@@ -196,6 +206,11 @@ impl Keys {
         &self.root_pem
     }
 
+    /// The root's CRL, DER: made with the authorities, because the root's key is not at hand later.
+    pub fn root_crl(&self) -> Option<&[u8]> {
+        self.root_crl.as_deref()
+    }
+
     /// What verifies the log's checkpoints; its name is the trust domain with `/log`.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.verifier
@@ -207,6 +222,32 @@ impl std::fmt::Debug for Keys {
         let kids = (self.token.kid(), self.log.kid());
         f.debug_struct("Keys").field("kids", &kids).finish_non_exhaustive()
     }
+}
+
+/// The root's CRL. A store that was made before there were any gets one if the root's key is there; a root
+/// whose key is kept elsewhere signs it there.
+fn root_crl(
+    keys: &Path,
+    trust_domain: &TrustDomain,
+    root_der: &[u8],
+    opener: &mut Opener<'_>,
+) -> Result<Option<Vec<u8>>, KeyStoreError> {
+    let path = crl_path(keys, KeyUse::RootCa);
+    if fs::symlink_metadata(&path).is_ok() {
+        let crl = read_private(&path)?;
+        crl::check(&crl, root_der).map_err(|error| KeyStoreError::Ca(path, error))?;
+        return Ok(Some(crl));
+    }
+    if fs::symlink_metadata(key_path(keys, KeyUse::RootCa)).is_err() {
+        return Ok(None);
+    }
+    let key = Arc::new(open_signer(keys, KeyUse::RootCa, opener)?);
+    let root = Ca::new(Role::Root, trust_domain, root_der.to_vec(), key);
+    let root = root.map_err(|error| KeyStoreError::Ca(certificate_path(keys, KeyUse::RootCa), error))?;
+    let crl = crl::sign_root(&root)?;
+    write_new(&path, &crl)?;
+    sync_dir(keys)?;
+    Ok(Some(crl))
 }
 
 fn signed_by_root(der: &[u8], root: &[u8]) -> Result<(), BadCa> {
@@ -230,7 +271,7 @@ fn open_signer(keys: &Path, usage: KeyUse, opener: &mut Opener<'_>) -> Result<Lo
     LocalSigner::from_pkcs8(algorithm, &pkcs8).map_err(|error| KeyStoreError::Key(path, error))
 }
 
-fn read_certificate(keys: &Path, usage: KeyUse) -> Result<Vec<u8>, KeyStoreError> {
+pub(super) fn read_certificate(keys: &Path, usage: KeyUse) -> Result<Vec<u8>, KeyStoreError> {
     let path = certificate_path(keys, usage);
     let text = read_private(&path)?;
     let der = std::str::from_utf8(&text).ok().and_then(|text| pem::decode("CERTIFICATE", text));
@@ -277,7 +318,7 @@ mod tests {
             names
         };
         assert_eq!(names(dir.path()), ["keys", "log.pub"]);
-        assert_eq!(names(&dir.path().join(KEYS)).len(), 8);
+        assert_eq!(names(&dir.path().join(KEYS)).len(), 9);
         for name in names(&dir.path().join(KEYS)) {
             let mode = fs::metadata(dir.path().join(KEYS).join(&name)).unwrap().mode() & 0o7777;
             assert_eq!(mode, 0o600, "{name}");

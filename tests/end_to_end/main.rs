@@ -17,5 +17,6 @@ mod bad_input;
 mod edges;
 mod first_minutes;
 mod kill_nine;
+mod publications;
 mod scenarios;
 mod support;

@@ -11,6 +11,7 @@ use crate::broker::release::OwnError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::{EntropyFailed, IssueError, LoadFailed, SealError};
 use crate::domain::clock::Untrustworthy;
+use crate::domain::consumption::Debit;
 use crate::domain::denial::Reason;
 use crate::domain::ledger::Refusal;
 use crate::domain::operator::Role;
@@ -82,6 +83,7 @@ fn issuing_fails_closed_with_a_reason() {
     check(IssueError::NotRepeatable, Code::FailedPrecondition, "not-repeatable");
     check(IssueError::Seal(SealError::Entropy(EntropyFailed)), Code::Unavailable, "entropy-unavailable");
     check(EntropyFailed, Code::Unavailable, "entropy-unavailable");
+    check(IssueError::Seal(SealError::ClockBehind), Code::Unavailable, "clock-behind");
     for failed in [
         MintFailed::Lint(LintError::Rule(INNER)),
         MintFailed::Mint(MintError::Expired),
@@ -106,7 +108,10 @@ fn every_ledger_error_has_its_status() {
     let record = crate::api::render::credential::tests::record().issuance;
     for (refusal, code, reason) in [
         (Refusal::AlreadyEnded, Code::FailedPrecondition, "already-ended"),
+        (Refusal::CallsExhausted, Code::PermissionDenied, "calls-exhausted"),
         (Refusal::ClockBehind(5), Code::Unavailable, "clock-behind"),
+        (Refusal::Debited(Debit { index: 1, left: 0 }), Code::AlreadyExists, "already-recorded"),
+        (Refusal::NotCounted, Code::FailedPrecondition, "calls-not-counted"),
         (Refusal::KeyReused, Code::AlreadyExists, "idempotency-key-reused"),
         (Refusal::KeysExhausted, Code::ResourceExhausted, "idempotency-keys-exhausted"),
         (Refusal::Overtaken, Code::Aborted, "overtaken-by-revocation"),

@@ -27,6 +27,7 @@ fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
         issued: at,
         kind: Kind::Token,
         lineage: Lineage::new(at, &[random; 10]),
+        max_calls: None,
         parameters: vec![],
         policies: vec![],
         principal: holder.into(),
@@ -35,6 +36,7 @@ fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
         resource: "demo/hello".parse().unwrap(),
         serial: None,
         single_use: false,
+        status: None,
         tier: Tier::Auto,
     })
 }
