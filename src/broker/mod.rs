@@ -3,6 +3,7 @@
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
 mod attest;
+pub mod consume;
 pub mod decide;
 mod entropy;
 pub mod explain;

@@ -14,6 +14,7 @@
     reason = "tests"
 )]
 mod bad_input;
+mod consume;
 mod edges;
 mod first_minutes;
 mod kill_nine;

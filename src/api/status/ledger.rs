@@ -2,6 +2,7 @@
 
 use tonic::Code;
 
+use crate::broker::consume::ConsumeError;
 use crate::domain::ledger::Refusal;
 use crate::store::{LedgerError, ReadError};
 
@@ -29,6 +30,19 @@ impl From<LedgerError> for Refused {
                 let message = "the request's record would be longer than the log takes";
                 Self::new(Code::InvalidArgument, "record-too-long", message)
             }
+        }
+    }
+}
+
+impl From<ConsumeError> for Refused {
+    fn from(error: ConsumeError) -> Self {
+        match error {
+            ConsumeError::Ledger(error) => error.into(),
+            ConsumeError::NotLive => {
+                let message = "the credential is not live; the call must not go ahead";
+                Self::new(Code::PermissionDenied, "credential-not-live", message)
+            }
+            ConsumeError::Read(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attest::{AttestError, Failure, Rejected};
+use crate::broker::consume::ConsumeError;
 use crate::broker::explain::ExplainError;
 use crate::broker::limit::TooMany;
 use crate::broker::operate::OperateError;
@@ -104,6 +105,11 @@ fn every_ledger_error_has_its_status() {
     check(LedgerError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
     check(LedgerError::Stopped(INNER.into()), Code::Unavailable, "ledger-stopped");
     check(LedgerError::TooLong(70_000), Code::InvalidArgument, "record-too-long");
+    check(ConsumeError::NotLive, Code::PermissionDenied, "credential-not-live");
+    let ended = ConsumeError::from(LedgerError::Refused(Refusal::AlreadyEnded));
+    check(ended, Code::PermissionDenied, "credential-not-live");
+    check(ConsumeError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
+    check(ConsumeError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
     check(ReadError::Interrupted, Code::Unavailable, "records-unreadable");
     let record = crate::api::render::credential::tests::record().issuance;
     for (refusal, code, reason) in [
