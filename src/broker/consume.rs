@@ -37,10 +37,7 @@ pub enum ConsumeError {
 
 impl From<LedgerError> for ConsumeError {
     fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::Refused(Refusal::AlreadyEnded) => Self::NotLive,
-            other => Self::Ledger(other),
-        }
+        if error == LedgerError::Refused(Refusal::AlreadyEnded) { Self::NotLive } else { Self::Ledger(error) }
     }
 }
 

@@ -21,6 +21,13 @@ pub struct Publication {
     pub key_publish_ahead_seconds: u64,
 }
 
+impl Publication {
+    /// The resource servers' secrets' digests, each with its audience.
+    pub fn resource_servers(&self) -> Vec<(Digest, Audience)> {
+        self.resource_servers.iter().map(|server| (server.secret, server.audience.clone())).collect()
+    }
+}
+
 /// A resource server that may introspect the tokens of one audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceServer {

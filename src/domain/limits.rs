@@ -148,6 +148,10 @@ pub const DRAIN_SECONDS_MAX: u64 = 15;
 pub const REGISTRY_FILES_MAX: usize = 20_000;
 /// Bytes of one registry file.
 pub const REGISTRY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of a form over HTTP: a token whose every character is percent-encoded, and some parameters beside it.
+pub const FORM_BYTES_MAX: usize = 3 * TOKEN_BYTES_MAX + 4 * 1024;
+/// Parameters of one form.
+pub const FORM_PARAMETERS_MAX: usize = 16;
 /// Resource servers that may introspect over HTTP. Each request looks at all of them.
 pub const RESOURCE_SERVERS_MAX: usize = 1_000;
 /// Longest time that a new token key is published before it signs, in seconds: a month.

@@ -5,15 +5,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::domain::limits::{STATUS_LIST_SECONDS, STATUS_LIST_TTL_SECONDS};
-use crate::domain::name::Issuer;
+use crate::domain::name::{Audience, Issuer};
 use crate::domain::signer::{Signer, SigningFailed};
 use crate::domain::status_list::{self, ListId, STATUS_BITS, Status};
 use crate::domain::time::Timestamp;
 
 /// The media type of a status list (draft-ietf-oauth-status-list section 5.1), without `application/`.
 const STATUS_LIST_TYPE: &str = "statuslist+jwt";
+/// The media type of a signed answer to introspection (RFC 9701 section 5), without `application/`.
+const INTROSPECTION_TYPE: &str = "token-introspection+jwt";
 /// How hard the list is compressed: the highest level, as the draft recommends.
 const LEVEL: u8 = 9;
 
@@ -61,6 +64,34 @@ pub fn status_list(
         ttl: STATUS_LIST_TTL_SECONDS,
     };
     signed(STATUS_LIST_TYPE, &claims, signer)
+}
+
+#[derive(Serialize)]
+struct IntrospectionClaims<'a> {
+    aud: &'a str,
+    iat: i64,
+    iss: &'a str,
+    token_introspection: &'a Value,
+}
+
+/// An answer to introspection for the resource server `audience` (RFC 9701 section 5).
+///
+/// # Errors
+/// When the key fails.
+pub fn introspection(
+    issuer: &Issuer,
+    answer: &Value,
+    audience: &Audience,
+    now: Timestamp,
+    signer: &dyn Signer,
+) -> Result<String, SigningFailed> {
+    let claims = IntrospectionClaims {
+        aud: audience.as_str(),
+        iat: now.seconds(),
+        iss: issuer.as_str(),
+        token_introspection: answer,
+    };
+    signed(INTROSPECTION_TYPE, &claims, signer)
 }
 
 /// A list as the draft's section 4.2 has it: zlib, then base64url.

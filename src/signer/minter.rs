@@ -16,7 +16,7 @@ use super::verify::{self, Moment, NotVerified};
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
-use crate::domain::name::Issuer;
+use crate::domain::name::{Audience, Issuer};
 use crate::domain::note::VerifierKey;
 use crate::domain::signer::{Signer, SigningFailed};
 use crate::domain::status_list::{ListId, Status};
@@ -72,6 +72,19 @@ impl Minter {
         now: Timestamp,
     ) -> Result<String, SigningFailed> {
         documents::status_list(&self.issuer, list, statuses, now, &**self.keys.token())
+    }
+
+    /// An answer to introspection as a signed document for `audience` (RFC 9701).
+    ///
+    /// # Errors
+    /// When the key fails.
+    pub fn introspection(
+        &self,
+        answer: &serde_json::Value,
+        audience: &Audience,
+        now: Timestamp,
+    ) -> Result<String, SigningFailed> {
+        documents::introspection(&self.issuer, answer, audience, now, &**self.keys.token())
     }
 
     /// The CRLs of the chain, with these certificates of the action CA on its own.

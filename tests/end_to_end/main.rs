@@ -18,6 +18,7 @@ mod consume;
 mod edges;
 mod first_minutes;
 mod kill_nine;
+mod oauth;
 mod publications;
 mod scenarios;
 mod support;
