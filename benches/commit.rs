@@ -69,6 +69,7 @@ fn issuance(now: Timestamp, number: u64) -> Issuance {
         issued: now,
         kind: Kind::Token,
         lineage: Lineage::new(now, &random),
+        max_calls: None,
         parameters: Vec::new(),
         policies: vec!["coding#0".parse().unwrap()],
         principal: agent.as_str().into(),
@@ -77,6 +78,7 @@ fn issuance(now: Timestamp, number: u64) -> Issuance {
         resource: "repo/acme/widgets".parse().unwrap(),
         serial: None,
         single_use: false,
+        status: None,
         tier: Tier::Auto,
     }
 }

@@ -41,6 +41,7 @@ fn action(at: usize) -> Arc<Action> {
         tier: Tier::Auto,
         rate: "10/s".parse().unwrap(),
         single_use: false,
+        max_calls: None,
     })
 }
 

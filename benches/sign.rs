@@ -10,6 +10,7 @@ use hotwork::domain::name::{Issuer, TrustDomain};
 use hotwork::domain::parameter::{Parameter, Value};
 use hotwork::domain::request::Confirmation;
 use hotwork::domain::signer::Algorithm;
+use hotwork::domain::status_list::StatusRef;
 use hotwork::domain::time::Timestamp;
 use hotwork::signer::certificate::{self, CertificateProfile};
 use hotwork::signer::csr::{self, SubjectKey};
@@ -46,6 +47,7 @@ fn record(kind: Kind) -> Issuance {
         issued: NOW,
         kind,
         lineage: Lineage::new(NOW, &[2; 10]),
+        max_calls: None,
         parameters: vec![Parameter { name: "amount".parse().unwrap(), value: amount }],
         policies: vec![],
         principal: "spiffe://example.org/tenant/acme/agent/coder".into(),
@@ -54,6 +56,7 @@ fn record(kind: Kind) -> Issuance {
         resource: "repo/acme/site".parse().unwrap(),
         serial: (kind == Kind::Certificate).then(|| Serial::new([3; 16])),
         single_use: false,
+        status: Some(StatusRef { index: 7, list: 1 }),
         tier: Tier::Auto,
     }
 }

@@ -16,6 +16,7 @@ mod interop {
     pub mod certificates;
     pub mod mint;
     pub mod postgres;
+    pub mod status_lists;
     pub mod tokens;
     pub mod tools;
 }

@@ -60,6 +60,7 @@ fn registry() -> Registry {
         tier: Tier::Auto,
         rate: "10/s".parse().expect("a rate"),
         single_use: false,
+        max_calls: None,
     };
     let api = Api {
         name: "repo".parse().expect("a name"),

@@ -1,4 +1,4 @@
-//! The public HTTP listener: what verifiers need, read-only and the same for everybody.
+//! The public HTTP listener: what verifiers need, the same for everybody, and the OAuth endpoints beside it.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::broker::Broker;
 
+use super::oauth::ResourceServers;
 use super::published::Published;
 
 const JSON: &str = "application/json";
@@ -25,9 +26,13 @@ const FRESH: &str = "no-cache";
 
 /// The routes of the public listener. They are under the issuer's path too, where clients that know only
 /// the issuer look (OpenID Connect Discovery section 4; RFC 8414 section 3 puts the path behind instead).
-pub fn routes(published: &Published, broker: Arc<Broker>) -> Router {
-    let documents = documents(published).merge(checkpoint(broker));
-    let metadata = Document::new(JSON, CACHED, metadata(published));
+pub fn routes(published: &Published, broker: Arc<Broker>, servers: ResourceServers) -> Router {
+    let introspection = !servers.is_empty();
+    let documents = documents(published, introspection)
+        .merge(super::publications::routes(Arc::clone(&broker)))
+        .merge(super::oauth::routes(Arc::clone(&broker), servers))
+        .merge(checkpoint(broker));
+    let metadata = Document::new(JSON, CACHED, metadata(published, introspection));
     let well_known = "/.well-known/oauth-authorization-server";
     let root = documents.clone().merge(route(well_known, metadata.clone()));
     let path = issuer_path(published);
@@ -59,7 +64,7 @@ impl IntoResponse for Document {
     }
 }
 
-fn answer(code: StatusCode, kind: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
+pub(super) fn answer(code: StatusCode, kind: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CACHE_CONTROL, HeaderValue::from_static(cache)),
@@ -73,8 +78,8 @@ fn route(path: &str, document: Document) -> Router {
     Router::new().route(path, get(async move || document.clone()))
 }
 
-fn documents(published: &Published) -> Router {
-    let openid = Document::new(JSON, CACHED, metadata(published));
+fn documents(published: &Published, introspection: bool) -> Router {
+    let openid = Document::new(JSON, CACHED, metadata(published, introspection));
     let mut routes = route("/.well-known/openid-configuration", openid)
         .merge(route("/jwks.json", Document::new(JWKS, CACHED, published.jwks.as_str())))
         .merge(route("/ca.pem", Document::new(PEM, CACHED, published.action_ca_pem.as_str())))
@@ -94,11 +99,11 @@ fn checkpoint(broker: Arc<Broker>) -> Router {
 
 /// What clients discover (RFC 8414 section 2, OpenID Connect Discovery section 3). There is no
 /// authorization or token endpoint: credentials are had over the agent socket.
-fn metadata(published: &Published) -> String {
+fn metadata(published: &Published, introspection: bool) -> String {
     let issuer = published.issuer.as_str();
     let algorithms: Vec<&str> =
         published.keys.iter().filter(|key| key.usage == "token").map(|key| key.algorithm).collect();
-    json!({
+    let mut metadata = json!({
         "authorization_details_types_supported": ["agent_delegation"],
         "dpop_signing_alg_values_supported": ["ES256", "Ed25519"],
         "grant_types_supported": [],
@@ -107,9 +112,17 @@ fn metadata(published: &Published) -> String {
         "jwks_uri": format!("{issuer}/jwks.json"),
         "response_types_supported": [],
         "subject_types_supported": ["public"],
+        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+        // RFC 7009: possession of the token is the proof.
+        "revocation_endpoint_auth_methods_supported": ["none"],
         "tls_client_certificate_bound_access_tokens": true,
-    })
-    .to_string()
+    });
+    if let (true, Some(members)) = (introspection, metadata.as_object_mut()) {
+        members.insert("introspection_endpoint".to_owned(), json!(format!("{issuer}/oauth2/introspect")));
+        // RFC 9701 section 7.
+        members.insert("introspection_signing_alg_values_supported".to_owned(), json!(algorithms));
+    }
+    metadata.to_string()
 }
 
 /// The issuer's path with its leading slash; empty when it has none.
@@ -122,7 +135,7 @@ fn issuer_path(published: &Published) -> String {
     }
 }
 
-async fn not_found() -> Response {
+pub(super) async fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, "not-found", "there is no such document")
 }
 
@@ -132,7 +145,7 @@ async fn not_allowed() -> Response {
     response
 }
 
-fn problem(code: StatusCode, reason: &str, message: &str) -> Response {
+pub(super) fn problem(code: StatusCode, reason: &str, message: &str) -> Response {
     let body = json!({ "reason": reason, "message": message }).to_string();
     answer(code, JSON, "no-store", body.into_bytes())
 }
@@ -163,7 +176,7 @@ mod tests {
     /// The routes without the checkpoint, which needs a ledger.
     fn router(issuer: &str) -> Router {
         let published = published(issuer);
-        let all = documents(&published);
+        let all = documents(&published, false);
         let path = issuer_path(&published);
         let all = if path.is_empty() { all } else { all.clone().nest(&path, all) };
         all.fallback(not_found).method_not_allowed_fallback(not_allowed)

@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use super::drain::Drain;
 use super::grpc::{self, Edge};
 use super::metrics::Metrics;
+use super::oauth::ResourceServers;
 use super::published::Published;
 use super::{http, listen, ops};
 
@@ -30,8 +31,10 @@ pub struct Listeners {
 }
 
 /// What the listeners do beyond serving.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// Who may introspect over HTTP.
+    pub resource_servers: ResourceServers,
     /// Whether gRPC listeners describe themselves (`hotworkd dev`).
     pub reflection: bool,
 }
@@ -59,7 +62,7 @@ pub async fn serve(
         reflection: settings.reflection,
     };
     let documents = tcp("http", listeners.http, &metrics, drain.clone(), || {
-        http::routes(&published, Arc::clone(&broker))
+        http::routes(&published, Arc::clone(&broker), settings.resource_servers)
     });
     let (ended, end) = super::drain::drain();
     let watched = tcp("ops", listeners.ops, &metrics, end, || {

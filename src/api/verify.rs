@@ -39,6 +39,19 @@ impl VerificationService for Verification {
         Ok(Response::new(v1::IntrospectResponse { active: credential.is_some(), credential }))
     }
 
+    async fn consume(
+        &self,
+        request: Request<v1::ConsumeRequest>,
+    ) -> Result<Response<v1::ConsumeResponse>, Status> {
+        let (shown, key) = convert::verify::consume(request.into_inner()).map_err(status)?;
+        let consumed = self.broker.consume(&shown, &key).await.map_err(status)?;
+        Ok(Response::new(v1::ConsumeResponse {
+            calls_left: consumed.left,
+            log_index: consumed.index,
+            credential: Some(render::credential::credential(&consumed.credential, self.broker.time())),
+        }))
+    }
+
     async fn get_trust_bundle(
         &self,
         _: Request<v1::GetTrustBundleRequest>,

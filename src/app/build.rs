@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::api::server::Listeners;
 use crate::attest::Attestation;
 use crate::attest::unix::{Listener, UnixAttestor};
-use crate::broker::{About, Broker, Loader, Parts, Rules, SystemEntropy};
+use crate::broker::{About, Broker, Entropy as _, Loader, Parts, Rules, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::agent::Day;
 use crate::domain::clock::Clock;
 use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
+use crate::domain::status_list::Allocator;
 use crate::notify::LogNotifier;
 use crate::signer::certificate::CertificateProfile;
 use crate::signer::common_name::NameForm;
@@ -64,6 +65,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let minter = minter(&config)?;
         let ledger = ledger(&config, &minter, &clock)?;
+        let places = places(&ledger)?;
         let loader = loader(&config);
         let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
         let broker = Arc::new(Broker::new(Parts {
@@ -75,6 +77,7 @@ impl App {
             minter,
             notifier: Arc::new(LogNotifier),
             rules,
+            places,
             about: About { dev: config.dev, version: VERSION },
         }));
         record_start(&broker, config.dev).await?;
@@ -90,7 +93,7 @@ fn minter(config: &Config) -> Result<Minter, Failure> {
     let profile = CertificateProfile {
         oid_arc: oid_arc(&config.oid_arc)?,
         common_name: NameForm::default(),
-        crl_url: None,
+        crl_url: config.publication.crl_url.as_deref().map(Arc::from),
     };
     Ok(Minter::new(keys, config.issuer.clone(), profile))
 }
@@ -116,6 +119,12 @@ fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Le
     let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
     options.retention = Duration::from_secs(config.retention_seconds);
     Ledger::open(options).map_err(|error| Failure::new(format!("ledger: {error}")))
+}
+
+fn places(ledger: &Ledger) -> Result<Allocator, Failure> {
+    let mut key = [0; 32];
+    SystemEntropy::default().fill(&mut key).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(Allocator::new(key, ledger.status_lists()))
 }
 
 fn loader(config: &Config) -> Loader {

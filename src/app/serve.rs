@@ -60,7 +60,10 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     let mut served = tokio::spawn(api::server::serve(
         app.listeners,
         Arc::clone(&app.broker),
-        api::server::Settings { reflection: app.config.reflection },
+        api::server::Settings {
+            reflection: app.config.reflection,
+            resource_servers: app.config.publication.resource_servers(),
+        },
         stopped,
     ));
     environment::write(&app.config.state_dir, &app.bound)

@@ -113,7 +113,7 @@ impl Broker {
             Ok(permitted) => permitted,
             Err(denied) => return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await),
         };
-        let sealed = seal(permitted, form, &self.minter, &*self.entropy)?;
+        let sealed = seal(permitted, form, &self.minter, &*self.entropy, &self.places)?;
         let recorded = record(&self.ledger, sealed, form, &self.minter).await?;
         let (issuance, index, material) = recorded.release();
         Ok(Issued { credential: Credential { issuance: *issuance, index, ended: None }, material })

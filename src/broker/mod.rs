@@ -3,6 +3,7 @@
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
 mod attest;
+pub mod consume;
 pub mod decide;
 mod entropy;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod inventory;
 pub mod issue;
 pub mod limit;
 pub mod operate;
+pub mod publish;
 mod record;
 pub mod release;
 pub mod reload;
@@ -25,6 +27,7 @@ use arc_swap::ArcSwap;
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::registry::Registry;
+use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
@@ -64,6 +67,8 @@ pub struct Parts {
     pub notifier: Arc<dyn Notifier>,
     /// The rules in force at the start.
     pub rules: Rules,
+    /// Places in status lists.
+    pub places: Allocator,
     /// Facts for `status`.
     pub about: About,
 }
@@ -89,12 +94,15 @@ pub struct Broker {
     notifier: Arc<dyn Notifier>,
     rules: ArcSwap<Rules>,
     about: About,
+    places: Allocator,
+    publisher: publish::Publisher,
     reloading: tokio::sync::Mutex<()>,
 }
 
 impl Broker {
     /// A broker of these parts.
     pub fn new(parts: Parts) -> Self {
+        let publisher = publish::Publisher::new(parts.ledger.status().size);
         Self {
             attestation: parts.attestation,
             clock: parts.clock,
@@ -106,6 +114,8 @@ impl Broker {
             notifier: parts.notifier,
             rules: ArcSwap::from_pointee(parts.rules),
             about: parts.about,
+            places: parts.places,
+            publisher,
             reloading: tokio::sync::Mutex::new(()),
         }
     }

@@ -1,13 +1,14 @@
 //! Release: a holder gives back its own credential before the expiry.
 
 use crate::attest::{AttestError, Presented};
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, Issuance};
 use crate::domain::entry::Release;
 use crate::domain::id::CredentialId;
 use crate::domain::ledger::Command;
 use crate::store::{LedgerError, ReadError};
 
 use super::Broker;
+use super::introspect::Shown;
 
 /// Why a caller's own credential was not shown or ended.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,17 @@ pub enum OwnError {
     Read(#[from] ReadError),
 }
 
+/// Why a credential that was shown was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseShownError {
+    /// The record could not be made.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The index could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 impl Broker {
     /// Ends `id`, which must be the caller's own and live. Gives its record as it is then.
     ///
@@ -37,6 +49,18 @@ impl Broker {
         let release = Release { agent: issuance.agent.clone(), credential: id, expires: issuance.expires };
         self.ledger.submit(Command::Release(release)).await?;
         self.credential(id).await?.ok_or(OwnError::NotFound(id))
+    }
+
+    /// Ends the credential that is shown: who holds it may give it back (RFC 7009). It is recorded as its
+    /// holder's release. What is not live has nothing to give back, which is no error.
+    ///
+    /// # Errors
+    /// [`ReleaseShownError`]; then it must be taken to be live.
+    pub async fn release_shown(&self, shown: &Shown) -> Result<(), ReleaseShownError> {
+        let Some(credential) = self.introspect(shown).await? else { return Ok(()) };
+        let Issuance { agent, id, expires, .. } = credential.issuance;
+        self.ledger.submit(Command::Release(Release { agent, credential: id, expires })).await?;
+        Ok(())
     }
 
     /// One of the caller's own credentials.

@@ -6,6 +6,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage, Serial};
 use crate::domain::parameter::Value;
 use crate::domain::request::{ActionRequest, Confirmation, Thumbprint};
+use crate::domain::status_list::{Allocator, StatusRef, is_listed};
 use crate::domain::time::Timestamp;
 use crate::signer::certificate::Certificate;
 use crate::signer::csr::SubjectKey;
@@ -90,6 +91,9 @@ impl Form for CertificateForm {
 /// Why nothing was minted.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
+    /// The clock is hours behind what it was.
+    #[error("the clock is hours behind what it was")]
+    ClockBehind,
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyFailed),
@@ -104,13 +108,15 @@ pub(super) fn seal<F: Form>(
     form: &F,
     minter: &Minter,
     entropy: &dyn Entropy,
+    places: &Allocator,
 ) -> Result<Sealed<F::Material>, SealError> {
     let ids = Ids::new(permitted.issued, F::KIND, entropy)?;
+    let status = status(&permitted, places)?;
     let request = permitted.request.idempotency_key.as_ref().map(|key| Idempotency {
         key: Digest::of(key.as_str().as_bytes()),
         request: request_digest(&permitted.request, F::KIND, form.holder_digest()),
     });
-    let mut issuance = Box::new(issuance(permitted, &ids, request));
+    let mut issuance = Box::new(issuance(permitted, &ids, request, status));
     let (content, material) = form.mint(&issuance, minter)?;
     issuance.content = content;
     Ok(Sealed { issuance, material })
@@ -149,7 +155,20 @@ impl Ids {
     }
 }
 
-fn issuance(permitted: Permitted, ids: &Ids, idempotency: Option<Idempotency>) -> Issuance {
+/// A place in a status list, for what has one.
+fn status(permitted: &Permitted, places: &Allocator) -> Result<Option<StatusRef>, SealError> {
+    if !is_listed(permitted.kind, permitted.issued, permitted.expires) {
+        return Ok(None);
+    }
+    places.take(permitted.expires).map(Some).ok_or(SealError::ClockBehind)
+}
+
+fn issuance(
+    permitted: Permitted,
+    ids: &Ids,
+    idempotency: Option<Idempotency>,
+    status: Option<StatusRef>,
+) -> Issuance {
     let principal = permitted.agent.principal().into();
     Issuance {
         action: permitted.request.action,
@@ -166,6 +185,7 @@ fn issuance(permitted: Permitted, ids: &Ids, idempotency: Option<Idempotency>) -
         issued: permitted.issued,
         kind: permitted.kind,
         lineage: ids.lineage,
+        max_calls: permitted.action.max_calls,
         parameters: permitted.request.parameters,
         policies: permitted.policies,
         principal,
@@ -174,6 +194,7 @@ fn issuance(permitted: Permitted, ids: &Ids, idempotency: Option<Idempotency>) -
         resource: permitted.request.resource,
         serial: ids.serial,
         single_use: permitted.action.single_use,
+        status,
         tier: permitted.action.tier,
     }
 }

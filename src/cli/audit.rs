@@ -100,6 +100,10 @@ fn said(event: &Event) -> (&'static str, String, String) {
                 format!("{} on {}: {} ({})", denial.action, denial.resource, denial.reason.code(), denial.id);
             ("deny", words::agent(denial.agent.as_str()), what)
         }
+        Event::Consume(consume) => {
+            let what = format!("{}, {} calls left", consume.credential, consume.left);
+            ("consume", words::agent(consume.agent.as_str()), what)
+        }
         Event::Issue(issue) => {
             let what = format!("{} on {} ({})", issue.action, issue.resource, issue.id);
             ("issue", words::agent(issue.agent.as_str()), what)

@@ -23,6 +23,9 @@ pub async fn run(context: &Context, command: &Credential) -> Result<(), Failure>
         Credential::Show { id, all } => show(context, &id.to_string(), *all).await,
         Credential::Inspect { file } => inspect::run(context, file),
         Credential::Verify { file } => verify::run(context, file).await,
+        Credential::Consume { file, idempotency_key } => {
+            verify::consume(context, file, idempotency_key).await
+        }
         Credential::Release { id } => {
             let mut client = context.agent().await?;
             let answer = give_back(context, &mut client, &id.to_string()).await?;

@@ -226,6 +226,10 @@ fn exit(code: Code, reason: &str) -> Exit {
         Code::PermissionDenied | Code::FailedPrecondition if reason == "approval-required" => {
             Exit::ApprovalPending
         }
+        // The answer to a question, not a refusal to answer it.
+        Code::PermissionDenied if matches!(reason, "calls-exhausted" | "credential-not-live") => {
+            Exit::NegativeVerdict
+        }
         Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
         Code::PermissionDenied => Exit::Denied,
         Code::Unauthenticated => Exit::NotAttested,

@@ -21,6 +21,7 @@ macro_rules! wire {
 }
 
 wire!(
+    ConsumeResponse,
     ExplainResponse,
     GetAgentResponse,
     GetCheckpointResponse,

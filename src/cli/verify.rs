@@ -7,6 +7,8 @@ use super::credential::record_table;
 use super::duration::{now, seconds};
 use super::failure::{Exit, Failure};
 use super::inspect::{self, Decoded};
+use super::table;
+use crate::domain::request::IdempotencyKey;
 use crate::proto::v1;
 use crate::proto::v1::introspect_request::Credential as Asked;
 
@@ -34,6 +36,30 @@ pub async fn run(context: &Context, file: &Path) -> Result<(), Failure> {
     }
     let record = answer.credential.clone().unwrap_or_default();
     context.screen.show(&answer, || vec![record.id.clone()], |screen| record_table(screen, &record))
+}
+
+/// Debits one call of the token or certificate in `file`.
+///
+/// # Errors
+/// With exit code 6 when no call is left, or the credential is not live.
+pub async fn consume(context: &Context, file: &Path, key: &IdempotencyKey) -> Result<(), Failure> {
+    use v1::consume_request::Credential;
+    let decoded =
+        inspect::read(file).map_err(|failure| Failure { exit: Exit::NegativeVerdict, ..failure })?;
+    let credential = Some(match decoded {
+        Decoded::Certificate { der, .. } => Credential::CertificateDer(der),
+        Decoded::Token { text, .. } => Credential::Token(text.to_string()),
+    });
+    let message = v1::ConsumeRequest { credential, idempotency_key: key.to_string() };
+    let mut client = context.verification().await?;
+    let answer = context.call(client.consume(context.request(message))).await?;
+    let id = answer.credential.as_ref().map(|record| record.id.clone()).unwrap_or_default();
+    let fields = [
+        ("credential", id.clone()),
+        ("calls left", answer.calls_left.to_string()),
+        ("log entry", answer.log_index.to_string()),
+    ];
+    context.screen.show(&answer, || vec![id.clone()], |screen| table::fields(screen, &fields))
 }
 
 /// Whether it is in its lifetime by this machine's clock. The broker's clock has the last word.

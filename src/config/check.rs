@@ -9,6 +9,7 @@ use crate::domain::name::{BadName, Issuer, TrustDomain};
 use super::file;
 use super::forms::{AbsolutePath, Mode, Seconds, SocketPath, word};
 use super::problem::{Gathered, Problems};
+use super::publication::{self, Publication};
 use super::raw::{Document, Table};
 
 /// The daemon's configuration, checked.
@@ -40,6 +41,8 @@ pub struct Config {
     pub passphrase_file: Option<PathBuf>,
     /// The OID arc of the private extension in action certificates.
     pub oid_arc: Vec<u64>,
+    /// What resources find: CRL, introspection, keys.
+    pub publication: Publication,
     /// Whether gRPC reflection is on.
     pub reflection: bool,
     /// Whether this is `hotworkd dev`. No file can say so.
@@ -142,7 +145,8 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let parsed = document.parse();
     let table = Table::root(document, &parsed);
     // Each part is read before any is looked at, so that one problem does not hide another.
-    let (trust_domain, issuer) = (table.required("trust_domain"), table.required("issuer"));
+    let (trust_domain, issuer): (_, Option<Issuer>) =
+        (table.required("trust_domain"), table.required("issuer"));
     let (state_dir, registry_dir) = directories(&table);
     let agent_socket = socket(&table, "agent_socket", "/run/hotwork/agent.sock", 0o666);
     let admin_socket = socket(&table, "admin_socket", "/run/hotwork/admin.sock", 0o660);
@@ -152,6 +156,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let passphrase_file = table.optional::<AbsolutePath>("passphrase_file");
     let oid_arc = table.or("oid_arc", Arc(vec![1, 3, 6, 1, 4, 1, 32_473, 1]));
     let reflection = table.flag("reflection", false);
+    let publication = publication::read(&table, issuer.as_ref(), http.is_some_and(|http| http.is_some()));
     if let (Some(agent), Some(admin)) = (&agent_socket, &admin_socket)
         && agent.path == admin.path
     {
@@ -172,6 +177,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         retention_seconds: retention?.0,
         passphrase_file: passphrase_file?.map(|AbsolutePath(path)| path),
         oid_arc: oid_arc?.0,
+        publication: publication?,
         reflection: reflection?,
         dev: false,
     })

@@ -8,6 +8,7 @@ pub mod demo;
 mod file;
 mod forms;
 mod problem;
+pub mod publication;
 mod raw;
 pub mod registry;
 pub mod starter;

@@ -73,6 +73,8 @@ pub struct Action {
     pub rate: Rate,
     /// Whether a credential is good for one call only.
     pub single_use: bool,
+    /// How many calls a credential is good for, when they are counted and it is not for one call only.
+    pub max_calls: Option<NonZeroU32>,
 }
 
 /// What an action can do to the resource.

@@ -3,6 +3,7 @@
 //! Fields stand in alphabetical order, because serde writes them in this order and the log is canonical
 //! JSON (RFC 8785). A test holds them to it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::name::{ActionName, AgentId, Audience, PolicyName, Purpose};
 use super::parameter::Parameter;
 use super::request::Confirmation;
 use super::resource::Resource;
+use super::status_list::StatusRef;
 use super::time::Timestamp;
 
 /// One issuance. The token or certificate is a pure function of this record and the signing keys.
@@ -48,6 +50,9 @@ pub struct Issuance {
     pub kind: Kind,
     /// What joins it to its request and children.
     pub lineage: Lineage,
+    /// How many calls it is good for, when they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_calls: Option<NonZeroU32>,
     /// The parameters, as constrained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
@@ -68,8 +73,18 @@ pub struct Issuance {
     /// Whether it is good for one call only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_use: bool,
+    /// Where a token's status stands, when it lives long enough to have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusRef>,
     /// How it was allowed.
     pub tier: Tier,
+}
+
+impl Issuance {
+    /// How many calls it is good for; `None` when they are not counted.
+    pub fn calls_max(&self) -> Option<u32> {
+        if self.single_use { Some(1) } else { self.max_calls.map(NonZeroU32::get) }
+    }
 }
 
 /// What form a credential has.

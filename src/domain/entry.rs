@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
 use super::digest::Digest;
@@ -35,6 +36,8 @@ pub struct Entry {
 pub enum Event {
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
+    /// A call of a counted credential was debited.
+    Consume(Consumption),
     /// A request was denied.
     Deny(Denial),
     /// A credential was issued.

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::consumption::{Consumptions, Debit};
 use super::credential::{Ended, Idempotency, Issuance};
 use super::denial::Denial;
 use super::digest::Digest;
@@ -16,6 +17,7 @@ use super::limits::{CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_
 use super::live::LiveCounts;
 use super::name::{AgentId, OperatorName, Reason};
 use super::revocation::{self, Revocation, Revocations, Selector};
+use super::status_list::{Lists, StatusRef};
 use super::time::Timestamp;
 
 /// What is asked of the ledger.
@@ -23,6 +25,13 @@ use super::time::Timestamp;
 pub enum Command {
     /// Record an operator's call.
     Call(Call),
+    /// Debit one call of a counted credential.
+    Consume {
+        /// The credential's record.
+        issuance: Box<Issuance>,
+        /// SHA-256 of the verifier's idempotency key.
+        key: Digest,
+    },
     /// Record a denial.
     Deny(Denial),
     /// Record an issuance.
@@ -63,15 +72,24 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// All calls of the credential have been debited.
+    #[error("all calls of the credential have been used")]
+    CallsExhausted,
     /// The clock is behind the newest entry: it was set back, and nothing is minted on it (promise P11).
     #[error("the clock is {0} ms behind the log")]
     ClockBehind(i64),
+    /// The call was debited before, under the same key.
+    #[error("the call was debited before")]
+    Debited(Debit),
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
     /// The agent has too many idempotency keys in use.
     #[error("more than {IDEMPOTENCY_KEYS_PER_AGENT_MAX} idempotency keys are in use")]
     KeysExhausted,
+    /// The calls of the credential are not counted.
+    #[error("the calls of this credential are not counted")]
+    NotCounted,
     /// A revocation was recorded after the credential was minted.
     #[error("a revocation overtook the request")]
     Overtaken,
@@ -104,6 +122,8 @@ pub struct State {
     time: Timestamp,
     live: LiveCounts,
     keys: HashMap<AgentId, HashMap<Digest, Known>>,
+    consumptions: Consumptions,
+    lists: Lists,
     revocations: Arc<Revocations>,
 }
 
@@ -129,6 +149,11 @@ impl State {
         &self.live
     }
 
+    /// Which status lists there are.
+    pub const fn status_lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// Decides `command` at `now`. The entry's time is never before the last one's.
     ///
     /// # Errors
@@ -138,6 +163,7 @@ impl State {
         let change = |event| Ok(Change { entry: Entry { event, time, v: VERSION }, released: None });
         match command {
             Command::Call(call) => change(Event::Call(call)),
+            Command::Consume { issuance, key } => self.decide_consume(&issuance, key, time),
             Command::Deny(denial) => {
                 fresh(denial.id, time)?;
                 change(Event::Deny(denial))
@@ -189,6 +215,17 @@ impl State {
         } else {
             Refusal::Repeated(known.issuance.clone(), known.index)
         }
+    }
+
+    fn decide_consume(&self, issuance: &Issuance, key: Digest, time: Timestamp) -> Result<Change, Refusal> {
+        // First: a retry does not bring back what was ended.
+        let ended = self.revocations.ended(&issuance.id, &issuance.agent, issuance.issued).is_some();
+        if ended || issuance.expires <= time {
+            return Err(Refusal::AlreadyEnded);
+        }
+        let consumption = self.consumptions.debit(issuance, key)?;
+        let entry = Entry { event: Event::Consume(consumption), time, v: VERSION };
+        Ok(Change { entry, released: None })
     }
 
     fn decide_release(&self, release: Release, time: Timestamp) -> Result<Change, Refusal> {
@@ -244,6 +281,7 @@ impl State {
                 expires: release.expires,
             }),
             Event::Call(_)
+            | Event::Consume(_)
             | Event::Deny(_)
             | Event::Issue(_)
             | Event::Load(_)
@@ -260,6 +298,11 @@ impl State {
         self.live.add(agent, expires);
     }
 
+    /// Notes the status list of an issuance of the log again, whether or not anything else of it matters.
+    pub fn replay_status(&mut self, status: StatusRef, expires: Timestamp) {
+        self.lists.note(status, expires);
+    }
+
     /// The state of a log whose older entries matter only by these revocations, and whose newest entry is
     /// at `time`.
     pub fn starting_from(revocations: Revocations, time: Timestamp) -> Self {
@@ -269,6 +312,7 @@ impl State {
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
+            Event::Consume(consumption) => self.consumptions.apply(consumption, index),
             Event::Issue(issuance) => self.apply_issue(issuance, index),
             Event::Release(release) => {
                 let ended = Arc::new(revocation::release(&release.agent, entry.time, index));
@@ -284,6 +328,7 @@ impl State {
 
     fn apply_issue(&mut self, issuance: &Issuance, index: u64) {
         self.live.add(&issuance.agent, issuance.expires);
+        self.lists.note_issuance(issuance);
         if let Some(Idempotency { key, .. }) = issuance.idempotency {
             let known = Known { index, issuance: Box::new(issuance.clone()) };
             self.keys.entry(issuance.agent.clone()).or_default().insert(key, known);
@@ -316,6 +361,8 @@ impl State {
     pub fn forget(&mut self, now: Timestamp) {
         let now = now.max(self.time);
         self.live.forget(now);
+        self.lists.forget(now);
+        self.consumptions.forget(now);
         for keys in self.keys.values_mut() {
             keys.retain(|_, known| known.issuance.expires > now);
         }

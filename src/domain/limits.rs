@@ -45,6 +45,19 @@ pub const COMMON_NAME_CHARS_MAX: usize = 64;
 /// Longest time between two CRLs in seconds (PROFILES 4). A certificate that lives no longer can't be
 /// revoked by a CRL in time, and says so.
 pub const CRL_INTERVAL_SECONDS: i64 = 60;
+/// Lifetime of a token, in seconds, above which it has a place in a status list (PROFILES 1).
+pub const STATUS_LIST_LIFETIME_SECONDS: i64 = 60;
+/// How long a signed status list is good for, in seconds (PROFILES 4).
+pub const STATUS_LIST_SECONDS: i64 = 60;
+/// How long a reader may keep a status list, in seconds (PROFILES 4).
+pub const STATUS_LIST_TTL_SECONDS: u32 = 15;
+/// Signed status lists that are kept, at most some 90 KiB each. Others are signed anew when asked for.
+pub const STATUS_LISTS_KEPT_MAX: usize = 64;
+/// Seconds after which a status list or CRL is signed anew although nothing changed: whoever fetches one gets
+/// at least three quarters of its life.
+pub const PUBLISH_AGAIN_SECONDS: i64 = 15;
+/// Most calls of one credential. Each debit is remembered until the credential ends.
+pub const CALLS_MAX: u32 = 1_000;
 /// Most a verifier forgives between two clocks, in seconds (PROFILES 1).
 pub const VERIFY_LEEWAY_SECONDS_MAX: u32 = 30;
 /// Largest key file in bytes: an encrypted P-256 key takes some 250.
@@ -135,6 +148,14 @@ pub const DRAIN_SECONDS_MAX: u64 = 15;
 pub const REGISTRY_FILES_MAX: usize = 20_000;
 /// Bytes of one registry file.
 pub const REGISTRY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of a form over HTTP: a token whose every character is percent-encoded, and some parameters beside it.
+pub const FORM_BYTES_MAX: usize = 3 * TOKEN_BYTES_MAX + 4 * 1024;
+/// Parameters of one form.
+pub const FORM_PARAMETERS_MAX: usize = 16;
+/// Resource servers that may introspect over HTTP. Each request looks at all of them.
+pub const RESOURCE_SERVERS_MAX: usize = 1_000;
+/// Longest time that a new token key is published before it signs, in seconds: a month.
+pub const KEY_PUBLISH_AHEAD_SECONDS_MAX: u64 = 30 * 86_400;
 /// Longest owner or purpose text in the registry, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 500;
 /// Bytes of all registry files together: 10,000 policies are some 2 MiB.

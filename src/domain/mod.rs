@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod catalogue;
 pub mod clock;
+pub mod consumption;
 pub mod credential;
 pub mod denial;
 pub mod digest;
@@ -25,4 +26,5 @@ pub mod request;
 pub mod resource;
 pub mod revocation;
 pub mod signer;
+pub mod status_list;
 pub mod time;

@@ -70,6 +70,7 @@ pub(super) struct CaFacts {
     pub(super) key_id: Vec<u8>,
     /// The AlgorithmIdentifier of its signatures.
     pub(super) algorithm: Vec<u8>,
+    pub(super) not_before: i64,
     pub(super) not_after: i64,
     /// What rcgen needs to know of it, made once.
     pub(super) issuer: CertificateParams,
@@ -132,6 +133,7 @@ impl Ca {
             subject: tbs.subject.to_vec(),
             key_id,
             algorithm: tbs::algorithm_identifier(&*signer),
+            not_before: tbs.not_before,
             not_after: tbs.not_after,
         };
         let pem = (*pem::encode("CERTIFICATE", &der)).clone();
@@ -151,6 +153,11 @@ impl Ca {
     /// The certificate, PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The first moment of the certificate.
+    pub fn not_before(&self) -> Timestamp {
+        Timestamp::from_seconds(self.facts.not_before)
     }
 
     /// The last moment of the certificate; nothing it signs outlives it.

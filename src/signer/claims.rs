@@ -48,9 +48,26 @@ pub(super) struct RawClaims<'a> {
     #[serde(borrow)]
     pub(super) scope: Cow<'a, str>,
     #[serde(borrow)]
+    pub(super) status: Option<RawStatus<'a>>,
+    #[serde(borrow)]
     pub(super) sub: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) txn: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStatus<'a> {
+    #[serde(borrow)]
+    pub(super) status_list: RawStatusList<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStatusList<'a> {
+    pub(super) idx: u32,
+    #[serde(borrow)]
+    pub(super) uri: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]

@@ -11,6 +11,7 @@ pub(super) mod tag {
     pub(in super::super) const BIT_STRING: u8 = 0x03;
     pub(in super::super) const OCTET_STRING: u8 = 0x04;
     pub(in super::super) const OID: u8 = 0x06;
+    pub(in super::super) const ENUMERATED: u8 = 0x0a;
     pub(in super::super) const UTF8_STRING: u8 = 0x0c;
     pub(in super::super) const UTC_TIME: u8 = 0x17;
     pub(in super::super) const GENERALIZED_TIME: u8 = 0x18;

@@ -4,16 +4,19 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags};
 
-use super::ca::{self, Parent, Role};
+use super::ca::{self, Ca, Parent, Role};
 use super::container::{self, KeyUse, Lock};
-use super::files::{certificate_path, key_path, random, sync_dir, write_new};
+use super::crl;
+use super::files::{certificate_path, crl_path, key_path, random, sync_dir, write_new};
 use super::key::LocalSigner;
-use super::keystore::{Identity, KeyStoreError};
+use super::keystore::{Identity, KeyStoreError, read_certificate};
 use super::pem;
 use crate::domain::id::Serial;
+use crate::domain::name::TrustDomain;
 use crate::domain::signer::Algorithm;
 use crate::domain::time::Timestamp;
 
@@ -56,8 +59,18 @@ impl Draft {
             let der = ca::issue(role, &identity.trust_domain, key, &parent, serial, now)?;
             write_new(&certificate_path(&self.path, usage), pem::encode("CERTIFICATE", &der).as_bytes())?;
         }
+        self.root_crl(&identity.trust_domain, root)?;
         sync_dir(&self.path)?;
         Ok(log)
+    }
+
+    /// The root's CRL, while its key is at hand.
+    fn root_crl(&self, trust_domain: &TrustDomain, key: LocalSigner) -> Result<(), KeyStoreError> {
+        let path = certificate_path(&self.path, KeyUse::RootCa);
+        let der = read_certificate(&self.path, KeyUse::RootCa)?;
+        let root = Ca::new(Role::Root, trust_domain, der, Arc::new(key));
+        let root = root.map_err(|error| KeyStoreError::Ca(path, error))?;
+        write_new(&crl_path(&self.path, KeyUse::RootCa), &crl::sign_root(&root)?)
     }
 
     fn make_key(

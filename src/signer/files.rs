@@ -66,6 +66,11 @@ pub(super) fn key_path(keys: &Path, usage: KeyUse) -> PathBuf {
     keys.join(format!("{}.key", usage.as_str()))
 }
 
+/// Where the CRL of an authority is whose key is not at hand.
+pub(super) fn crl_path(keys: &Path, usage: KeyUse) -> PathBuf {
+    keys.join(format!("{}.crl", usage.as_str()))
+}
+
 /// Where the certificate of an authority is.
 pub(super) fn certificate_path(keys: &Path, usage: KeyUse) -> PathBuf {
     keys.join(format!("{}.pem", usage.as_str()))

@@ -14,6 +14,7 @@ use crate::domain::name::{Issuer, TrustDomain};
 use crate::domain::parameter::{Parameter, Value};
 use crate::domain::request::Confirmation;
 use crate::domain::signer::{Algorithm, Signer};
+use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
 
 /// 2026-11-23T12:00:00.250Z.
@@ -51,6 +52,7 @@ pub(super) fn record(kind: Kind) -> Issuance {
         issued: NOW,
         kind,
         lineage: Lineage::new(NOW, &[2; 10]),
+        max_calls: None,
         parameters: vec![
             parameter("amount", Value::Integer(250.try_into().unwrap())),
             parameter("currency", Value::Text("EUR".parse().unwrap())),
@@ -63,6 +65,7 @@ pub(super) fn record(kind: Kind) -> Issuance {
         resource: "invoice/2026-0042".parse().unwrap(),
         serial: (kind == Kind::Certificate).then(|| Serial::new([3; 16])),
         single_use: true,
+        status: (kind == Kind::Token).then_some(StatusRef { index: 7, list: 1 }),
         tier: Tier::Auto,
     }
 }

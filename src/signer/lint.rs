@@ -4,7 +4,7 @@
 //! It knows no keys.
 
 use super::certificate::CertificateForm;
-use super::claims::{RawClaims, RawConstraint, RawDetails, RawHeader, Rule, part};
+use super::claims::{RawClaims, RawConstraint, RawDetails, RawHeader, RawStatus, Rule, part};
 use super::der::{element, tag};
 use super::extension::{self, ActionBinding};
 use super::mint::LintError;
@@ -12,10 +12,11 @@ use super::token::{self, DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE, TokenForm};
 use super::x509::{Tbs, oid};
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::limits::{
-    CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, CRL_INTERVAL_SECONDS, NOT_BEFORE_SLACK_SECONDS, PARAMETERS_MAX,
-    TOKEN_BYTES_MAX, TTL_SECONDS_MAX,
+    CALLS_MAX, CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, CRL_INTERVAL_SECONDS, NOT_BEFORE_SLACK_SECONDS,
+    PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX,
 };
 use crate::domain::parameter::{RESERVED_NAMES, Value};
+use crate::domain::status_list::{self, LIST_SIZE};
 
 /// Fails with the field's name unless the two are the same.
 fn same<T: PartialEq + Copy>(field: &'static str, found: T, expected: T) -> Result<(), LintError> {
@@ -35,7 +36,12 @@ fn record_rules(record: &Issuance) -> Result<(), LintError> {
     let names: Vec<&str> = record.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     hold("parameters sorted, each once", names.is_sorted_by(|a, b| a < b))?;
     hold("parameter names not reserved", !names.iter().any(|name| RESERVED_NAMES.contains(name)))?;
-    hold("principal", !record.principal.is_empty())
+    hold("principal", !record.principal.is_empty())?;
+    hold("one bound of the calls", !record.single_use || record.max_calls.is_none())?;
+    hold("number of calls", record.calls_max().is_none_or(|calls| calls <= CALLS_MAX))?;
+    let listed = status_list::is_listed(record.kind, record.issued, record.expires);
+    hold("status exactly when listed", record.status.is_some() == listed)?;
+    hold("status index", record.status.is_none_or(|status| status.index < LIST_SIZE))
 }
 
 /// A token's signing input against its record.
@@ -70,6 +76,7 @@ fn claims_match(form: &TokenForm, record: &Issuance, claims: &RawClaims<'_>) -> 
     same("iss", &*claims.iss, form.issuer.as_str())?;
     same("jti", &*claims.jti, &*record.id.to_string())?;
     same("scope", &*claims.scope, record.action.as_str())?;
+    status_matches(form, record, claims.status.as_ref())?;
     same("sub", &*claims.sub, &*record.principal)?;
     same("txn", &*claims.txn, &*record.lineage.to_string())?;
     same("iat", claims.iat, record.issued.seconds())?;
@@ -77,6 +84,19 @@ fn claims_match(form: &TokenForm, record: &Issuance, claims: &RawClaims<'_>) -> 
     same("exp", claims.exp, record.expires.seconds())?;
     let [details] = &claims.authorization_details;
     details_match(record, details)
+}
+
+fn status_matches(
+    form: &TokenForm,
+    record: &Issuance,
+    found: Option<&RawStatus<'_>>,
+) -> Result<(), LintError> {
+    let hour = record.expires.seconds() / 3600;
+    let expected = record
+        .status
+        .map(|status| (status.index, format!("{}/status/{hour}/{}", form.issuer.as_str(), status.list)));
+    let found = found.map(|found| (found.status_list.idx, &*found.status_list.uri));
+    same("status", found, expected.as_ref().map(|(index, uri)| (*index, uri.as_str())))
 }
 
 fn details_match(record: &Issuance, details: &RawDetails<'_>) -> Result<(), LintError> {
@@ -92,10 +112,10 @@ fn details_match(record: &Issuance, details: &RawDetails<'_>) -> Result<(), Lint
     if let Some(digest) = &record.args {
         text_is(next()?, "args_sha256", &digest.to_string())?;
     }
-    if record.single_use {
+    if let Some(max) = record.calls_max() {
         let calls = next()?;
-        let once = matches!(calls.rule(), Some(Rule::MaxLifetime(1)));
-        same("max_calls", (&*calls.key, once), ("max_calls", true))?;
+        let bounded = matches!(calls.rule(), Some(Rule::MaxLifetime(found)) if found == u64::from(max));
+        same("max_calls", (&*calls.key, bounded), ("max_calls", true))?;
     }
     same("constraints", rest.next().is_none(), true)
 }

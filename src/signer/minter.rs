@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::certificate::{self, Certificate, CertificateProfile};
+use super::crl::{self, Crls, RevokedSerial};
 use super::csr::SubjectKey;
+use super::documents;
 use super::jwk;
 use super::key::VerifyingKey;
 use super::keystore::Keys;
@@ -14,9 +16,10 @@ use super::verify::{self, Moment, NotVerified};
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
-use crate::domain::name::Issuer;
+use crate::domain::name::{Audience, Issuer};
 use crate::domain::note::VerifierKey;
 use crate::domain::signer::{Signer, SigningFailed};
+use crate::domain::status_list::{ListId, Status};
 use crate::domain::time::Timestamp;
 
 /// Keys and profile.
@@ -56,6 +59,43 @@ impl Minter {
         let signer = &**self.keys.token();
         let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
         Ok((linted.content(), linted.sign(signer)?))
+    }
+
+    /// The signed status list `list`, in which all places are valid but these.
+    ///
+    /// # Errors
+    /// When the key fails.
+    pub fn status_list(
+        &self,
+        list: ListId,
+        statuses: impl IntoIterator<Item = (u32, Status)>,
+        now: Timestamp,
+    ) -> Result<String, SigningFailed> {
+        documents::status_list(&self.issuer, list, statuses, now, &**self.keys.token())
+    }
+
+    /// An answer to introspection as a signed document for `audience` (RFC 9701).
+    ///
+    /// # Errors
+    /// When the key fails.
+    pub fn introspection(
+        &self,
+        answer: &serde_json::Value,
+        audience: &Audience,
+        now: Timestamp,
+    ) -> Result<String, SigningFailed> {
+        documents::introspection(&self.issuer, answer, audience, now, &**self.keys.token())
+    }
+
+    /// The CRLs of the chain, with these certificates of the action CA on its own.
+    ///
+    /// # Errors
+    /// [`MintFailed`].
+    pub fn crls(&self, revoked: &[RevokedSerial], number: u128, now: Timestamp) -> Result<Crls, MintFailed> {
+        let action = crl::sign(self.keys.action_ca(), revoked, number, now)?;
+        // Nothing that the identity CA signs can be revoked yet.
+        let identity = crl::sign(self.keys.identity_ca(), &[], number, now)?;
+        Ok(Crls::new(action, identity, self.keys.root_crl().map(<[u8]>::to_vec)))
     }
 
     /// The certificate of this record over `key`, and the digest of what was signed.

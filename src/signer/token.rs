@@ -21,6 +21,7 @@ use crate::domain::parameter::{Integer, ParameterName, Text, Value};
 use crate::domain::request::Confirmation;
 use crate::domain::resource::Resource;
 use crate::domain::signer::{Algorithm, Signer};
+use crate::domain::status_list::ListId;
 
 /// The media type of an access token (RFC 9068 section 2.1).
 pub(super) const TYPE: &str = "at+jwt";
@@ -95,9 +96,16 @@ fn payload<'a>(record: &'a Issuance, issuer: &'a Issuer) -> Payload<'a> {
         jti: &record.id,
         nbf: issued - i64::from(NOT_BEFORE_SLACK_SECONDS),
         scope: &record.action,
+        status: status(record, issuer),
         sub: &record.principal,
         txn: &record.lineage,
     }
+}
+
+fn status(record: &Issuance, issuer: &Issuer) -> Option<Status> {
+    let status = record.status?;
+    let uri = ListId::of(status, record.expires).uri(issuer.as_str());
+    Some(Status { status_list: StatusList { idx: status.index, uri } })
 }
 
 fn details(record: &Issuance) -> Details<'_> {
@@ -129,8 +137,22 @@ struct Payload<'a> {
     jti: &'a CredentialId,
     nbf: i64,
     scope: &'a ActionName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
     sub: &'a str,
     txn: &'a Lineage,
+}
+
+/// Where the token's status stands (draft-ietf-oauth-status-list section 6.2).
+#[derive(Serialize)]
+struct Status {
+    status_list: StatusList,
+}
+
+#[derive(Serialize)]
+struct StatusList {
+    idx: u32,
+    uri: String,
 }
 
 #[derive(Serialize)]
@@ -157,7 +179,8 @@ impl Serialize for Constraints<'_> {
             record.parameters.iter().map(|parameter| constraint(&parameter.name, &parameter.value));
         let args =
             record.args.as_ref().map(|digest| Constraint::Args { key: "args_sha256", one_of: [digest] });
-        let calls = record.single_use.then_some(Constraint::Calls { key: "max_calls", max_lifetime: 1 });
+        let calls = record.calls_max();
+        let calls = calls.map(|max_lifetime| Constraint::Calls { key: "max_calls", max_lifetime });
         serializer.collect_seq(std::iter::once(resource).chain(parameters).chain(args).chain(calls))
     }
 }
@@ -175,7 +198,7 @@ fn constraint<'a>(key: &'a ParameterName, value: &'a Value) -> Constraint<'a> {
 #[serde(untagged)]
 enum Constraint<'a> {
     Args { key: &'static str, one_of: [&'a Digest; 1] },
-    Calls { key: &'static str, max_lifetime: u8 },
+    Calls { key: &'static str, max_lifetime: u32 },
     Flag { key: &'a ParameterName, one_of: [bool; 1] },
     Max { key: &'a ParameterName, max: Integer },
     Resource { key: &'static str, one_of: [&'a Resource; 1] },
@@ -237,6 +260,7 @@ mod tests {
              \"del_depth\":0,\"del_max_depth\":1,\"exp\":1795435320,\"hotwork_tier\":\"auto\",\
              \"iat\":1795435200,\"iss\":\"https://broker.example.org\",\
              \"jti\":\"{}\",\"nbf\":1795435195,\"scope\":\"pay.invoice.settle\",\
+             \"status\":{{\"status_list\":{{\"idx\":7,\"uri\":\"https://broker.example.org/status/498732/1\"}}}},\
              \"sub\":\"spiffe://example.org/tenant/acme/agent/buyer\",\"txn\":\"{}\"}}",
             CredentialId::new(NOW, &[1; 10]),
             Lineage::new(NOW, &[2; 10]),

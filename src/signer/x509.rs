@@ -9,6 +9,8 @@ pub(super) mod oid {
     pub(in super::super) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
     pub(in super::super) const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
     pub(in super::super) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+    pub(in super::super) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 0x14];
+    pub(in super::super) const CRL_REASON: &[u8] = &[0x55, 0x1d, 0x15];
     pub(in super::super) const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 0x1f];
     pub(in super::super) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
     pub(in super::super) const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];

@@ -15,10 +15,12 @@ use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
-use crate::domain::ledger::{Command, Refusal, State};
+use crate::domain::entry::Event;
+use crate::domain::ledger::{Change, Command, Refusal, State};
 use crate::domain::name::AgentId;
 use crate::domain::note::VerifierKey;
 use crate::domain::revocation::Revocations;
+use crate::domain::status_list::Lists;
 use crate::domain::time::Timestamp;
 
 /// The ledger. Clones are handles to the same one; dropping the last one ends its writer.
@@ -33,11 +35,23 @@ pub struct Recorded {
     index: u64,
     time: Timestamp,
     live_ended: u64,
+    calls_left: u32,
 }
 
 impl Recorded {
-    pub(super) const fn new(index: u64, time: Timestamp, live_ended: u64) -> Self {
-        Self { index, time, live_ended }
+    pub(super) fn new(index: u64, change: &Change) -> Self {
+        let entry = change.entry();
+        let (live_ended, calls_left) = match &entry.event {
+            Event::Consume(consumption) => (0, consumption.left),
+            Event::Revoke(revocation) => (revocation.live, 0),
+            Event::Call(_)
+            | Event::Deny(_)
+            | Event::Issue(_)
+            | Event::Load(_)
+            | Event::Release(_)
+            | Event::Start(_) => (0, 0),
+        };
+        Self { index, time: entry.time, live_ended, calls_left }
     }
 
     /// The entry's index in the log.
@@ -53,6 +67,11 @@ impl Recorded {
     /// How many live credentials a revocation ended; 0 for other commands.
     pub const fn live_ended(&self) -> u64 {
         self.live_ended
+    }
+
+    /// How many calls a debit left; 0 for other commands.
+    pub const fn calls_left(&self) -> u32 {
+        self.calls_left
     }
 }
 
@@ -196,6 +215,11 @@ impl Ledger {
     /// Live credentials of `agent` at `now`. It may count a group that is being written.
     pub fn live_of(&self, agent: &AgentId, now: Timestamp) -> u64 {
         self.shared().state.read().unwrap_or_else(PoisonError::into_inner).live().of_agent(agent, now)
+    }
+
+    /// Which status lists there are. It may know of a list whose first token is being written.
+    pub fn status_lists(&self) -> Lists {
+        self.shared().state.read().unwrap_or_else(PoisonError::into_inner).status_lists().clone()
     }
 
     /// Live credentials at `now`. It may count a group that is being written.

@@ -3,6 +3,7 @@
 //! [`Ledger`] is the door. The journal is the authority; index and tiles are derived from it and made anew
 //! when they are gone. The rules of what may change are `domain::ledger`'s.
 
+pub mod ends;
 pub mod engine;
 pub mod fault;
 pub mod index;

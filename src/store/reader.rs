@@ -249,6 +249,7 @@ impl Reader {
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
             Event::Call(_)
+            | Event::Consume(_)
             | Event::Deny(_)
             | Event::Issue(_)
             | Event::Load(_)
@@ -290,9 +291,12 @@ impl Reader {
         match &entry.event {
             Event::Release(release) => Ok(revocation::release(&release.agent, entry.time, index)),
             Event::Revoke(revoked) => Ok(revocation::revoke(revoked, entry.time, index)),
-            Event::Call(_) | Event::Deny(_) | Event::Issue(_) | Event::Load(_) | Event::Start(_) => {
-                Err(ReadError::Mismatch(index))
-            }
+            Event::Call(_)
+            | Event::Consume(_)
+            | Event::Deny(_)
+            | Event::Issue(_)
+            | Event::Load(_)
+            | Event::Start(_) => Err(ReadError::Mismatch(index)),
         }
     }
 }

@@ -161,6 +161,9 @@ impl Pass<'_> {
         if self.state.is_none() {
             self.state = Some(self.old_state(index)?);
         }
+        if let (Brief::Issue { status: Some(status), expires, .. }, Some(state)) = (brief, &mut self.state) {
+            state.replay_status(*status, *expires);
+        }
         match brief {
             Brief::Issue { agent, expires, has_key: false, .. } => {
                 if *expires > self.newest {
@@ -172,12 +175,13 @@ impl Pass<'_> {
                 return Ok(());
             }
             Brief::Deny { .. } | Brief::Other => return Ok(()),
-            Brief::Issue { .. } | Brief::Release(_) | Brief::Revoke(_) => {}
+            Brief::Consume | Brief::Issue { .. } | Brief::Release(_) | Brief::Revoke(_) => {}
         }
         let entry = Entry::from_json(json).map_err(|_| damaged())?;
         let target = match brief {
             Brief::Revoke(Selector::Credential(id)) => self.target(*id)?,
-            Brief::Deny { .. }
+            Brief::Consume
+            | Brief::Deny { .. }
             | Brief::Issue { .. }
             | Brief::Release(_)
             | Brief::Revoke(_)

@@ -17,7 +17,7 @@ use super::lock::DirectoryLock;
 use super::tree::FullTile;
 use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::digest::Digest;
-use crate::domain::entry::{BadEntry, Event};
+use crate::domain::entry::BadEntry;
 use crate::domain::ledger::{Change, Command, State};
 use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
 use crate::domain::merkle::{Frontier, leaf_hash};
@@ -156,7 +156,8 @@ impl Writer {
         state: &mut State,
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
-        if matches!(command, Command::Issue(_)) {
+        // What lets something happen needs a clock that can be trusted.
+        if matches!(command, Command::Consume { .. } | Command::Issue(_)) {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -174,7 +175,7 @@ impl Writer {
         group.frontier.push(leaf);
         group.leaves.push(leaf);
         state.apply(&change, index);
-        let recorded = Recorded::new(index, change.entry().time, live_ended(&change));
+        let recorded = Recorded::new(index, &change);
         group.changes.push(change);
         Ok(recorded)
     }
@@ -246,18 +247,6 @@ fn trusted(now: Result<Timestamp, Untrustworthy>, high_water: Timestamp) -> Resu
     let now = now?;
     let behind_ms = high_water.millis_since(now);
     if behind_ms > CLOCK_BEHIND_MS_MAX { Err(LedgerError::ClockBehind { behind_ms }) } else { Ok(now) }
-}
-
-fn live_ended(change: &Change) -> u64 {
-    match &change.entry().event {
-        Event::Revoke(revocation) => revocation.live,
-        Event::Call(_)
-        | Event::Deny(_)
-        | Event::Issue(_)
-        | Event::Load(_)
-        | Event::Release(_)
-        | Event::Start(_) => 0,
-    }
 }
 
 /// An error with its causes.

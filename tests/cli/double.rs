@@ -229,6 +229,17 @@ impl CredentialService for Wire {
 
 #[tonic::async_trait]
 impl VerificationService for Wire {
+    async fn consume(&self, request: Request<v1::ConsumeRequest>) -> Answer<v1::ConsumeResponse> {
+        let message = request.into_inner();
+        self.seen.lock().unwrap().push(format!("consume {}", message.idempotency_key));
+        if message.idempotency_key == "too-late" {
+            let details = ErrorDetails::with_error_info("calls-exhausted", "hotwork", HashMap::new());
+            return Err(Status::with_error_details(Code::PermissionDenied, "all calls used", details));
+        }
+        let credential = Some(record(v1::CredentialKind::Token));
+        Ok(Response::new(v1::ConsumeResponse { calls_left: 2, log_index: 7, credential }))
+    }
+
     async fn introspect(&self, request: Request<v1::IntrospectRequest>) -> Answer<v1::IntrospectResponse> {
         use v1::introspect_request::Credential;
         let active = request.into_inner().credential == Some(Credential::Token(TOKEN.to_owned()));

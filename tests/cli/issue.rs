@@ -118,6 +118,23 @@ fn lists_follow_every_page_up_to_the_limit() {
 }
 
 #[test]
+fn consuming_tells_by_exit_code_whether_the_call_may_go_ahead() {
+    let double = Double::start();
+    let file = double.dir().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    let consume =
+        |key: &str| run(&double, &format!("credential consume {} --idempotency-key {key}", file.display()));
+    let output = consume("order-42");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains(ID) && shown.contains("calls left"), "{shown}");
+    assert_eq!(consume("too-late").status.code(), Some(6));
+    assert!(double.seen().contains(&"consume order-42".to_owned()));
+    let missing = run(&double, &format!("credential consume {}", file.display()));
+    assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
 fn verify_tells_live_from_not_live_by_exit_code() {
     let double = Double::start();
     let file = double.dir().join("file");

@@ -1,19 +1,6 @@
 //! The read-only HTTP listener and the ops port of the real daemon.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
-use crate::support::Daemon;
-
-/// One HTTP/1.1 request over a plain socket: status and body.
-fn http(address: &str, method: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
+use crate::support::{Daemon, http};
 
 #[test]
 fn keys_and_metadata_are_served_read_only() {

@@ -14,8 +14,11 @@
     reason = "tests"
 )]
 mod bad_input;
+mod consume;
 mod edges;
 mod first_minutes;
 mod kill_nine;
+mod oauth;
+mod publications;
 mod scenarios;
 mod support;

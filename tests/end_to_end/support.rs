@@ -1,12 +1,15 @@
 //! Starts the real binaries and talks to them as users do.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hotwork::proto::v1::admin_service_client::AdminServiceClient;
 use hotwork::proto::v1::audit_service_client::AuditServiceClient;
 use hotwork::proto::v1::credential_service_client::CredentialServiceClient;
@@ -142,6 +145,51 @@ pub async fn channel(path: &str) -> Channel {
         async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
     });
     Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap()
+}
+
+/// One HTTP/1.1 request over a plain socket: status and body.
+pub fn http(address: &str, method: &str, path: &str) -> (u16, String) {
+    let answer = http_with(address, method, path, &[], "");
+    (answer.status, String::from_utf8(answer.body).unwrap())
+}
+
+/// What an HTTP server answered.
+pub struct HttpAnswer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// One HTTP/1.1 request with these header lines and this body.
+pub fn http_with(address: &str, method: &str, path: &str, headers: &[&str], body: &str) -> HttpAnswer {
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
+    // A server may answer and close before it has read everything.
+    let _sent = write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}");
+    let mut answer = Vec::new();
+    let _read = stream.read_to_end(&mut answer);
+    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+    let head = String::from_utf8(answer[..at].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    HttpAnswer { status, head: head.to_lowercase(), body: answer[at + 4..].to_vec() }
+}
+
+/// Looks until it holds, for ten seconds at most.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{what}: not within ten seconds");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The claims of a token, unchecked.
+pub fn claims(token: &str) -> serde_json::Value {
+    let body = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 /// `KEY=VALUE` lines.

@@ -11,6 +11,7 @@ use hotwork::domain::name::{Issuer, TrustDomain};
 use hotwork::domain::parameter::{Parameter, Value};
 use hotwork::domain::request::Confirmation;
 use hotwork::domain::signer::Algorithm;
+use hotwork::domain::status_list::StatusRef;
 use hotwork::domain::time::Timestamp;
 use hotwork::signer::certificate::{self, Certificate, CertificateProfile};
 use hotwork::signer::csr::{self, SubjectKey};
@@ -53,6 +54,7 @@ pub fn record(kind: Kind, life: i64) -> Issuance {
         issued: now,
         kind,
         lineage: Lineage::new(now, &[2; 10]),
+        max_calls: None,
         parameters: vec![Parameter { name: "amount".parse().unwrap(), value: amount }],
         policies: vec![],
         principal: PRINCIPAL.into(),
@@ -61,6 +63,7 @@ pub fn record(kind: Kind, life: i64) -> Issuance {
         resource: "invoice/2026-0042".parse().unwrap(),
         serial: (kind == Kind::Certificate).then(|| Serial::new([3; 16])),
         single_use: true,
+        status: (kind == Kind::Token && life > 60).then_some(StatusRef { index: 7, list: 1 }),
         tier: Tier::Auto,
     }
 }

@@ -84,6 +84,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         issued: at,
         kind: Kind::Token,
         lineage: Lineage::new(at, &[3; 10]),
+        max_calls: None,
         parameters: Vec::new(),
         policies: vec!["demo#0".parse().unwrap()],
         principal: agent(name).as_str().into(),
@@ -92,6 +93,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         resource: "demo/hello".parse().unwrap(),
         serial: None,
         single_use: false,
+        status: None,
         tier: Tier::Auto,
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::broker::introspect::Shown;
 use crate::domain::limits::TOKEN_BYTES_MAX;
+use crate::domain::request::IdempotencyKey;
 use crate::proto::v1;
 
-use super::BadField;
+use super::{BadField, parsed};
 
 /// Parses a request to introspect. Whether the credential is any good is not decided here.
 ///
@@ -19,6 +20,21 @@ pub fn shown(message: v1::IntrospectRequest) -> Result<Shown, BadField> {
         Some(Credential::Token(token)) => sized("token", token.len()).map(|()| Shown::Token(token)),
         None => Err(BadField::new("credential", "`token` or `certificate_der`, got none")),
     }
+}
+
+/// Parses a request to consume: the credential, and the key of the call.
+///
+/// # Errors
+/// The first bad field.
+pub fn consume(message: v1::ConsumeRequest) -> Result<(Shown, IdempotencyKey), BadField> {
+    use v1::consume_request::Credential as Wire;
+    use v1::introspect_request::Credential;
+    let credential = message.credential.map(|credential| match credential {
+        Wire::CertificateDer(der) => Credential::CertificateDer(der),
+        Wire::Token(token) => Credential::Token(token),
+    });
+    let shown = shown(v1::IntrospectRequest { credential })?;
+    Ok((shown, parsed("idempotency_key", &message.idempotency_key)?))
 }
 
 fn sized(field: &'static str, bytes: usize) -> Result<(), BadField> {

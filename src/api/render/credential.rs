@@ -124,6 +124,7 @@ pub(in crate::api) mod tests {
             issued,
             kind: Kind::Certificate,
             lineage: Lineage::new(issued, &[3; 10]),
+            max_calls: None,
             parameters: vec![Parameter {
                 name: "amount".parse().unwrap(),
                 value: Value::Integer(5.try_into().unwrap()),
@@ -135,6 +136,7 @@ pub(in crate::api) mod tests {
             resource: "invoice/7".parse().unwrap(),
             serial: Some(Serial::new([4; 16])),
             single_use: true,
+            status: None,
             tier: Tier::Auto,
         };
         Credential { issuance, index: 9, ended: None }

@@ -105,6 +105,7 @@ pub fn action(api: &Api, action: &Action) -> v1::Action {
             Binding::Required => false,
         },
         single_use: action.single_use,
+        max_calls: action.max_calls.map_or(0, std::num::NonZeroU32::get),
     }
 }
 
@@ -170,7 +171,12 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
             registry_sha256: issuance.registry.to_string(),
             ..Default::default()
         }),
-        Event::Call(_) | Event::Load(_) | Event::Release(_) | Event::Revoke(_) | Event::Start(_) => None,
+        Event::Call(_)
+        | Event::Consume(_)
+        | Event::Load(_)
+        | Event::Release(_)
+        | Event::Revoke(_)
+        | Event::Start(_) => None,
     }
 }
 
@@ -248,6 +254,7 @@ mod tests {
             tier: Tier::BreakGlass,
             rate: "10/m".parse().unwrap(),
             single_use: true,
+            max_calls: None,
         };
         let api = Api {
             name: "pay".parse().unwrap(),

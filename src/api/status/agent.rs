@@ -96,6 +96,10 @@ impl From<OwnError> for Refused {
 impl From<SealError> for Refused {
     fn from(error: SealError) -> Self {
         match error {
+            SealError::ClockBehind => {
+                let message = "the broker's clock can't be trusted; nothing is issued until it can";
+                internal(Code::Unavailable, "clock-behind", message, &error)
+            }
             SealError::Entropy(error) => error.into(),
             SealError::Mint(error) => error.into(),
         }

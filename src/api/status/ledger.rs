@@ -2,6 +2,7 @@
 
 use tonic::Code;
 
+use crate::broker::consume::ConsumeError;
 use crate::domain::ledger::Refusal;
 use crate::store::{LedgerError, ReadError};
 
@@ -33,6 +34,19 @@ impl From<LedgerError> for Refused {
     }
 }
 
+impl From<ConsumeError> for Refused {
+    fn from(error: ConsumeError) -> Self {
+        match error {
+            ConsumeError::Ledger(error) => error.into(),
+            ConsumeError::NotLive => {
+                let message = "the credential is not live; the call must not go ahead";
+                Self::new(Code::PermissionDenied, "credential-not-live", message)
+            }
+            ConsumeError::Read(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReadError> for Refused {
     fn from(error: ReadError) -> Self {
         let message = "the records can't be read now";
@@ -47,6 +61,10 @@ impl From<Refusal> for Refused {
                 let message = "the credential has ended already; there is nothing left to end";
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
+            Refusal::CallsExhausted => {
+                let message = "all calls of the credential have been used";
+                Self::new(Code::PermissionDenied, "calls-exhausted", message)
+            }
             Refusal::ClockBehind(_) => {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &refusal)
@@ -60,11 +78,15 @@ impl From<Refusal> for Refused {
                     "the agent has too many idempotency keys in use; wait for their credentials to end";
                 Self::new(Code::ResourceExhausted, "idempotency-keys-exhausted", message)
             }
+            Refusal::NotCounted => {
+                let message = "the calls of this credential are not counted; ask `Introspect`";
+                Self::new(Code::FailedPrecondition, "calls-not-counted", message)
+            }
             Refusal::Overtaken => {
                 let message = "a revocation overtook the request; ask again if it is still wanted";
                 Self::new(Code::Aborted, "overtaken-by-revocation", message)
             }
-            Refusal::Repeated(..) => {
+            Refusal::Debited(_) | Refusal::Repeated(..) => {
                 Self::new(Code::AlreadyExists, "already-recorded", "the same request was recorded before")
             }
             Refusal::Stale => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attest::{AttestError, Failure, Rejected};
+use crate::broker::consume::ConsumeError;
 use crate::broker::explain::ExplainError;
 use crate::broker::limit::TooMany;
 use crate::broker::operate::OperateError;
@@ -11,6 +12,7 @@ use crate::broker::release::OwnError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::{EntropyFailed, IssueError, LoadFailed, SealError};
 use crate::domain::clock::Untrustworthy;
+use crate::domain::consumption::Debit;
 use crate::domain::denial::Reason;
 use crate::domain::ledger::Refusal;
 use crate::domain::operator::Role;
@@ -82,6 +84,7 @@ fn issuing_fails_closed_with_a_reason() {
     check(IssueError::NotRepeatable, Code::FailedPrecondition, "not-repeatable");
     check(IssueError::Seal(SealError::Entropy(EntropyFailed)), Code::Unavailable, "entropy-unavailable");
     check(EntropyFailed, Code::Unavailable, "entropy-unavailable");
+    check(IssueError::Seal(SealError::ClockBehind), Code::Unavailable, "clock-behind");
     for failed in [
         MintFailed::Lint(LintError::Rule(INNER)),
         MintFailed::Mint(MintError::Expired),
@@ -102,11 +105,19 @@ fn every_ledger_error_has_its_status() {
     check(LedgerError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
     check(LedgerError::Stopped(INNER.into()), Code::Unavailable, "ledger-stopped");
     check(LedgerError::TooLong(70_000), Code::InvalidArgument, "record-too-long");
+    check(ConsumeError::NotLive, Code::PermissionDenied, "credential-not-live");
+    let ended = ConsumeError::from(LedgerError::Refused(Refusal::AlreadyEnded));
+    check(ended, Code::PermissionDenied, "credential-not-live");
+    check(ConsumeError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
+    check(ConsumeError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
     check(ReadError::Interrupted, Code::Unavailable, "records-unreadable");
     let record = crate::api::render::credential::tests::record().issuance;
     for (refusal, code, reason) in [
         (Refusal::AlreadyEnded, Code::FailedPrecondition, "already-ended"),
+        (Refusal::CallsExhausted, Code::PermissionDenied, "calls-exhausted"),
         (Refusal::ClockBehind(5), Code::Unavailable, "clock-behind"),
+        (Refusal::Debited(Debit { index: 1, left: 0 }), Code::AlreadyExists, "already-recorded"),
+        (Refusal::NotCounted, Code::FailedPrecondition, "calls-not-counted"),
         (Refusal::KeyReused, Code::AlreadyExists, "idempotency-key-reused"),
         (Refusal::KeysExhausted, Code::ResourceExhausted, "idempotency-keys-exhausted"),
         (Refusal::Overtaken, Code::Aborted, "overtaken-by-revocation"),

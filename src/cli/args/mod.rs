@@ -266,6 +266,20 @@ pub enum Credential {
         /// The file; `-` is standard input
         file: PathBuf,
     },
+    /// Debit one call of a single-use or counted credential; exit code 6 when none is left or it is not live
+    #[command(after_help = "\
+The call may go ahead only after exit code 0. A retry with the same key gets the same answer and
+debits nothing, so after exit code 7 ask again with the same key.
+
+Example:
+  hotwork credential consume token --idempotency-key order-42 && make-the-call")]
+    Consume {
+        /// The file with the token or certificate; `-` is standard input
+        file: PathBuf,
+        /// Names this call; another call needs another key
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: IdempotencyKey,
+    },
     /// Give a credential back before it ends by itself
     Release {
         /// The credential's id

@@ -1,13 +1,14 @@
 //! One API file: the API, its actions and their parameters.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::config::forms::{Lifetime, Line, word};
 use crate::config::raw::{Field, Table};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
-use crate::domain::limits::{PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
+use crate::domain::limits::{CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
 use crate::domain::name::{ActionName, ApiName, TenantName};
 use crate::domain::parameter::{ParameterKind, ParameterName, ParameterRule, RESERVED_NAMES, Text};
 use crate::domain::time::Ttl;
@@ -94,6 +95,7 @@ fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {
     let tier: Option<Word<Tier>> = section.required("tier");
     let rate: Option<Rate> = section.required("rate");
     let single_use = section.flag("single_use", false);
+    let max_calls = max_calls(section, single_use);
     let parameters = parameters(section);
     section.close();
     Some(Action {
@@ -106,7 +108,21 @@ fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {
         tier: tier?.0,
         rate: rate?,
         single_use: single_use?,
+        max_calls: max_calls?,
     })
+}
+
+fn max_calls(section: &Table<'_>, single_use: Option<bool>) -> Option<Option<NonZeroU32>> {
+    let Some(calls) = section.integer("max_calls")? else { return Some(None) };
+    if single_use == Some(true) {
+        section.error("max_calls", "`single_use = true` says one call; leave out one of the two");
+        return None;
+    }
+    let within = u32::try_from(calls).ok().filter(|calls| *calls <= CALLS_MAX).and_then(NonZeroU32::new);
+    if within.is_none() {
+        section.error("max_calls", format!("expected 1 to {CALLS_MAX} calls, got `{calls}`"));
+    }
+    within.map(Some)
 }
 
 fn parameters(section: &Table<'_>) -> Option<Vec<ParameterRule>> {

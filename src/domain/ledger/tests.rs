@@ -27,6 +27,7 @@ fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
         issued: at,
         kind: Kind::Token,
         lineage: Lineage::new(at, &[random; 10]),
+        max_calls: None,
         parameters: vec![],
         policies: vec![],
         principal: holder.into(),
@@ -35,6 +36,7 @@ fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
         resource: "demo/hello".parse().unwrap(),
         serial: None,
         single_use: false,
+        status: None,
         tier: Tier::Auto,
     })
 }
@@ -240,4 +242,71 @@ fn replaying_the_log_gives_the_same_answers() {
     assert_eq!(again.high_water(), log.state.high_water());
     again.forget(START.plus_millis(119_000));
     assert_eq!(again.live().total(START), log.state.live().total(START), "forgetting changes no answer");
+}
+
+fn counted(calls: u32, random: u8) -> Box<Issuance> {
+    let mut record = issuance("a", START, random);
+    record.max_calls = std::num::NonZeroU32::new(calls);
+    record
+}
+
+fn consume(log: &mut Log, issuance: &Issuance, key: &str, now: Timestamp) -> Result<u32, Refusal> {
+    let command = Command::Consume { issuance: Box::new(issuance.clone()), key: Digest::of(key.as_bytes()) };
+    match log.submit(command, now)?.event {
+        Event::Consume(consumption) => Ok(consumption.left),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_counted_credential_is_good_for_exactly_its_calls() {
+    let mut log = Log::default();
+    let record = counted(3, 1);
+    log.issue(&record).unwrap();
+    let left: Vec<_> = ["x", "y", "z"].map(|key| consume(&mut log, &record, key, START)).to_vec();
+    assert_eq!(left, [Ok(2), Ok(1), Ok(0)]);
+    assert_eq!(consume(&mut log, &record, "w", START), Err(Refusal::CallsExhausted));
+    // A retry gets the answer that was given, and debits nothing.
+    assert_eq!(consume(&mut log, &record, "y", START), Err(Refusal::Debited(Debit { index: 2, left: 1 })));
+    let single = Box::new(Issuance { single_use: true, ..*issuance("a", START, 2) });
+    log.issue(&single).unwrap();
+    assert_eq!(consume(&mut log, &single, "x", START), Ok(0), "keys are per credential");
+    assert_eq!(consume(&mut log, &single, "y", START), Err(Refusal::CallsExhausted));
+    let free = issuance("a", START, 3);
+    log.issue(&free).unwrap();
+    assert_eq!(consume(&mut log, &free, "x", START), Err(Refusal::NotCounted));
+}
+
+#[test]
+fn what_has_ended_is_not_consumed_even_by_a_retry() {
+    let mut log = Log::default();
+    let (released, expired) = (counted(3, 1), counted(3, 2));
+    log.issue(&released).unwrap();
+    log.issue(&expired).unwrap();
+    consume(&mut log, &released, "x", START).unwrap();
+    log.release(&released, START).unwrap();
+    for key in ["x", "y"] {
+        assert_eq!(consume(&mut log, &released, key, START), Err(Refusal::AlreadyEnded), "{key}");
+    }
+    assert!(consume(&mut log, &expired, "x", expired.expires.plus_millis(-1)).is_ok());
+    assert_eq!(consume(&mut log, &expired, "y", expired.expires), Err(Refusal::AlreadyEnded));
+}
+
+#[test]
+fn debits_come_back_by_replay_and_go_with_their_credentials() {
+    let mut log = Log::default();
+    let record = counted(2, 1);
+    log.issue(&record).unwrap();
+    consume(&mut log, &record, "x", START).unwrap();
+    consume(&mut log, &record, "y", START).unwrap();
+    let mut again = State::default();
+    for (index, entry) in (0..).zip(&log.entries) {
+        again.replay(entry, index, |_| None);
+    }
+    log.state = again;
+    assert_eq!(consume(&mut log, &record, "z", START), Err(Refusal::CallsExhausted));
+    assert_eq!(consume(&mut log, &record, "x", START), Err(Refusal::Debited(Debit { index: 1, left: 1 })));
+    assert_eq!(log.state.consumptions.len(), 1);
+    log.state.forget(record.expires);
+    assert!(log.state.consumptions.is_empty());
 }

@@ -42,6 +42,7 @@ fn action(name: &str, access: Access, resource: &str) -> Arc<Action> {
         tier: Tier::Auto,
         rate: "10/s".parse().unwrap(),
         single_use: false,
+        max_calls: None,
     })
 }
 

@@ -81,6 +81,10 @@ pub struct Claims {
     pub args: Option<Digest>,
     /// Whether it is good for one call only.
     pub single_use: bool,
+    /// How many calls it is good for, when they are counted.
+    pub calls_max: Option<u32>,
+    /// Its place in a status list, and the list's URI.
+    pub status: Option<(u32, String)>,
     /// The holder's key.
     pub cnf: Confirmation,
     /// How it was allowed.
@@ -170,7 +174,12 @@ fn read(claims: &RawClaims<'_>) -> Option<Claims> {
         resource: constraints.resource?,
         parameters: constraints.parameters,
         args: constraints.args,
-        single_use: constraints.single_use,
+        single_use: constraints.calls_max == Some(1),
+        calls_max: constraints.calls_max,
+        status: claims
+            .status
+            .as_ref()
+            .map(|status| (status.status_list.idx, status.status_list.uri.to_string())),
         cnf: claims.cnf.clone(),
         tier: tier(&claims.hotwork_tier)?,
     })
@@ -181,7 +190,7 @@ struct Constraints {
     resource: Option<Resource>,
     parameters: Vec<Parameter>,
     args: Option<Digest>,
-    single_use: bool,
+    calls_max: Option<u32>,
 }
 
 /// An unknown constraint denies, and so does one that stands twice.
@@ -198,7 +207,7 @@ fn constraints(list: &[RawConstraint<'_>]) -> Option<Constraints> {
         match (&*constraint.key, constraint.rule()?) {
             ("resource", Rule::Text(text)) => read.resource = Some(text.parse().ok()?),
             ("args_sha256", Rule::Text(text)) => read.args = Some(text.parse().ok()?),
-            ("max_calls", Rule::MaxLifetime(1)) => read.single_use = true,
+            ("max_calls", Rule::MaxLifetime(calls @ 1..)) => read.calls_max = Some(calls.try_into().ok()?),
             ("resource" | "args_sha256" | "max_calls", _) => return None,
             (name, rule) => {
                 read.parameters.push(Parameter { name: name.parse().ok()?, value: value(&rule)? });
@@ -331,7 +340,7 @@ mod tests {
             ("{\"key\":\"resource\",\"one_of\":[\"invoice/2026-0042\"]},", ""),
             ("\"one_of\":[\"EUR\"]", "\"prefix\":\"E\""),
             ("\"key\":\"urgent\"", "\"key\":\"amount\""),
-            ("\"max_lifetime\":1", "\"max_lifetime\":2"),
+            ("\"max_lifetime\":1", "\"max_lifetime\":0"),
             ("\"max_lifetime\":1", "\"max\":1"),
             ("\"exp\":1795435320", "\"exp\":1795436101"),
             ("\"hotwork_tier\":\"auto\"", "\"hotwork_tier\":\"root\""),

@@ -17,6 +17,7 @@ use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::CredentialId;
 use crate::domain::revocation::Selector;
+use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
 use crate::store::engine::Place;
 use crate::store::journal::group::Take;
@@ -29,6 +30,8 @@ const RECORD_BYTES: usize = 31;
 /// What the index has to know of an entry. It is read from canonical JSON without the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brief<'a> {
+    /// A debit, which the state and the log keep.
+    Consume,
     /// A denial.
     Deny {
         /// The decision.
@@ -46,6 +49,8 @@ pub enum Brief<'a> {
         expires: Timestamp,
         /// Whether it has a retry key.
         has_key: bool,
+        /// Where its status stands.
+        status: Option<StatusRef>,
     },
     /// A holder ended a credential.
     Release(CredentialId),
@@ -59,12 +64,14 @@ impl<'a> Brief<'a> {
     /// Of an entry.
     pub fn of(entry: &'a Entry) -> Self {
         match &entry.event {
+            Event::Consume(_) => Self::Consume,
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
             Event::Issue(issuance) => Self::Issue {
                 id: issuance.id,
                 agent: issuance.agent.as_str(),
                 expires: issuance.expires,
                 has_key: issuance.idempotency.is_some(),
+                status: issuance.status,
             },
             Event::Release(release) => Self::Release(release.credential),
             Event::Revoke(revocation) => Self::Revoke(revocation.selector.clone()),
@@ -79,12 +86,14 @@ impl<'a> Brief<'a> {
     pub fn of_json(json: &'a [u8]) -> Result<Self, serde_json::Error> {
         let brief: BriefEntry<'a> = serde_json::from_slice(json)?;
         Ok(match brief.event {
+            BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
             BriefEvent::Issue(issue) => Self::Issue {
                 id: issue.id,
                 agent: issue.agent,
                 expires: issue.expires,
                 has_key: issue.idempotency.is_some(),
+                status: issue.status,
             },
             BriefEvent::Release(release) => Self::Release(release.credential),
             BriefEvent::Revoke(revoke) => Self::Revoke(revoke.selector),
@@ -105,6 +114,7 @@ struct BriefEntry<'a> {
 #[serde(rename_all = "kebab-case")]
 enum BriefEvent<'a> {
     Call(IgnoredAny),
+    Consume(IgnoredAny),
     #[serde(borrow)]
     Deny(BriefDeny<'a>),
     #[serde(borrow)]
@@ -127,6 +137,7 @@ struct BriefIssue<'a> {
     expires: Timestamp,
     id: CredentialId,
     idempotency: Option<IgnoredAny>,
+    status: Option<StatusRef>,
 }
 
 #[derive(Deserialize)]
@@ -240,7 +251,7 @@ impl Chunk {
                 (RecordKind::MarkAgent, Some(agent.as_str()), None, None)
             }
             Brief::Revoke(Selector::All) => (RecordKind::MarkAll, None, None, None),
-            Brief::Other => {
+            Brief::Consume | Brief::Other => {
                 self.entries = self.entries.saturating_add(1);
                 return;
             }

@@ -85,6 +85,25 @@ impl Index {
         Ok(listed)
     }
 
+    /// Calls `look` with the values from `from` on until it answers `false`.
+    ///
+    /// # Errors
+    /// When the index fails or is damaged, and those of `look`.
+    pub fn chunks_from<E: From<IndexError>>(
+        &self,
+        from: [u8; 16],
+        mut look: impl FnMut(&Chunk) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        for item in self.groups.range(from..) {
+            let (key, value) = item.map_err(IndexError::from)?;
+            let chunk = Chunk::parse(&key, &value).map_err(IndexError::from)?;
+            if !look(&chunk)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The entry that ended the credential `id` alone.
     ///
     /// # Errors
