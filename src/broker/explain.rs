@@ -105,7 +105,13 @@ impl Asked {
         match &entry.event {
             Event::Deny(denial) => Some(Self::of_denial(denial)),
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
-            Event::Call(_) | Event::Load(_) | Event::Release(_) | Event::Revoke(_) | Event::Start(_) => None,
+            Event::Call(_)
+            | Event::Enroll(_)
+            | Event::Load(_)
+            | Event::Release(_)
+            | Event::Remove(_)
+            | Event::Revoke(_)
+            | Event::Start(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::credential::Issuance;
 use super::denial::Denial;
 use super::digest::Digest;
+use super::enrollment::{Enrollment, Removal};
 use super::id::CredentialId;
 use super::limits::ENTRY_BYTES_MAX;
 use super::name::{AgentId, OperatorName};
@@ -37,12 +38,16 @@ pub enum Event {
     Call(Call),
     /// A request was denied.
     Deny(Denial),
+    /// An operator or verifier got a certificate.
+    Enroll(Enrollment),
     /// A credential was issued.
     Issue(Box<Issuance>),
     /// The registry was loaded.
     Load(Load),
     /// A holder gave a credential back.
     Release(Release),
+    /// Certificates of an operator or verifier ended.
+    Remove(Removal),
     /// Credentials were revoked.
     Revoke(Revocation),
     /// The broker started.

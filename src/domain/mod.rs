@@ -9,6 +9,7 @@ pub mod clock;
 pub mod credential;
 pub mod denial;
 pub mod digest;
+pub mod enrollment;
 pub mod entry;
 pub mod evidence;
 pub mod id;

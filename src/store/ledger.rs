@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, IndexError};
 use super::journal::Positions;
@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
+use crate::domain::enrollment::Enrollments;
 use crate::domain::ledger::{Command, Refusal, State};
 use crate::domain::name::AgentId;
 use crate::domain::note::VerifierKey;
@@ -50,7 +51,7 @@ impl Recorded {
         self.time
     }
 
-    /// How many live credentials a revocation ended; 0 for other commands.
+    /// How many live credentials a revocation ended, or certificates a removal; 0 for other commands.
     pub const fn live_ended(&self) -> u64 {
         self.live_ended
     }
@@ -116,6 +117,7 @@ pub(super) struct Shared {
     /// are read from it elsewhere.
     pub(super) state: RwLock<State>,
     pub(super) revocations: ArcSwap<Revocations>,
+    pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -125,6 +127,17 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+}
+
+impl Shared {
+    /// Shows which certificates of operators and verifiers are good, to those who watch too.
+    pub(super) fn show_enrollments(&self, now: Arc<Enrollments>) {
+        self.enrollments.send_if_modified(|shown| {
+            let changed = !Arc::ptr_eq(shown, &now);
+            *shown = now;
+            changed
+        });
+    }
 }
 
 /// A command with its answer's way back.
@@ -191,6 +204,17 @@ impl Ledger {
     /// What is revoked, as an immutable snapshot. A revocation is in it when its `submit` returns.
     pub fn revocations(&self) -> Arc<Revocations> {
         self.shared().revocations.load_full()
+    }
+
+    /// Which certificates of operators and verifiers are good, as an immutable snapshot. An enrolment or
+    /// removal is in it when its `submit` returns.
+    pub fn enrollments(&self) -> Arc<Enrollments> {
+        Arc::clone(&self.shared().enrollments.borrow())
+    }
+
+    /// As [`Self::enrollments`], to wait for the next change.
+    pub fn watch_enrollments(&self) -> watch::Receiver<Arc<Enrollments>> {
+        self.shared().enrollments.subscribe()
     }
 
     /// Live credentials of `agent` at `now`. It may count a group that is being written.

@@ -250,9 +250,11 @@ impl Reader {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
             Event::Call(_)
             | Event::Deny(_)
+            | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Release(_)
+            | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Start(_) => return Err(ReadError::Mismatch(index)),
         };
@@ -290,9 +292,13 @@ impl Reader {
         match &entry.event {
             Event::Release(release) => Ok(revocation::release(&release.agent, entry.time, index)),
             Event::Revoke(revoked) => Ok(revocation::revoke(revoked, entry.time, index)),
-            Event::Call(_) | Event::Deny(_) | Event::Issue(_) | Event::Load(_) | Event::Start(_) => {
-                Err(ReadError::Mismatch(index))
-            }
+            Event::Call(_)
+            | Event::Deny(_)
+            | Event::Enroll(_)
+            | Event::Issue(_)
+            | Event::Load(_)
+            | Event::Remove(_)
+            | Event::Start(_) => Err(ReadError::Mismatch(index)),
         }
     }
 }

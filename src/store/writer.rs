@@ -141,7 +141,7 @@ impl Writer {
         state: &mut State,
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
-        if matches!(command, Command::Issue(_)) {
+        if matches!(command, Command::Enroll(_) | Command::Issue(_)) {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -181,6 +181,7 @@ impl Writer {
         self.sequence = self.sequence.saturating_add(1);
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         self.shared.revocations.store(state.revocations());
+        self.shared.show_enrollments(state.enrollments());
         drop(state);
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());
@@ -235,9 +236,11 @@ fn trusted(now: Result<Timestamp, Untrustworthy>, high_water: Timestamp) -> Resu
 
 fn live_ended(change: &Change) -> u64 {
     match &change.entry().event {
+        Event::Remove(removal) => removal.ended,
         Event::Revoke(revocation) => revocation.live,
         Event::Call(_)
         | Event::Deny(_)
+        | Event::Enroll(_)
         | Event::Issue(_)
         | Event::Load(_)
         | Event::Release(_)

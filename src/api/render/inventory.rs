@@ -170,7 +170,13 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
             registry_sha256: issuance.registry.to_string(),
             ..Default::default()
         }),
-        Event::Call(_) | Event::Load(_) | Event::Release(_) | Event::Revoke(_) | Event::Start(_) => None,
+        Event::Call(_)
+        | Event::Enroll(_)
+        | Event::Load(_)
+        | Event::Release(_)
+        | Event::Remove(_)
+        | Event::Revoke(_)
+        | Event::Start(_) => None,
     }
 }
 
