@@ -7,6 +7,7 @@ use tonic::transport::server::Connected;
 
 use crate::attest::Presented;
 use crate::attest::unix::{Connection, Peer};
+use crate::attest::x509::Certified;
 
 impl Connected for Connection {
     type ConnectInfo = Arc<Peer>;
@@ -18,7 +19,12 @@ impl Connected for Connection {
 
 /// What the caller's connection presents. Headers and messages have no part in it.
 pub fn presented<T>(request: &Request<T>) -> Presented {
-    Presented { unix: unix(request).cloned() }
+    Presented { unix: unix(request).cloned(), x509: certified(request).cloned() }
+}
+
+/// The peer by its certificate, when the request came over TLS.
+pub fn certified<T>(request: &Request<T>) -> Option<&Arc<Certified>> {
+    request.extensions().get::<Arc<Certified>>()
 }
 
 /// The peer of the Unix socket, when the request came over one.

@@ -26,4 +26,5 @@ pub mod request;
 pub mod resource;
 pub mod revocation;
 pub mod signer;
+pub mod spiffe;
 pub mod time;

@@ -45,6 +45,7 @@ fn attestation_is_unauthenticated_or_unavailable() {
     for rejected in [
         Rejected::Changed,
         Rejected::DescriptorsPassed,
+        Rejected::Expired,
         Rejected::Gone,
         Rejected::NoEvidence,
         Rejected::OtherSender,
