@@ -4,6 +4,7 @@
 
 mod attest;
 pub mod decide;
+pub mod enroll;
 mod entropy;
 pub mod explain;
 pub mod introspect;
@@ -16,6 +17,7 @@ pub mod release;
 pub mod reload;
 pub mod revoke;
 mod seal;
+pub mod standing;
 pub mod sweep;
 
 use std::sync::Arc;

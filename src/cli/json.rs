@@ -21,6 +21,7 @@ macro_rules! wire {
 }
 
 wire!(
+    EnrollResponse,
     ExplainResponse,
     GetAgentResponse,
     GetCheckpointResponse,
@@ -36,6 +37,7 @@ wire!(
     ListAgentsResponse,
     ListApisResponse,
     ListCredentialsResponse,
+    ListEnrollmentsResponse,
     ListEntriesResponse,
     ListKeysResponse,
     ListMyCredentialsResponse,
@@ -43,6 +45,7 @@ wire!(
     ProveInclusionResponse,
     ReleaseResponse,
     ReloadRegistryResponse,
+    RemoveEnrollmentResponse,
     RevokeResponse,
     WhoAmIResponse,
 );
