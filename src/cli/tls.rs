@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -11,6 +13,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -65,13 +68,60 @@ pub async fn connect(uri: &str, files: &TlsFiles, limit: Duration) -> Result<Cha
 
 /// The channel has this one connection: when the broker ends it, the call fails and says so.
 async fn channel(stream: TlsStream<TcpStream>) -> Result<Channel, tonic::transport::Error> {
-    let mut stream = Some(stream);
+    let why = Arc::new(OnceLock::new());
+    let mut stream = Some(Remembering { stream, why: Arc::clone(&why) });
     let connector = tower::service_fn(move |_| {
-        let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+        let gone = || {
+            why.get().map_or_else(
+                || io::ErrorKind::NotConnected.into(),
+                |why: &String| io::Error::other(why.clone()),
+            )
+        };
+        let stream = stream.take().ok_or_else(gone);
         async move { stream.map(TokioIo::new) }
     });
     // TLS has checked the name already; here it is a name only.
     Route::from_static("http://hotwork.tls").connect_with_connector(connector).await
+}
+
+/// A connection that remembers why it ended: TLS 1.3 tells a client that its certificate is refused only
+/// after the handshake, when nobody may be waiting for an answer yet.
+struct Remembering {
+    stream: TlsStream<TcpStream>,
+    why: Arc<OnceLock<String>>,
+}
+
+impl AsyncRead for Remembering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &polled {
+            // The first reason is the one.
+            let _known = self.why.set(error.to_string());
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Remembering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// Host and port of an endpoint; an address in brackets loses them.

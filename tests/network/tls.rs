@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::pki::{TestCa, address, config, connect};
+use serde_json::{Value, json};
+
+use crate::pki::{self, TestCa, address, config, connect};
 use crate::support::{self, Daemon, text};
-use crate::{WEB, enroll, start};
+use crate::{WEB, start};
 
 const AGENT: &str = "HOTWORK_ENDPOINT_TCP";
 
@@ -56,6 +58,29 @@ fn a_session_is_never_resumed_and_no_ticket_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_keeps_sessions_and_has_early_data_to_send_gets_a_full_handshake_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let config = serve(dir.path(), &ca, true);
+    let daemon = Daemon::serve(&config, &dir.path().join("state"));
+    let identity = ca.svid(WEB, 600);
+    let from = IpAddr::from([127, 0, 0, 1]);
+    let mut eager = pki::config(&daemon, Some(&identity), &["h2"]);
+    eager.enable_early_data = true;
+    for _ in 0..3 {
+        // The sessions that it may have kept are shared by its clones.
+        let mut stream = connect(&daemon, AGENT, eager.clone(), from).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        assert!(!stream.get_ref().1.is_early_data_accepted());
+        // The server's SETTINGS: whatever came after the handshake has come.
+        let mut frame = [0; 9];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut frame).await.unwrap();
+        assert_eq!(frame[3], 4, "{frame:?}");
+        assert_eq!(stream.get_ref().1.tls13_tickets_received(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_names_no_protocol_is_cut_after_the_handshake() {
     let dir = tempfile::tempdir().unwrap();
     let ca = TestCa::new();
@@ -99,35 +124,43 @@ fn sslyze_finds_nothing() {
     let Some(sslyze) = sslyze() else { return };
     let dir = tempfile::tempdir().unwrap();
     let daemon = start(dir.path(), &TestCa::new());
-    enroll(&daemon, "verifier", "scanner", dir.path());
-    let files = dir.path().join("verifier-scanner");
-    let out = dir.path().join("sslyze.json");
-    let mut command = Command::new(sslyze);
-    command.arg("--cert").arg(files.join("cert.pem")).arg("--key").arg(files.join("key.pem"));
-    command.args(["--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3", "--heartbleed"]);
-    command.args(["--openssl_ccs", "--reneg", "--compression", "--robot", "--resum", "--early_data"]);
-    command.args(["--elliptic_curves", "--mozilla_config", "disable"]);
-    command.arg("--json_out").arg(&out).arg(address(&daemon, "HOTWORK_VERIFIER_ENDPOINT").to_string());
-    let output = command.output().unwrap();
-    let report = std::fs::read(&out).unwrap_or_else(|_| panic!("{}", text(&output)));
-    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
-    let scan = &report["server_scan_results"][0]["scan_result"];
+    // Without a certificate: the handshake gets as far as being asked for one, in every version there is.
+    let plugins = "--sslv2 --sslv3 --tlsv1 --tlsv1_1 --tlsv1_2 --tlsv1_3 --heartbleed --openssl_ccs --reneg \
+                   --compression --robot --resum";
+    let scan = scan(&sslyze, &daemon, plugins);
     let accepted = |version: &str| {
-        let suites = &scan[version]["result"]["accepted_cipher_suites"];
-        suites.as_array().unwrap_or_else(|| panic!("{version}: {}", scan[version])).len()
+        let suites = scan.pointer(&format!("/{version}_cipher_suites/result/accepted_cipher_suites"));
+        suites.and_then(|suites| suites.as_array()).unwrap_or_else(|| panic!("{version}")).len()
     };
-    assert_eq!(accepted("tls_1_3_cipher_suites"), 3, "{}", text(&output));
+    assert_eq!(accepted("tls_1_3"), 3);
     for old in ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2"] {
-        assert_eq!(accepted(&format!("{old}_cipher_suites")), 0, "{old}");
+        assert_eq!(accepted(old), 0, "{old}");
     }
-    let no = |pointer: &str| {
-        assert_eq!(scan.pointer(pointer), Some(&false.into()), "{pointer}: {scan}");
-    };
-    no("/heartbleed/result/is_vulnerable_to_heartbleed");
-    no("/openssl_ccs_injection/result/is_vulnerable_to_ccs_injection");
-    no("/tls_compression/result/supports_compression");
-    no("/tls_1_3_early_data/result/supports_early_data");
-    no("/session_renegotiation/result/is_vulnerable_to_client_renegotiation_dos");
+    for (finding, good) in [
+        ("/heartbleed/result/is_vulnerable_to_heartbleed", json!(false)),
+        ("/openssl_ccs_injection/result/is_vulnerable_to_ccs_injection", json!(false)),
+        ("/robot/result/robot_result", json!("NOT_VULNERABLE_RSA_NOT_SUPPORTED")),
+        ("/session_renegotiation/result/is_vulnerable_to_client_renegotiation_dos", json!(false)),
+        ("/session_resumption/result/session_id_resumption_result", json!("SERVER_IS_TLS_1_3_ONLY")),
+        ("/tls_compression/result/supports_compression", json!(false)),
+    ] {
+        assert_eq!(scan.pointer(finding), Some(&good), "{finding}");
+    }
+}
+
+/// What sslyze says of the verifiers' listener.
+fn scan(sslyze: &Path, daemon: &Daemon, arguments: &str) -> Value {
+    let out = daemon.state.with_extension("sslyze");
+    let mut command = Command::new(sslyze);
+    command
+        .args(arguments.split_whitespace())
+        .args(["--mozilla_config", "disable"])
+        .arg("--json_out")
+        .arg(&out);
+    let output = command.arg(address(daemon, "HOTWORK_VERIFIER_ENDPOINT").to_string()).output().unwrap();
+    let report = std::fs::read(&out).unwrap_or_else(|_| panic!("{}", text(&output)));
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    report["server_scan_results"][0]["scan_result"].clone()
 }
 
 /// A complete deployment with a TCP listener for agents.

@@ -12,6 +12,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,6 +30,9 @@ use super::trust::TrustSource;
 const H2: &[u8] = b"h2";
 /// How long a peer whose certificate is no longer good may stay to hear why; nothing is served to it.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Reads of what a refused peer had sent already.
+const LINGER_READS_MAX: usize = 64;
 
 /// What an operator chooses of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +107,15 @@ impl Acceptor {
         // A failure to set it costs latency only.
         let _slower = stream.set_nodelay(true);
         let limit = Duration::from_secs(HANDSHAKE_SECONDS_MAX);
-        let accepted = tokio::time::timeout(limit, self.tls.accept(stream)).await;
-        let stream = accepted.map_err(|_| NoConnection::Slow)??;
+        let accepted = tokio::time::timeout(limit, self.tls.accept(stream).into_fallible()).await;
+        let stream = match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                let _told = tokio::time::timeout(FAREWELL, linger(stream)).await;
+                return Err(error.into());
+            }
+            Err(_) => return Err(NoConnection::Slow),
+        };
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() != Some(H2) {
             return Err(NoConnection::NoHttp2);
@@ -146,6 +157,18 @@ impl Acceptor {
         }
         let now = time(&self.broker).ok_or("the time can't be told")?;
         self.certificate.refresh(now)
+    }
+}
+
+/// Reads on until the peer has closed: a socket that is closed with something unread resets the
+/// connection, and the peer would never see the alert that says why.
+async fn linger(mut stream: TcpStream) {
+    let mut buffer = [0; 1024];
+    for _ in 0..LINGER_READS_MAX {
+        let ended = stream.shutdown().await.is_err() || !matches!(stream.read(&mut buffer).await, Ok(1..));
+        if ended {
+            return;
+        }
     }
 }
 
