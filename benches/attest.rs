@@ -27,7 +27,10 @@ fn attest(criterion: &mut Criterion) {
     let connect = || {
         let agent = UnixStream::connect(&path);
         let connection = runtime.block_on(listener.accept());
-        (agent, connection.map(|connection| Presented { unix: Some(connection.peer()) }))
+        (
+            agent,
+            connection.map(|connection| Presented { unix: Some(connection.peer()), ..Presented::default() }),
+        )
     };
 
     criterion.bench_function("attest/first_request_of_a_connection", |bencher| {

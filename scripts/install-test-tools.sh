@@ -2,13 +2,13 @@
 # Installs what the tests and gates need beyond a Rust toolchain: system packages through apt where they
 # are missing (root or sudo), everything else below target/tools. Running it again costs a second.
 #
-#   target/tools/venv/bin/         python with PyJWT, and pkilint
+#   target/tools/venv/bin/         python with PyJWT, pkilint and sslyze
 #   target/tools/node_modules/     jose and buf
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools=target/tools
-python_packages=('pyjwt[crypto]==2.15.1' 'pkilint==0.13.3')
+python_packages=('pyjwt[crypto]==2.15.1' 'pkilint==0.13.3' 'sslyze==6.3.1')
 node_packages=(@bufbuild/buf@1.75.0 jose@6.2.18)
 
 missing_system_packages() {

@@ -64,9 +64,8 @@ pub(super) async fn authorize<T>(
     request: &Request<T>,
     row: Requirement,
 ) -> Result<Authorized, Status> {
-    let peer = peer::unix(request).ok_or_else(Refused::no_peer)?;
-    let credentials = peer.credentials().map_err(status)?;
-    broker.authorize(credentials.uid, row).await.map_err(status)
+    let caller = peer::caller(request)?;
+    broker.authorize(&caller, row).await.map_err(status)
 }
 
 fn key(key: &PublishedKey) -> v1::Key {
@@ -206,5 +205,45 @@ impl AdminService for Operators {
         let status = self.broker.status();
         let shown = render::inventory::status(&status, &self.broker.rules(), &self.published);
         Ok(Response::new(shown))
+    }
+
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
+        let asked = convert::enroll::enrollment(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::ENROLL).await?;
+        let done = self.broker.enroll(&by, asked.who, &asked.key, asked.seconds).await;
+        let shown = render::enrollment::admitted(&done.map_err(status)?, self.broker.minter().keys());
+        Ok(Response::new(shown))
+    }
+
+    async fn list_enrollments(
+        &self,
+        request: Request<v1::ListEnrollmentsRequest>,
+    ) -> Result<Response<v1::ListEnrollmentsResponse>, Status> {
+        let size = page::size(request.get_ref().page_size).map_err(status)?;
+        let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
+        let wanted = convert::enroll::kind(request.get_ref().enrolled_as).map_err(status)?;
+        self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
+        let shown =
+            render::enrollment::list(&self.broker.enrollments(), wanted, &self.published.trust_domain);
+        let (shown, next_page_token) = page::cut(shown, after.as_deref(), size, |one| &one.0);
+        let enrollments = shown.into_iter().map(|(_, enrollment)| enrollment).collect();
+        Ok(Response::new(v1::ListEnrollmentsResponse { enrollments, next_page_token }))
+    }
+
+    async fn remove_enrollment(
+        &self,
+        request: Request<v1::RemoveEnrollmentRequest>,
+    ) -> Result<Response<v1::RemoveEnrollmentResponse>, Status> {
+        let asked = convert::enroll::removal(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::REMOVE_ENROLLMENT).await?;
+        let done = self.broker.unenroll(&by, asked.who, asked.serial, asked.reason).await.map_err(status)?;
+        Ok(Response::new(v1::RemoveEnrollmentResponse {
+            removed: done.ended,
+            time: Some(render::timestamp(done.time)),
+            log_index: done.index,
+        }))
     }
 }

@@ -19,6 +19,7 @@ macro_rules! table {
 }
 
 table! {
+    ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
     EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
     GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
     GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
@@ -28,11 +29,13 @@ table! {
     LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
     LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
     LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
+    LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
     LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;
     LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call;
     PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
     PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
     RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
+    REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
 }
 

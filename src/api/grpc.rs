@@ -1,5 +1,6 @@
-//! The gRPC servers on Unix sockets: which services stand on which socket, and within what bounds.
+//! The gRPC servers: which services stand on which listener, and within what bounds.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tonic_health::server::HealthReporter;
 use crate::attest::unix::{Connection, Listener};
 use crate::broker::Broker;
 use crate::domain::limits::{
-    DRAIN_SECONDS_MAX, HEADER_BYTES_MAX, KEEPALIVE_SECONDS, MESSAGE_BYTES_MAX, REQUEST_SECONDS_MAX,
-    STREAMS_MAX,
+    CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, DRAIN_SECONDS_MAX, HEADER_BYTES_MAX, KEEPALIVE_SECONDS,
+    MESSAGE_BYTES_MAX, REQUEST_SECONDS_MAX, RESET_STREAMS_MAX, STREAMS_MAX,
 };
 use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -30,6 +31,8 @@ use super::drain::Drain;
 use super::guard::{ACCEPT_PAUSE, Guarded, Places, is_of_one_connection};
 use super::metrics::Metrics;
 use super::published::Published;
+use super::tls::standing::HeldToCertificate;
+use super::tls::{self, TlsListener};
 use super::verify::Verification;
 
 /// Largest answer in bytes: a page of [`crate::domain::limits::PAGE_SIZE_MAX`] log entries or credentials.
@@ -42,6 +45,15 @@ const NOBODY: u32 = u32::MAX;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes of one connection's requests that may be on their way.
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// Where a server's connections come from.
+#[derive(Debug)]
+pub enum Door {
+    /// TCP, with certificates.
+    Tls(TlsListener),
+    /// A Unix socket.
+    Unix(Listener),
+}
 
 /// What the gRPC services are made of.
 #[derive(Clone)]
@@ -76,23 +88,37 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn agents(listener: Listener, edge: Edge) -> Result<(), ServeError> {
+pub async fn agents(door: Door, edge: Edge) -> Result<(), ServeError> {
     let agents =
         Agents::new(Arc::clone(&edge.broker), Arc::clone(&edge.metrics), Arc::clone(&edge.published));
     let agents = CredentialServiceServer::new(agents)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let mut services = Services::new("agent", &edge);
+    let name = match door {
+        Door::Tls(_) => "agent_tcp",
+        Door::Unix(_) => "agent",
+    };
+    let mut services = Services::new(name, &edge);
     services.add(agents).await;
     services.add(verification(&edge)).await;
-    services.serve(listener).await
+    services.serve(door).await
+}
+
+/// Serves verifiers until the drain.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn verifiers(listener: TlsListener, edge: Edge) -> Result<(), ServeError> {
+    let mut services = Services::new("verifier_tcp", &edge);
+    services.add(verification(&edge)).await;
+    services.serve(Door::Tls(listener)).await
 }
 
 /// Serves operators until the drain: control, audit and verification.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn operators(listener: Listener, edge: Edge) -> Result<(), ServeError> {
+pub async fn operators(door: Door, edge: Edge) -> Result<(), ServeError> {
     let admin = Operators::new(Arc::clone(&edge.broker), Arc::clone(&edge.published));
     let admin = AdminServiceServer::new(admin)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -100,11 +126,15 @@ pub async fn operators(listener: Listener, edge: Edge) -> Result<(), ServeError>
     let audit = AuditServiceServer::new(Audit::new(Arc::clone(&edge.broker)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let mut services = Services::new("admin", &edge);
+    let name = match door {
+        Door::Tls(_) => "admin_tcp",
+        Door::Unix(_) => "admin",
+    };
+    let mut services = Services::new(name, &edge);
     services.add(admin).await;
     services.add(audit).await;
     services.add(verification(&edge)).await;
-    services.serve(listener).await
+    services.serve(door).await
 }
 
 fn verification(edge: &Edge) -> VerificationServiceServer<Verification> {
@@ -148,7 +178,7 @@ impl Services {
         self.health.set_service_status(S::NAME, ServingStatus::Serving).await;
     }
 
-    async fn serve(mut self, listener: Listener) -> Result<(), ServeError> {
+    async fn serve(mut self, door: Door) -> Result<(), ServeError> {
         if self.edge.reflection {
             let reflection = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
@@ -157,14 +187,49 @@ impl Services {
                 .map_err(ServeError::Descriptors)?;
             self.routes.add_service(reflection.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
-        let drain = self.edge.drain.clone();
-        let places = Places::new(self.edge.metrics.connections(self.listener));
+        match door {
+            Door::Tls(listener) => self.serve_tls(listener).await,
+            Door::Unix(listener) => self.serve_unix(listener).await,
+        }
+    }
+
+    async fn serve_unix(self, listener: Listener) -> Result<(), ServeError> {
+        let (name, drain) = (self.listener, self.edge.drain.clone());
+        let open = self.edge.metrics.connections(name);
+        let places = Places::new(CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, open);
         let (accepted, connections) = mpsc::channel(1);
-        let accepting = accept(self.listener, listener, places, accepted, &drain);
-        let health = follow(self.health, self.names, &self.edge.broker, &drain);
         let serving = bounds()
-            .add_routes(self.routes.routes())
+            .add_routes(self.routes.clone().routes())
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain.begun());
+        self.run(accept(name, listener, places, accepted, &drain), serving).await
+    }
+
+    async fn serve_tls(self, listener: TlsListener) -> Result<(), ServeError> {
+        let (name, drain) = (self.listener, self.edge.drain.clone());
+        let open = self.edge.metrics.connections(name);
+        let TlsListener { socket, acceptor } = listener;
+        let (accepted, connections) = mpsc::channel(1);
+        let serving = bounds()
+            .max_connection_age(acceptor.max_age())
+            .layer(HeldToCertificate::new(Arc::clone(&self.edge.broker)))
+            .add_routes(self.routes.clone().routes())
+            .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain.begun());
+        let renewing = Arc::clone(&acceptor).refresh(name, drain.clone());
+        let accepting = tls::accept(name, socket, acceptor, open, accepted, &drain);
+        let beside = async {
+            tokio::join!(accepting, renewing);
+        };
+        self.run(beside, serving).await
+    }
+
+    /// Runs the server with what runs beside it, until the drain has ended what is in flight.
+    async fn run(
+        self,
+        accepting: impl Future<Output = ()>,
+        serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    ) -> Result<(), ServeError> {
+        let drain = self.edge.drain.clone();
+        let health = follow(self.health, self.names, &self.edge.broker, &drain);
         let cut_off = async {
             drain.begun().await;
             tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
@@ -188,6 +253,8 @@ fn bounds() -> Server {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
         .http2_keepalive_interval(Some(Duration::from_secs(KEEPALIVE_SECONDS)))
         .http2_keepalive_timeout(Some(Duration::from_secs(KEEPALIVE_SECONDS)))
         .timeout(Duration::from_secs(REQUEST_SECONDS_MAX))
@@ -198,8 +265,8 @@ fn bounds() -> Server {
 async fn accept(
     name: &'static str,
     listener: Listener,
-    places: Places,
-    accepted: mpsc::Sender<io::Result<Guarded<Connection>>>,
+    places: Places<u32>,
+    accepted: mpsc::Sender<io::Result<Guarded<Connection, u32>>>,
     drain: &Drain,
 ) {
     loop {

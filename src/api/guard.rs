@@ -1,7 +1,8 @@
 //! Guards a connection before and while HTTP reads it: a place among a bounded number, a fair share for
-//! each user, and a time by which it must have said something.
+//! each user or address, and a time by which it must have said something.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,24 +15,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
-use crate::domain::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, PREFACE_SECONDS_MAX};
+use crate::domain::limits::PREFACE_SECONDS_MAX;
 
 /// What an HTTP/2 client sends before anything else: the preface of 24 bytes and a SETTINGS frame of at
 /// least 9 (RFC 9113 section 3.4). After that, keepalive watches over the connection.
 const PREFACE_BYTES: usize = 33;
 
-/// The places of one listener.
+/// The places of one listener, and whose they are: a user's on a Unix socket, an address's on TCP.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Places<K> {
     all: Arc<Semaphore>,
-    by_user: Arc<Mutex<HashMap<u32, usize>>>,
+    share: usize,
+    by_owner: Arc<Mutex<HashMap<K, usize>>>,
     open: Gauge,
 }
 
-impl Places {
-    /// All places free; `open` shows how many are taken.
-    pub fn new(open: Gauge) -> Self {
-        Self { all: Arc::new(Semaphore::new(CONNECTIONS_MAX)), by_user: Arc::default(), open }
+impl<K: Clone + Eq + Hash> Places<K> {
+    /// All of `count` places free, `share` of them for one owner; `open` shows how many are taken.
+    pub fn new(count: usize, share: usize, open: Gauge) -> Self {
+        Self { all: Arc::new(Semaphore::new(count)), share, by_owner: Arc::default(), open }
     }
 
     /// Waits until one is free. Callers beyond the bound wait in the kernel's queue, which is bounded too.
@@ -39,48 +41,48 @@ impl Places {
         Arc::clone(&self.all).acquire_owned().await.ok()
     }
 
-    /// Takes the place for a user. `None` when the user has its share, so that one user's connections
+    /// Takes the place for an owner. `None` when the owner has its share, so that one owner's connections
     /// can't keep everybody else out.
-    pub fn take(&self, permit: OwnedSemaphorePermit, user: u32) -> Option<Place> {
-        let mut users = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = users.entry(user).or_default();
-        if *count >= CONNECTIONS_PER_USER_MAX {
+    pub fn take(&self, permit: OwnedSemaphorePermit, owner: K) -> Option<Place<K>> {
+        let mut owners = self.by_owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = owners.get(&owner).copied().unwrap_or_default();
+        if count >= self.share {
             return None;
         }
-        *count += 1;
-        drop(users);
+        owners.insert(owner.clone(), count + 1);
+        drop(owners);
         self.open.inc();
-        Some(Place { user, places: self.clone(), _permit: permit })
+        Some(Place { owner, places: self.clone(), _permit: permit })
     }
 }
 
 /// A connection's place; free again when dropped.
 #[derive(Debug)]
-pub struct Place {
-    user: u32,
-    places: Places,
+pub struct Place<K: Clone + Eq + Hash> {
+    owner: K,
+    places: Places<K>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
+impl<K: Clone + Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         self.places.open.dec();
-        let mut users = self.places.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = users.get(&self.user).map_or(0, |count| count.saturating_sub(1));
+        let mut owners = self.places.by_owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = owners.get(&self.owner).map_or(0, |count| count.saturating_sub(1));
         if left == 0 {
-            users.remove(&self.user);
+            owners.remove(&self.owner);
         } else {
-            users.insert(self.user, left);
+            owners.insert(self.owner.clone(), left);
         }
     }
 }
 
 /// A connection in its place. Reading fails when the preface is not there in time.
 #[derive(Debug)]
-pub struct Guarded<C> {
+pub struct Guarded<C, K: Clone + Eq + Hash> {
     connection: C,
     preface: Option<Preface>,
-    _place: Place,
+    _place: Place<K>,
 }
 
 #[derive(Debug)]
@@ -89,16 +91,16 @@ struct Preface {
     deadline: Pin<Box<Sleep>>,
 }
 
-impl<C> Guarded<C> {
+impl<C, K: Clone + Eq + Hash> Guarded<C, K> {
     /// Guards `connection`.
-    pub fn new(connection: C, place: Place) -> Self {
+    pub fn new(connection: C, place: Place<K>) -> Self {
         let wait = Duration::from_secs(PREFACE_SECONDS_MAX);
         let deadline = Box::pin(tokio::time::sleep(wait));
         Self { connection, preface: Some(Preface { missing: PREFACE_BYTES, deadline }), _place: place }
     }
 }
 
-impl<C: Connected> Connected for Guarded<C> {
+impl<C: Connected, K: Clone + Eq + Hash> Connected for Guarded<C, K> {
     type ConnectInfo = C::ConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
@@ -106,7 +108,7 @@ impl<C: Connected> Connected for Guarded<C> {
     }
 }
 
-impl<C: AsyncRead + Unpin> AsyncRead for Guarded<C> {
+impl<C: AsyncRead + Unpin, K: Clone + Eq + Hash + Unpin> AsyncRead for Guarded<C, K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -128,7 +130,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Guarded<C> {
     }
 }
 
-impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
+impl<C: AsyncWrite + Unpin, K: Clone + Eq + Hash + Unpin> AsyncWrite for Guarded<C, K> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -175,7 +177,15 @@ mod tests {
 
     use super::*;
 
-    async fn guarded(places: &Places) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+    use crate::domain::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX};
+
+    type Ours = Guarded<tokio::io::DuplexStream, u32>;
+
+    fn places(open: Gauge) -> Places<u32> {
+        Places::new(CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, open)
+    }
+
+    async fn guarded(places: &Places<u32>) -> (Ours, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(1024);
         let place = places.take(places.free().await.unwrap(), 7).unwrap();
         (Guarded::new(ours, place), theirs)
@@ -183,14 +193,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_is_closed() {
-        let (mut ours, _theirs) = guarded(&Places::new(Gauge::default())).await;
+        let (mut ours, _theirs) = guarded(&places(Gauge::default())).await;
         let error = ours.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_drip_of_bytes_short_of_the_preface_does_not_keep_a_connection_open() {
-        let (mut ours, mut theirs) = guarded(&Places::new(Gauge::default())).await;
+        let (mut ours, mut theirs) = guarded(&places(Gauge::default())).await;
         theirs.write_all(&[0; PREFACE_BYTES - 1]).await.unwrap();
         ours.read_exact(&mut [0; PREFACE_BYTES - 1]).await.unwrap();
         assert_eq!(ours.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -198,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_the_preface_a_connection_may_be_quiet() {
-        let (mut ours, mut theirs) = guarded(&Places::new(Gauge::default())).await;
+        let (mut ours, mut theirs) = guarded(&places(Gauge::default())).await;
         theirs.write_all(&[0; PREFACE_BYTES]).await.unwrap();
         ours.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_secs(3600), ours.read_u8()).await;
@@ -208,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn one_user_gets_its_share_and_no_more_until_a_place_is_free_again() {
         let open = Gauge::default();
-        let places = Places::new(open.clone());
+        let places = places(open.clone());
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS_PER_USER_MAX {
             held.push(places.take(places.free().await.unwrap(), 7).unwrap());
@@ -219,6 +229,6 @@ mod tests {
         assert!(places.take(places.free().await.unwrap(), 7).is_some());
         drop(held);
         assert_eq!(open.get(), 0);
-        assert!(places.by_user.lock().unwrap().is_empty(), "users that are gone are forgotten");
+        assert!(places.by_owner.lock().unwrap().is_empty(), "users that are gone are forgotten");
     }
 }

@@ -23,4 +23,5 @@ pub mod published;
 pub mod render;
 pub mod server;
 pub mod status;
+pub mod tls;
 pub mod verify;

@@ -9,10 +9,11 @@ use crate::attest::unix::Listener;
 use crate::broker::Broker;
 
 use super::drain::Drain;
-use super::grpc::{self, Edge};
+use super::grpc::{self, Door, Edge};
 use super::metrics::Metrics;
 use super::oauth::ResourceServers;
 use super::published::Published;
+use super::tls::TlsListener;
 use super::{http, listen, ops};
 
 pub use super::grpc::ServeError;
@@ -24,6 +25,12 @@ pub struct Listeners {
     pub agent: Listener,
     /// Where operators call.
     pub admin: Listener,
+    /// Where agents with certificates ask.
+    pub agent_tcp: Option<TlsListener>,
+    /// Where verifiers ask.
+    pub verifier_tcp: Option<TlsListener>,
+    /// Where operators with certificates call.
+    pub admin_tcp: Option<TlsListener>,
     /// Keys, certificates and discovery, for anybody.
     pub http: Option<TcpListener>,
     /// Health and metrics, for the machine's own watchers.
@@ -69,16 +76,40 @@ pub async fn serve(
         ops::routes(Arc::clone(&broker), Arc::clone(&metrics), drain.clone())
     });
     let served = async {
-        let (agents, operators, ()) = tokio::join!(
-            grpc::agents(listeners.agent, edge.clone()),
-            grpc::operators(listeners.admin, edge.clone()),
+        let (agents, operators, network, ()) = tokio::join!(
+            grpc::agents(Door::Unix(listeners.agent), edge.clone()),
+            grpc::operators(Door::Unix(listeners.admin), edge.clone()),
+            network(listeners.agent_tcp, listeners.verifier_tcp, listeners.admin_tcp, &edge),
             documents,
         );
         ended.begin();
-        agents.and(operators)
+        agents.and(operators).and(network)
     };
     let (served, ()) = tokio::join!(served, watched);
     served
+}
+
+/// The listeners with certificates, those that are configured.
+async fn network(
+    agent: Option<TlsListener>,
+    verifier: Option<TlsListener>,
+    admin: Option<TlsListener>,
+    edge: &Edge,
+) -> Result<(), ServeError> {
+    let agents = async {
+        let Some(listener) = agent else { return Ok(()) };
+        grpc::agents(Door::Tls(listener), edge.clone()).await
+    };
+    let verifiers = async {
+        let Some(listener) = verifier else { return Ok(()) };
+        grpc::verifiers(listener, edge.clone()).await
+    };
+    let operators = async {
+        let Some(listener) = admin else { return Ok(()) };
+        grpc::operators(Door::Tls(listener), edge.clone()).await
+    };
+    let (agents, verifiers, operators) = tokio::join!(agents, verifiers, operators);
+    agents.and(verifiers).and(operators)
 }
 
 async fn tcp(

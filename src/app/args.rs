@@ -65,6 +65,13 @@ pub struct Dev {
     /// Where health and metrics are; must be loopback
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub ops: SocketAddr,
+    /// Open the TCP listeners for operators and verifiers too, on loopback with free ports
+    #[arg(long)]
+    pub tcp: bool,
+    /// With --tcp, believe the workloads of a trust domain by the roots in a PEM file, and open the TCP
+    /// listener for agents; may be repeated
+    #[arg(long, value_name = "TRUST-DOMAIN=FILE", requires = "tcp")]
+    pub trust_bundle: Vec<String>,
     /// What is logged to standard error: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::api::server::Listeners;
 use crate::attest::Attestation;
 use crate::attest::unix::{Listener, UnixAttestor};
+use crate::attest::x509::X509Attestor;
 use crate::broker::{About, Broker, Entropy as _, Loader, Parts, Rules, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
@@ -26,6 +27,7 @@ use crate::signer::secret::Passphrase;
 use crate::store::{Ledger, Options};
 
 use super::Failure;
+use super::edge::{self, BoundEdge};
 
 /// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -53,6 +55,8 @@ pub struct Bound {
     pub http: Option<SocketAddr>,
     /// Health and metrics.
     pub ops: Option<SocketAddr>,
+    /// The TCP listeners with certificates.
+    pub edge: BoundEdge,
 }
 
 impl App {
@@ -69,7 +73,10 @@ impl App {
         let loader = loader(&config);
         let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
         let broker = Arc::new(Broker::new(Parts {
-            attestation: Attestation::new(vec![Box::new(UnixAttestor::new())]),
+            attestation: Attestation::new(vec![
+                Box::new(UnixAttestor::new()),
+                Box::new(X509Attestor::new(Arc::clone(&clock))),
+            ]),
             clock,
             entropy: Arc::new(SystemEntropy::default()),
             ledger,
@@ -81,7 +88,7 @@ impl App {
             about: About { dev: config.dev, version: VERSION },
         }));
         record_start(&broker, config.dev).await?;
-        let (listeners, bound) = listeners(&config).await?;
+        let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
     }
 }
@@ -156,11 +163,15 @@ async fn record_start(broker: &Broker, dev: bool) -> Result<(), Failure> {
     broker.record_first_load().await.map_err(failed)
 }
 
-async fn listeners(config: &Config) -> Result<(Listeners, Bound), Failure> {
+async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
     let socket = |path: &Path, mode| {
         Listener::bind(path, mode).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
     };
+    let (network, bound_network) = edge::bind(config, broker).await?;
     let listeners = Listeners {
+        agent_tcp: network.agent,
+        verifier_tcp: network.verifier,
+        admin_tcp: network.admin,
         agent: socket(&config.agent_socket.path, config.agent_socket.mode)?,
         admin: socket(&config.admin_socket.path, config.admin_socket.mode)?,
         http: tcp(config.http).await?,
@@ -174,6 +185,7 @@ async fn listeners(config: &Config) -> Result<(Listeners, Bound), Failure> {
         admin: config.admin_socket.path.clone(),
         http: address(&listeners.http),
         ops: address(&listeners.ops),
+        edge: bound_network,
     };
     Ok((listeners, bound))
 }

@@ -86,7 +86,7 @@ fn make_registry(state: &Path) -> Result<(), Failure> {
 /// The configuration, as a file beside the registry, so that `hotworkd check` and `serve` can read it too.
 fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
     let text = |value: &Path| toml::Value::String(value.display().to_string()).to_string();
-    let toml = format!(
+    let mut toml = format!(
         "# Written by `hotworkd dev` at each start.\n\
          trust_domain = \"{TRUST_DOMAIN}\"\nissuer = \"https://{TRUST_DOMAIN}\"\n\
          state_dir = {}\nregistry_dir = {}\nreflection = true\n\n\
@@ -101,10 +101,38 @@ fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
         arguments.ops,
         arguments.log,
     );
+    if arguments.tcp {
+        toml.push_str(&tcp(&arguments.trust_bundle)?);
+    }
     let path = state.join("config/hotworkd.toml");
     std::fs::write(&path, &toml).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     let config = Config::parse(&path, &toml).map_err(|problems| Failure::usage(problems.to_string()))?;
     Ok(Config { dev: true, ..config })
+}
+
+/// The TCP listeners, on loopback with free ports. Agents' is on when somebody's certificates are believed.
+fn tcp(bundles: &[String]) -> Result<String, Failure> {
+    let mut toml = String::new();
+    let listeners = ["admin_tcp", "verifier_tcp", "agent_tcp"];
+    let count = if bundles.is_empty() { 2 } else { 3 };
+    for key in listeners.iter().take(count) {
+        toml.push_str(&format!(
+            "\n[{key}]\nlisten = \"127.0.0.1:0\"\nserver_names = [\"localhost\", \"127.0.0.1\"]\n"
+        ));
+    }
+    for bundle in bundles {
+        let (trust_domain, file) = bundle.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--trust-bundle: expected TRUST-DOMAIN=FILE, got `{bundle}`"))
+        })?;
+        let file = std::path::absolute(file).map_err(|error| Failure::usage(format!("{file}: {error}")))?;
+        let text = |value: String| toml::Value::String(value).to_string();
+        toml.push_str(&format!(
+            "\n[[trust_bundle]]\ntrust_domain = {}\nfile = {}\n",
+            text(trust_domain.to_owned()),
+            text(file.display().to_string()),
+        ));
+    }
+    Ok(toml)
 }
 
 fn print_first_steps(bound: &Bound, state: &State) {

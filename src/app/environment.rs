@@ -24,6 +24,11 @@ fn text(bound: &Bound) -> String {
     ];
     pairs.extend(bound.http.map(|address| ("HOTWORK_HTTP", format!("http://{address}"))));
     pairs.extend(bound.ops.map(|address| ("HOTWORK_OPS", format!("http://{address}"))));
+    let https = |address: std::net::SocketAddr| format!("https://{address}");
+    pairs.extend(bound.edge.agent.map(|address| ("HOTWORK_ENDPOINT_TCP", https(address))));
+    pairs.extend(bound.edge.admin.map(|address| ("HOTWORK_ADMIN_ENDPOINT_TCP", https(address))));
+    pairs.extend(bound.edge.verifier.map(|address| ("HOTWORK_VERIFIER_ENDPOINT", https(address))));
+    pairs.extend(bound.edge.ca_file.as_ref().map(|file| ("HOTWORK_TLS_CA", file.display().to_string())));
     let lines: String = pairs.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     let names: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
     format!("{lines}export {}\n", names.join(" "))

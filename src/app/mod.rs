@@ -7,6 +7,7 @@ pub mod args;
 pub mod build;
 mod check;
 mod dev;
+mod edge;
 mod environment;
 mod init;
 pub mod serve;

@@ -70,7 +70,14 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())))?;
     ready(&app.bound);
     tell(&[NotifyState::Ready]);
-    tracing::info!(agent = %app.bound.agent.display(), admin = %app.bound.admin.display(), "ready");
+    tracing::info!(
+        agent = %app.bound.agent.display(),
+        admin = %app.bound.admin.display(),
+        agent_tcp = ?app.bound.edge.agent,
+        verifier_tcp = ?app.bound.edge.verifier,
+        admin_tcp = ?app.bound.edge.admin,
+        "ready"
+    );
     tokio::select! {
         () = signals.until_stopped(&app.broker) => {}
         // Nobody may take a daemon without its listeners for one that works.

@@ -5,6 +5,7 @@
 
 pub mod double;
 pub mod unix;
+pub mod x509;
 
 use std::error::Error;
 use std::future::Future;
@@ -70,6 +71,8 @@ impl Failure {
 pub struct Presented {
     /// The process at the other end of a Unix socket.
     pub unix: Option<Arc<unix::Peer>>,
+    /// The peer of a TLS connection, by its certificate.
+    pub x509: Option<Arc<x509::Certified>>,
 }
 
 /// Why a caller has no identity. Each has a stable code for metrics; the caller learns no more than that
@@ -82,6 +85,9 @@ pub enum Rejected {
     /// File descriptors were sent along. Nothing here takes any, and they could exhaust ours.
     #[error("the connection carried file descriptors")]
     DescriptorsPassed,
+    /// The certificate has ended since the connection was made.
+    #[error("the certificate has expired")]
+    Expired,
     /// The process ended. Whoever holds its socket now is somebody else.
     #[error("the process has ended")]
     Gone,
@@ -111,6 +117,7 @@ impl Rejected {
         match self {
             Self::Changed => "process-changed",
             Self::DescriptorsPassed => "descriptors-passed",
+            Self::Expired => "certificate-expired",
             Self::Gone => "process-gone",
             Self::NoEvidence => "no-evidence",
             Self::OtherSender => "other-sender",

@@ -107,8 +107,10 @@ impl Asked {
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
             Event::Call(_)
             | Event::Consume(_)
+            | Event::Enroll(_)
             | Event::Load(_)
             | Event::Release(_)
+            | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Start(_) => None,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::attest::{AttestError, Presented};
 use crate::domain::agent::AgentEntry;
 use crate::domain::catalogue::{Action, Api};
+use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::Credential;
 use crate::domain::id::CredentialId;
 use crate::domain::name::AgentId;
@@ -159,6 +160,14 @@ impl Broker {
         let clock = self.clock.now().err().map(|error| error.to_string());
         let problem = ledger.problem.clone().or(clock);
         Status { about: self.about.clone(), live: self.ledger.live_total(self.time()), ledger, problem }
+    }
+
+    /// The time, when it can be trusted.
+    ///
+    /// # Errors
+    /// When the clock jumped.
+    pub fn trusted_time(&self) -> Result<Timestamp, Untrustworthy> {
+        self.clock.now()
     }
 
     /// The time for views; where the clock can't be trusted, the ledger's high-water mark.

@@ -5,6 +5,7 @@
 mod attest;
 pub mod consume;
 pub mod decide;
+pub mod enroll;
 mod entropy;
 pub mod explain;
 pub mod introspect;
@@ -18,6 +19,7 @@ pub mod release;
 pub mod reload;
 pub mod revoke;
 mod seal;
+pub mod standing;
 pub mod sweep;
 
 use std::sync::Arc;

@@ -1,9 +1,11 @@
 //! Operate: an operator's call is let through by the authorization table and recorded, both ways.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::entry::Call;
 use crate::domain::ledger::Command;
+use crate::domain::name::OperatorName;
 use crate::domain::operator::{Operator, Role};
 use crate::store::LedgerError;
 
@@ -45,6 +47,24 @@ pub enum Audit {
     Change,
 }
 
+/// Who calls, as the transport shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The operator whose enrolled certificate opened the connection.
+    Certificate(OperatorName),
+    /// The user of a process on this machine.
+    Uid(u32),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(name) => write!(f, "the certificate's name `{name}`"),
+            Self::Uid(uid) => write!(f, "uid `{uid}`"),
+        }
+    }
+}
+
 /// Why an operator's call was not let through.
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
@@ -59,9 +79,9 @@ pub enum OperateError {
         /// What they lack.
         role: Role,
     },
-    /// The uid is no operator.
-    #[error("uid `{0}` is no operator")]
-    Unknown(u32),
+    /// The caller is no operator of the registry.
+    #[error("{0} is no operator")]
+    Unknown(Caller),
 }
 
 impl Broker {
@@ -69,9 +89,17 @@ impl Broker {
     ///
     /// # Errors
     /// [`OperateError`]. A caller who is no operator at all is not recorded: anybody could fill the log.
-    pub async fn authorize(&self, uid: u32, requirement: Requirement) -> Result<Authorized, OperateError> {
+    pub async fn authorize(
+        &self,
+        caller: &Caller,
+        requirement: Requirement,
+    ) -> Result<Authorized, OperateError> {
         let rules = self.rules();
-        let operator = rules.registry.operator_by_uid(uid).ok_or(OperateError::Unknown(uid))?;
+        let found = match caller {
+            Caller::Certificate(name) => rules.registry.operator_by_name(name),
+            Caller::Uid(uid) => rules.registry.operator_by_uid(*uid),
+        };
+        let operator = found.ok_or_else(|| OperateError::Unknown(caller.clone()))?;
         let allowed = operator.may(requirement.role);
         let recorded = match requirement.audit {
             Audit::Change if allowed => Ok(()),

@@ -104,6 +104,10 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let what = format!("{}, {} calls left", consume.credential, consume.left);
             ("consume", words::agent(consume.agent.as_str()), what)
         }
+        Event::Enroll(enrolled) => {
+            let what = format!("{} until {}", enrolled.who, seconds(enrolled.expires.seconds()));
+            ("enroll", enrolled.operator.to_string(), what)
+        }
         Event::Issue(issue) => {
             let what = format!("{} on {} ({})", issue.action, issue.resource, issue.id);
             ("issue", words::agent(issue.agent.as_str()), what)
@@ -118,6 +122,10 @@ fn said(event: &Event) -> (&'static str, String, String) {
         }
         Event::Release(release) => {
             ("release", words::agent(release.agent.as_str()), release.credential.to_string())
+        }
+        Event::Remove(removal) => {
+            let what = format!("{}, {} certificates: {}", removal.who, removal.ended, removal.reason);
+            ("remove", removal.operator.to_string(), what)
         }
         Event::Revoke(revoke) => {
             let what = match &revoke.selector {

@@ -14,6 +14,7 @@ use super::endpoint::{Endpoint, Listener};
 use super::failure::{Exit, Failure};
 use super::output::Screen;
 use super::text::clean;
+use super::tls::{self, TlsFiles};
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::credential_service_client::CredentialServiceClient;
@@ -31,6 +32,10 @@ pub struct Context {
     pub endpoint: Option<String>,
     /// The admin listener, as given.
     pub admin_endpoint: Option<String>,
+    /// The verifier listener, as given.
+    pub verifier_endpoint: Option<String>,
+    /// The caller's side of TLS, for endpoints on the network.
+    pub tls: TlsFiles,
     /// How long one call may take.
     pub timeout: Duration,
 }
@@ -62,16 +67,16 @@ impl Context {
         Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
     }
 
-    /// A client for verification, on the agent listener, or on the admin listener when only that is known.
+    /// A client for verification, on the agent listener, or on one of the others when only that is known.
     ///
     /// # Errors
     /// When it can't be reached.
     pub async fn verification(&self) -> Result<VerificationServiceClient<Channel>, Failure> {
         let known = |given: &Option<String>| given.as_ref().is_some_and(|text| !text.is_empty());
-        let listener = if !known(&self.endpoint) && known(&self.admin_endpoint) {
-            Listener::Admin
-        } else {
-            Listener::Agent
+        let listener = match (known(&self.endpoint), known(&self.admin_endpoint)) {
+            (false, true) => Listener::Admin,
+            (false, false) if known(&self.verifier_endpoint) => Listener::Verifier,
+            (true, _) | (false, false) => Listener::Agent,
         };
         Ok(VerificationServiceClient::new(self.connect(listener).await?))
     }
@@ -95,7 +100,7 @@ impl Context {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             // Nobody cancels a call but the deadline that it carries, here or at the server.
             Ok(Err(status)) if status.code() == Code::Cancelled => Err(self.late()),
-            Ok(Err(status)) => Err(status.into()),
+            Ok(Err(status)) => Err(tls::refused(&status).unwrap_or_else(|| status.into())),
             Err(_) => Err(self.late()),
         }
     }
@@ -109,10 +114,11 @@ impl Context {
         let given = match listener {
             Listener::Admin => self.admin_endpoint.as_deref(),
             Listener::Agent => self.endpoint.as_deref(),
+            Listener::Verifier => self.verifier_endpoint.as_deref(),
         };
         let path = match listener.read(given)? {
             Endpoint::Unix(path) => path,
-            Endpoint::Https(uri) => return Err(later(&uri, listener)),
+            Endpoint::Https(uri) => return tls::connect(&uri, &self.tls, self.timeout).await,
         };
         let connecting = tokio::time::timeout(self.timeout, UnixStream::connect(&path)).await;
         let stream = connecting.map_err(|_| self.late())?.map_err(|error| unreachable(&path, &error))?;
@@ -132,15 +138,6 @@ pub(super) async fn channel(stream: UnixStream) -> Result<Channel, tonic::transp
     });
     // The authority is only a name here: the socket is the address.
     Route::from_static("http://hotwork.local").connect_with_connector(connector).await
-}
-
-fn later(uri: &str, listener: Listener) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "https-unsupported",
-        format!("`{}` is not supported yet by this version", clean(uri)),
-    )
-    .hint(format!("give `unix:///path/to/socket` in {}", listener.variable()))
 }
 
 fn shown(path: &Path) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
+use crate::domain::limits::{ENROLLMENT_SECONDS_MAX, ENROLLMENT_SECONDS_MIN};
 use crate::domain::time::Ttl;
 
 /// The text is not a duration.
@@ -65,6 +66,30 @@ pub fn parse_ttl(text: &str) -> Result<Ttl, NotALifetime> {
     Ttl::from_seconds(seconds).map_err(|_| NotALifetime::Range)
 }
 
+/// The text is not the lifetime of an operator's or verifier's certificate.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("expected whole seconds from 1m to 366d, such as `12h` or `90d`")]
+pub struct NotALongLifetime;
+
+/// Reads the lifetime of an operator's or verifier's certificate, in seconds; days are units here.
+///
+/// # Errors
+/// When it is no duration, or not one that such a certificate can have.
+pub fn parse_long(text: &str) -> Result<u32, NotALongLifetime> {
+    let duration = match text.strip_suffix('d') {
+        Some(days) => {
+            let plain = !days.is_empty() && days.bytes().all(|b| b.is_ascii_digit());
+            let days: u64 = days.parse().ok().filter(|_| plain).ok_or(NotALongLifetime)?;
+            Duration::from_secs(days.checked_mul(86_400).ok_or(NotALongLifetime)?)
+        }
+        None => parse(text).map_err(|_| NotALongLifetime)?,
+    };
+    let seconds = u32::try_from(duration.as_secs()).map_err(|_| NotALongLifetime)?;
+    let whole = duration.subsec_nanos() == 0;
+    let fits = (ENROLLMENT_SECONDS_MIN..=ENROLLMENT_SECONDS_MAX).contains(&seconds);
+    if whole && fits { Ok(seconds) } else { Err(NotALongLifetime) }
+}
+
 /// `1m 52s`: the two largest units that are not zero.
 pub fn spoken(seconds: u64) -> String {
     let units =
@@ -123,6 +148,16 @@ mod tests {
             assert_eq!(parse_ttl(bad), Err(NotALifetime::Range), "{bad}");
         }
         assert_eq!(parse_ttl("120"), Err(NotALifetime::Form(NotADuration)));
+    }
+
+    #[test]
+    fn the_life_of_an_operators_certificate_may_be_days() {
+        for (text, seconds) in [("1m", 60), ("12h", 43_200), ("30d", 2_592_000), ("366d", 31_622_400)] {
+            assert_eq!(parse_long(text), Ok(seconds), "{text}");
+        }
+        for bad in ["59s", "367d", "d", "-1d", "+1d", "1.5d", "60", "60500ms", "", "999999999999999999999d"] {
+            assert_eq!(parse_long(bad), Err(NotALongLifetime), "{bad}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Listener {
     Admin,
     /// For agents.
     Agent,
+    /// For verifiers.
+    Verifier,
 }
 
 impl Listener {
@@ -28,6 +30,7 @@ impl Listener {
         match self {
             Self::Admin => "HOTWORK_ADMIN_ENDPOINT",
             Self::Agent => "HOTWORK_ENDPOINT",
+            Self::Verifier => "HOTWORK_VERIFIER_ENDPOINT",
         }
     }
 
@@ -35,6 +38,7 @@ impl Listener {
         match self {
             Self::Admin => "--admin-endpoint",
             Self::Agent => "--endpoint",
+            Self::Verifier => "--verifier-endpoint",
         }
     }
 
@@ -54,7 +58,7 @@ impl Listener {
                 format!("`{}` is not an endpoint", super::text::clean(given)),
             )
             .hint(format!(
-                "give `unix:///path/to/socket` in {} or {}",
+                "give `unix:///path/to/socket` or `https://host:port` in {} or {}",
                 self.variable(),
                 self.flag()
             ))

@@ -195,7 +195,7 @@ impl From<Status> for Failure {
         Self {
             exit,
             code: name(code),
-            hint: advice(exit, code, &decision_id, retry),
+            hint: of_certificate(&reason).unwrap_or_else(|| advice(exit, code, &decision_id, retry)),
             message: message(&status),
             reason,
             decision_id,
@@ -244,6 +244,19 @@ fn exit(code: Code, reason: &str) -> Exit {
         | Code::Internal
         | Code::DataLoss => Exit::Failed,
     }
+}
+
+/// What to do about a certificate that is no longer good, or whose name the registry does not have.
+fn of_certificate(reason: &str) -> Option<String> {
+    let text = match reason {
+        "certificate-expired" | "certificate-removed" => {
+            "ask an operator for a new one: `hotwork operator enroll`, `hotwork verifier enroll`; an agent's own \
+             authority gives it a new one"
+        }
+        "not-an-operator" => "operators are in the registry's operators.toml; `hotwork reload` loads it anew",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn advice(exit: Exit, code: Code, decision: &str, retry: Option<Duration>) -> String {

@@ -22,6 +22,7 @@ macro_rules! wire {
 
 wire!(
     ConsumeResponse,
+    EnrollResponse,
     ExplainResponse,
     GetAgentResponse,
     GetCheckpointResponse,
@@ -37,6 +38,7 @@ wire!(
     ListAgentsResponse,
     ListApisResponse,
     ListCredentialsResponse,
+    ListEnrollmentsResponse,
     ListEntriesResponse,
     ListKeysResponse,
     ListMyCredentialsResponse,
@@ -44,6 +46,7 @@ wire!(
     ProveInclusionResponse,
     ReleaseResponse,
     ReloadRegistryResponse,
+    RemoveEnrollmentResponse,
     RevokeResponse,
     WhoAmIResponse,
 );

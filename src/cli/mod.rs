@@ -13,6 +13,7 @@ pub mod client;
 mod credential;
 pub mod duration;
 mod endpoint;
+mod enroll;
 mod exec;
 pub mod failure;
 mod files;
@@ -28,6 +29,7 @@ mod shell;
 mod signals;
 mod table;
 mod text;
+mod tls;
 mod verify;
 mod words;
 
@@ -44,6 +46,8 @@ use client::Context;
 use failure::{Exit, Failure};
 use output::Screen;
 
+use crate::proto::v1;
+
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
@@ -57,6 +61,8 @@ pub fn run() -> ExitCode {
         screen,
         endpoint: cli.common.endpoint,
         admin_endpoint: cli.common.admin_endpoint,
+        verifier_endpoint: cli.common.verifier_endpoint,
+        tls: tls::TlsFiles { cert: cli.common.tls_cert, key: cli.common.tls_key, ca: cli.common.tls_ca },
         timeout: cli.common.timeout,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -86,6 +92,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Credential(command) => credential::run(context, command).await,
         Command::Agent(command) => operator::agent(context, command).await,
         Command::Api(args::operator::Api::List) => operator::apis(context).await,
+        Command::Operator(command) => enroll::run(context, v1::EnrolledAs::Operator, command).await,
+        Command::Verifier(command) => enroll::run(context, v1::EnrolledAs::Verifier, command).await,
         Command::Revoke(args) => revoke::run(context, args).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,

@@ -28,6 +28,11 @@ pub fn effect(effect: i32) -> String {
     word(v1::Effect::try_from(effect).map(|effect| effect.as_str_name()), "EFFECT_")
 }
 
+/// As what somebody is enrolled.
+pub fn enrolled_as(kind: i32) -> String {
+    word(v1::EnrolledAs::try_from(kind).map(|kind| kind.as_str_name()), "ENROLLED_AS_")
+}
+
 /// A newer broker may have values that this version does not know.
 fn word<E>(name: Result<&'static str, E>, prefix: &str) -> String {
     let name = name.unwrap_or("UNKNOWN");

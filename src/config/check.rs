@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::domain::name::{BadName, Issuer, TrustDomain};
 
+use super::edge::{self, Edge};
 use super::file;
 use super::forms::{AbsolutePath, Mode, Seconds, SocketPath, word};
 use super::problem::{Gathered, Problems};
@@ -31,6 +32,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// The listener for `/healthz`, `/readyz` and `/metrics`. `None` is off.
     pub ops: Option<SocketAddr>,
+    /// The TCP listeners with certificates.
+    pub edge: Edge,
     /// The form of the daemon's log.
     pub log_format: LogFormat,
     /// How much it says.
@@ -151,6 +154,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let agent_socket = socket(&table, "agent_socket", "/run/hotwork/agent.sock", 0o666);
     let admin_socket = socket(&table, "admin_socket", "/run/hotwork/admin.sock", 0o660);
     let (http, ops) = (listener(&table, "http", "127.0.0.1:8420"), listener(&table, "ops", "127.0.0.1:8421"));
+    let edge = edge::read(&table, trust_domain.as_ref());
     let (log_format, log_level) = log(&table);
     let retention = table.or("retention", Seconds(24 * 3_600));
     let passphrase_file = table.optional::<AbsolutePath>("passphrase_file");
@@ -172,6 +176,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         admin_socket: admin_socket?,
         http: http?,
         ops: ops?,
+        edge: edge?,
         log_format: log_format?,
         log_level: log_level?,
         retention_seconds: retention?.0,
@@ -206,7 +211,7 @@ fn socket(table: &Table<'_>, key: &'static str, path: &str, mode: u32) -> Option
 }
 
 /// An address, or `off`.
-struct Listen(Option<SocketAddr>);
+pub(super) struct Listen(pub(super) Option<SocketAddr>);
 
 impl FromStr for Listen {
     type Err = BadName;

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod demo;
+pub mod edge;
 mod file;
 mod forms;
 mod problem;

@@ -9,6 +9,7 @@ use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
 use super::digest::Digest;
+use super::enrollment::{Enrollment, Removal};
 use super::id::CredentialId;
 use super::limits::ENTRY_BYTES_MAX;
 use super::name::{AgentId, OperatorName};
@@ -40,12 +41,16 @@ pub enum Event {
     Consume(Consumption),
     /// A request was denied.
     Deny(Denial),
+    /// An operator or verifier got a certificate.
+    Enroll(Enrollment),
     /// A credential was issued.
     Issue(Box<Issuance>),
     /// The registry was loaded.
     Load(Load),
     /// A holder gave a credential back.
     Release(Release),
+    /// Certificates of an operator or verifier ended.
+    Remove(Removal),
     /// Credentials were revoked.
     Revoke(Revocation),
     /// The broker started.

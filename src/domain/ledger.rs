@@ -11,6 +11,7 @@ use super::consumption::{Consumptions, Debit};
 use super::credential::{Ended, Idempotency, Issuance};
 use super::denial::Denial;
 use super::digest::Digest;
+use super::enrollment::{EnrollRefusal, Enrollment, Enrollments, Unenroll};
 use super::entry::{Call, Entry, Event, Load, Release, Start, VERSION};
 use super::id::CredentialId;
 use super::limits::{CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX};
@@ -34,12 +35,16 @@ pub enum Command {
     },
     /// Record a denial.
     Deny(Denial),
+    /// Record a certificate of an operator or verifier.
+    Enroll(Enrollment),
     /// Record an issuance.
     Issue(Box<Issuance>),
     /// Record a load of the registry.
     Load(Load),
     /// End a credential for its holder.
     Release(Release),
+    /// End certificates of an operator or verifier.
+    Remove(Unenroll),
     /// End credentials for an operator.
     Revoke {
         /// Who.
@@ -81,6 +86,9 @@ pub enum Refusal {
     /// The call was debited before, under the same key.
     #[error("the call was debited before")]
     Debited(Debit),
+    /// The certificate can't be added or removed.
+    #[error(transparent)]
+    Enroll(#[from] EnrollRefusal),
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -125,6 +133,7 @@ pub struct State {
     consumptions: Consumptions,
     lists: Lists,
     revocations: Arc<Revocations>,
+    enrollments: Arc<Enrollments>,
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +151,11 @@ impl State {
     /// What is revoked, as a snapshot.
     pub fn revocations(&self) -> Arc<Revocations> {
         Arc::clone(&self.revocations)
+    }
+
+    /// Which certificates of operators and verifiers are good, as a snapshot.
+    pub fn enrollments(&self) -> Arc<Enrollments> {
+        Arc::clone(&self.enrollments)
     }
 
     /// Counts of live credentials.
@@ -168,12 +182,17 @@ impl State {
                 fresh(denial.id, time)?;
                 change(Event::Deny(denial))
             }
+            Command::Enroll(enrollment) => {
+                self.enrollments.admit(&enrollment, time)?;
+                change(Event::Enroll(enrollment))
+            }
             Command::Issue(issuance) => {
                 self.may_issue(&issuance, now, time)?;
                 change(Event::Issue(issuance))
             }
             Command::Load(load) => change(Event::Load(load)),
             Command::Release(release) => self.decide_release(release, time),
+            Command::Remove(asked) => change(Event::Remove(self.enrollments.removal(asked, time)?)),
             Command::Revoke { operator, reason, selector, target } => {
                 self.decide_revoke(operator, reason, selector, target, time)
             }
@@ -283,8 +302,10 @@ impl State {
             Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
+            | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Start(_) => None,
         };
@@ -322,6 +343,7 @@ impl State {
                 let ended = Arc::new(revocation::revoke(revocation, entry.time, index));
                 self.apply_revoke(revocation, target, ended);
             }
+            Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
             Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Start(_) => {}
         }
     }
@@ -368,6 +390,9 @@ impl State {
         }
         self.keys.retain(|_, keys| !keys.is_empty());
         Arc::make_mut(&mut self.revocations).forget(now);
+        if self.enrollments.has_ended(now) {
+            Arc::make_mut(&mut self.enrollments).forget(now);
+        }
     }
 }
 

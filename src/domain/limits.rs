@@ -144,6 +144,48 @@ pub const HTTP_CONNECTION_SECONDS_MAX: u64 = 60;
 /// Seconds that a drain waits for requests in flight; above [`REQUEST_SECONDS_MAX`].
 pub const DRAIN_SECONDS_MAX: u64 = 15;
 
+/// Connections of one TCP listener.
+pub const TLS_CONNECTIONS_MAX: usize = 1_024;
+/// Connections of one address (an IPv6 /64) on a TCP listener: an eighth, so that no host keeps others out.
+pub const TLS_CONNECTIONS_PER_ADDRESS_MAX: usize = TLS_CONNECTIONS_MAX / 8;
+/// Handshakes of one TCP listener at once. One costs some 50 KiB and a millisecond of a core.
+pub const HANDSHAKES_MAX: usize = 128;
+/// Handshakes of one address at once: whoever opens and says nothing waits in its own share.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = HANDSHAKES_MAX / 4;
+/// Seconds in which a TLS handshake must be done: some round trips on a bad line.
+pub const HANDSHAKE_SECONDS_MAX: u64 = 5;
+/// Streams that a peer opened and reset again before we looked at them (CVE-2023-44487). Beyond it the
+/// connection ends.
+pub const RESET_STREAMS_MAX: usize = 20;
+/// Seconds of a connection on a TCP listener when the configuration does not say.
+pub const TLS_CONNECTION_SECONDS_DEFAULT: u64 = 3_600;
+/// Seconds that the configuration may give a connection: its peer is asked for its certificate again then.
+pub const TLS_CONNECTION_SECONDS_MAX: u64 = 24 * 3_600;
+/// Certificates of one chain that a peer may present: a leaf and what stands between it and a root.
+pub const CHAIN_CERTIFICATES_MAX: usize = 8;
+/// Trust bundles of one configuration.
+pub const TRUST_BUNDLES_MAX: usize = 64;
+/// Roots of one trust bundle: two authorities in rotation, in some regions.
+pub const TRUST_BUNDLE_ROOTS_MAX: usize = 64;
+/// Names of one server certificate.
+pub const SERVER_NAMES_MAX: usize = 32;
+/// Seconds of a server certificate that we mint for our own listeners. It is renewed after half of it.
+pub const SERVER_CERTIFICATE_SECONDS: i64 = 24 * 3_600;
+/// Seconds between two looks at certificates, keys and trust bundles in files.
+pub const CERTIFICATE_FILES_SECONDS: u64 = 30;
+/// Bytes of one file of certificates.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Shortest life of an operator's or verifier's certificate, in seconds.
+pub const ENROLLMENT_SECONDS_MIN: u32 = 60;
+/// Life of an operator's or verifier's certificate in seconds when the enrolment does not say: a month.
+pub const ENROLLMENT_SECONDS_DEFAULT: u32 = 30 * 86_400;
+/// Longest life of an operator's or verifier's certificate in seconds: a year and a day.
+pub const ENROLLMENT_SECONDS_MAX: u32 = 366 * 86_400;
+/// Certificates of one operator or verifier at once: a few machines, each with the next one already there.
+pub const ENROLLMENTS_PER_NAME_MAX: usize = 16;
+/// Certificates of all operators and verifiers at once. All are in memory, some 300 bytes each.
+pub const ENROLLMENTS_MAX: usize = 10_000;
+
 /// Registry files of one kind.
 pub const REGISTRY_FILES_MAX: usize = 20_000;
 /// Bytes of one registry file.

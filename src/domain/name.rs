@@ -83,6 +83,10 @@ name!(
     OperatorName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
 name!(
+    /// A verifier's name: the resource, proxy or gateway that asks what a credential is worth.
+    VerifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
+);
+name!(
     /// A group that agents belong to and policies name.
     GroupName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
 );

@@ -7,7 +7,7 @@ use super::agent::{Agent, AgentEntry};
 use super::catalogue::{Action, Api, ApiState};
 use super::digest::Digest;
 use super::evidence::{Evidence, Selector};
-use super::name::{ActionName, AgentId, Issuer, TenantName, TrustDomain};
+use super::name::{ActionName, AgentId, Issuer, OperatorName, TenantName, TrustDomain};
 use super::operator::Operator;
 
 /// Everything declared, as one value.
@@ -142,6 +142,11 @@ impl Registry {
     pub fn action(&self, tenant: &TenantName, name: &ActionName) -> Option<(&Arc<Api>, &Arc<Action>)> {
         let (api, action) = self.actions.get(name)?;
         (api.tenant == *tenant && api.state == ApiState::Active).then_some((api, action))
+    }
+
+    /// The operator of this name.
+    pub fn operator_by_name(&self, name: &OperatorName) -> Option<&Arc<Operator>> {
+        self.operators.iter().find(|operator| operator.name == *name)
     }
 
     /// The operator that `uid` is on the admin socket.

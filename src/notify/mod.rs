@@ -2,12 +2,20 @@
 //!
 //! A notifier must not block and must not fail the use case: what has to be durable is in the ledger.
 
+use crate::domain::enrollment::Enrolled;
 use crate::domain::name::OperatorName;
 use crate::domain::revocation::Selector;
 
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// Somebody got a certificate for the network.
+    Enrolled {
+        /// By whom.
+        operator: OperatorName,
+        /// Who.
+        who: Enrolled,
+    },
     /// The ledger has stopped; nothing is issued until a verified restart.
     LedgerStopped {
         /// Why.
@@ -17,6 +25,13 @@ pub enum Notice {
     LoadFailed {
         /// Number of problems.
         problems: usize,
+    },
+    /// Certificates of somebody ended.
+    Removed {
+        /// By whom.
+        operator: OperatorName,
+        /// Whose.
+        who: Enrolled,
     },
     /// Credentials were revoked.
     Revoked {
@@ -41,12 +56,14 @@ pub struct LogNotifier;
 impl Notifier for LogNotifier {
     fn notify(&self, notice: &Notice) {
         match notice {
+            Notice::Enrolled { operator, who } => tracing::warn!(%operator, %who, "enrolled"),
             Notice::LedgerStopped { problem } => {
                 tracing::error!(%problem, "the ledger has stopped, nothing is issued");
             }
             Notice::LoadFailed { problems } => {
                 tracing::error!(problems, "registry load refused, the one in force stays");
             }
+            Notice::Removed { operator, who } => tracing::warn!(%operator, %who, "certificates removed"),
             Notice::Revoked { operator, selector } => {
                 tracing::warn!(%operator, ?selector, "credentials revoked");
             }

@@ -51,6 +51,10 @@ pub struct CertificateForm {
 pub struct Certificate(Vec<u8>);
 
 impl Certificate {
+    pub(super) const fn from_der(der: Vec<u8>) -> Self {
+        Self(der)
+    }
+
     /// The DER.
     pub fn der(&self) -> &[u8] {
         &self.0

@@ -11,6 +11,7 @@ use super::key::VerifyingKey;
 use super::keystore::Keys;
 use super::mint::{LintError, MintError};
 use super::secret::Secret;
+use super::svid::{self, Svid};
 use super::token;
 use super::verify::{self, Moment, NotVerified};
 use crate::domain::credential::Issuance;
@@ -110,6 +111,14 @@ impl Minter {
         let ca = self.keys.action_ca();
         let linted = certificate::unsigned(record, key, ca, &self.profile)?.lint()?;
         Ok((linted.content(), linted.sign(ca.signer())?))
+    }
+
+    /// The certificate of an identity over `key`, by the identity CA, and the digest of what was signed.
+    ///
+    /// # Errors
+    /// [`MintFailed`].
+    pub fn identity(&self, svid: &Svid, key: &SubjectKey) -> Result<(Digest, Certificate), MintFailed> {
+        svid::mint(svid, key, self.keys.identity_ca())
     }
 
     /// The id of a token of ours that is in its lifetime. Whether it was ended is not known here.

@@ -27,6 +27,7 @@ pub mod mint;
 pub mod minter;
 mod pem;
 pub mod secret;
+pub mod svid;
 mod tbs;
 pub mod token;
 pub mod verify;

@@ -66,7 +66,7 @@ impl Reader {
             next = Cursor { time: chunk.time, index: chunk.end() };
             for record in chunk.records.iter().filter(|record| chunk.index_of(record) >= from.index) {
                 match record.kind {
-                    RecordKind::Deny | RecordKind::Issue => {}
+                    RecordKind::Deny | RecordKind::Enroll | RecordKind::Issue => {}
                     RecordKind::End => singles.extend(CredentialId::from_bytes(record.id).ok()),
                     RecordKind::MarkAgent | RecordKind::MarkAll => broad = true,
                 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, IndexError};
 use super::journal::Positions;
@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
+use crate::domain::enrollment::Enrollments;
 use crate::domain::entry::Event;
 use crate::domain::ledger::{Change, Command, Refusal, State};
 use crate::domain::name::AgentId;
@@ -43,9 +44,11 @@ impl Recorded {
         let entry = change.entry();
         let (live_ended, calls_left) = match &entry.event {
             Event::Consume(consumption) => (0, consumption.left),
+            Event::Remove(removal) => (removal.ended, 0),
             Event::Revoke(revocation) => (revocation.live, 0),
             Event::Call(_)
             | Event::Deny(_)
+            | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Release(_)
@@ -64,7 +67,7 @@ impl Recorded {
         self.time
     }
 
-    /// How many live credentials a revocation ended; 0 for other commands.
+    /// How many live credentials a revocation ended, or certificates a removal; 0 for other commands.
     pub const fn live_ended(&self) -> u64 {
         self.live_ended
     }
@@ -135,6 +138,7 @@ pub(super) struct Shared {
     /// are read from it elsewhere.
     pub(super) state: RwLock<State>,
     pub(super) revocations: ArcSwap<Revocations>,
+    pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -144,6 +148,17 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+}
+
+impl Shared {
+    /// Shows which certificates of operators and verifiers are good, to those who watch too.
+    pub(super) fn show_enrollments(&self, now: Arc<Enrollments>) {
+        self.enrollments.send_if_modified(|shown| {
+            let changed = !Arc::ptr_eq(shown, &now);
+            *shown = now;
+            changed
+        });
+    }
 }
 
 /// A command with its answer's way back.
@@ -210,6 +225,17 @@ impl Ledger {
     /// What is revoked, as an immutable snapshot. A revocation is in it when its `submit` returns.
     pub fn revocations(&self) -> Arc<Revocations> {
         self.shared().revocations.load_full()
+    }
+
+    /// Which certificates of operators and verifiers are good, as an immutable snapshot. An enrolment or
+    /// removal is in it when its `submit` returns.
+    pub fn enrollments(&self) -> Arc<Enrollments> {
+        Arc::clone(&self.shared().enrollments.borrow())
+    }
+
+    /// As [`Self::enrollments`], to wait for the next change.
+    pub fn watch_enrollments(&self) -> watch::Receiver<Arc<Enrollments>> {
+        self.shared().enrollments.subscribe()
     }
 
     /// Live credentials of `agent` at `now`. It may count a group that is being written.

@@ -127,6 +127,7 @@ impl Ledger {
         };
         let shared = Arc::new(Shared {
             revocations: ArcSwap::new(state.revocations()),
+            enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
             state: RwLock::new(state),
             head: ArcSwap::from_pointee(head),
             problem: ArcSwapOption::empty(),

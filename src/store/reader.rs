@@ -251,9 +251,11 @@ impl Reader {
             Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
+            | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Release(_)
+            | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Start(_) => return Err(ReadError::Mismatch(index)),
         };
@@ -294,8 +296,10 @@ impl Reader {
             Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
+            | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Remove(_)
             | Event::Start(_) => Err(ReadError::Mismatch(index)),
         }
     }

@@ -175,13 +175,18 @@ impl Pass<'_> {
                 return Ok(());
             }
             Brief::Deny { .. } | Brief::Other => return Ok(()),
-            Brief::Consume | Brief::Issue { .. } | Brief::Release(_) | Brief::Revoke(_) => {}
+            Brief::Consume
+            | Brief::Enroll { .. }
+            | Brief::Issue { .. }
+            | Brief::Release(_)
+            | Brief::Revoke(_) => {}
         }
         let entry = Entry::from_json(json).map_err(|_| damaged())?;
         let target = match brief {
             Brief::Revoke(Selector::Credential(id)) => self.target(*id)?,
             Brief::Consume
             | Brief::Deny { .. }
+            | Brief::Enroll { .. }
             | Brief::Issue { .. }
             | Brief::Release(_)
             | Brief::Revoke(_)
@@ -224,7 +229,14 @@ impl Pass<'_> {
                 Selector::Credential(_) => return Err(IndexError::Gap(index).into()),
             }
         }
-        Ok(State::starting_from(revocations, self.newest))
+        let mut state = State::starting_from(revocations, self.newest);
+        for index in self.index.enrollments(before, self.newest)? {
+            let json = self.found.positions.entry(index);
+            let json = json.ok().flatten().ok_or(IndexError::Gap(index))?;
+            let entry = Entry::from_json(&json).map_err(|_| IndexError::Gap(index))?;
+            state.replay(&entry, index, |_| None);
+        }
+        Ok(state)
     }
 }
 

@@ -157,7 +157,7 @@ impl Writer {
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
         // What lets something happen needs a clock that can be trusted.
-        if matches!(command, Command::Consume { .. } | Command::Issue(_)) {
+        if matches!(command, Command::Consume { .. } | Command::Enroll(_) | Command::Issue(_)) {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -197,6 +197,7 @@ impl Writer {
         self.sequence = self.sequence.saturating_add(1);
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         self.shared.revocations.store(state.revocations());
+        self.shared.show_enrollments(state.enrollments());
         drop(state);
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());

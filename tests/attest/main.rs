@@ -60,7 +60,7 @@ impl Host {
     }
 
     async fn attest(&self, connection: &Connection) -> Result<Arc<Evidence>, Rejected> {
-        let presented = Presented { unix: Some(connection.peer()) };
+        let presented = Presented { unix: Some(connection.peer()), ..Presented::default() };
         match self.attestor.attest(&presented).await {
             Ok(Outcome::Evidence(evidence)) => Ok(evidence),
             Ok(Outcome::NotMine) => panic!("a Unix peer was not taken"),

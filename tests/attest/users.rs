@@ -68,7 +68,7 @@ fn daemon_process() {
         eprintln!("ok");
         let mut connection = listener.accept().await.unwrap();
         read(&mut connection).await;
-        let presented = Presented { unix: Some(connection.peer()) };
+        let presented = Presented { unix: Some(connection.peer()), ..Presented::default() };
         let Ok(Outcome::Evidence(evidence)) = UnixAttestor::new().attest(&presented).await else {
             panic!("no evidence");
         };

@@ -22,6 +22,8 @@ pub const ID: &str = "01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f";
 pub const AGENT: &str = "spiffe://example.org/tenant/acme/agent/bot";
 pub const TOKEN: &str = "eyJhIjoxfQ.eyJqdGkiOiJpIn0.c2ln";
 
+pub const SERIAL: &str = "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f";
+
 type Answer<T> = Result<Response<T>, Status>;
 
 /// What was asked, in words.
@@ -331,6 +333,55 @@ impl AdminService for Wire {
     async fn list_keys(&self, _: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
         let key = v1::Key { kid: "k".to_owned(), r#use: "log".to_owned(), ..v1::Key::default() };
         Ok(Response::new(v1::ListKeysResponse { keys: vec![key] }))
+    }
+
+    async fn enroll(&self, request: Request<v1::EnrollRequest>) -> Answer<v1::EnrollResponse> {
+        let request = request.into_inner();
+        let sequence = request.csr_der.first() == Some(&0x30);
+        self.saw(format!(
+            "enroll {} {} csr {sequence} for {}",
+            request.enrolled_as, request.name, request.lifetime_seconds
+        ));
+        if request.name == "nobody" {
+            return Err(Status::not_found("no operator of that name"));
+        }
+        Ok(Response::new(v1::EnrollResponse {
+            enrollment: Some(v1::Enrollment {
+                name: request.name,
+                serial: SERIAL.to_owned(),
+                expire_time: in_seconds(3600),
+                ..v1::Enrollment::default()
+            }),
+            certificate_pem: "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n".to_owned(),
+            ca_pem: "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n".to_owned(),
+            log_index: 7,
+        }))
+    }
+
+    async fn list_enrollments(
+        &self,
+        request: Request<v1::ListEnrollmentsRequest>,
+    ) -> Answer<v1::ListEnrollmentsResponse> {
+        let kind = request.into_inner().enrolled_as;
+        let one = v1::Enrollment {
+            enrolled_as: kind,
+            name: "alice".to_owned(),
+            serial: SERIAL.to_owned(),
+            ..v1::Enrollment::default()
+        };
+        Ok(Response::new(v1::ListEnrollmentsResponse { enrollments: vec![one], ..Default::default() }))
+    }
+
+    async fn remove_enrollment(
+        &self,
+        request: Request<v1::RemoveEnrollmentRequest>,
+    ) -> Answer<v1::RemoveEnrollmentResponse> {
+        let request = request.into_inner();
+        self.saw(format!(
+            "remove {} {} {} {}",
+            request.enrolled_as, request.name, request.serial, request.reason
+        ));
+        Ok(Response::new(v1::RemoveEnrollmentResponse { removed: 2, time: in_seconds(0), log_index: 8 }))
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {

@@ -55,7 +55,7 @@ fn a_broker_that_is_not_there_is_unavailable_and_the_message_names_the_way() {
     for (uri, code, reason) in [
         (format!("unix://{}", file.display()), 7, "not-running"),
         (format!("unix://{}", dead.display()), 7, "not-running"),
-        ("https://broker:8443".to_owned(), 2, "https-unsupported"),
+        ("https://broker:8443".to_owned(), 2, "tls-files"),
         ("tcp://x".to_owned(), 2, "endpoint-form"),
         (String::new(), 2, "endpoint-missing"),
     ] {

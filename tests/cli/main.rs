@@ -11,6 +11,7 @@
 )]
 
 mod double;
+mod enroll;
 mod exec;
 mod failures;
 mod issue;

@@ -173,8 +173,10 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
         }),
         Event::Call(_)
         | Event::Consume(_)
+        | Event::Enroll(_)
         | Event::Load(_)
         | Event::Release(_)
+        | Event::Remove(_)
         | Event::Revoke(_)
         | Event::Start(_) => None,
     }

@@ -1,6 +1,7 @@
 //! Domain to proto. It knows no use case, reads no clock and never sees a secret.
 
 pub mod credential;
+pub mod enrollment;
 pub mod inventory;
 
 use crate::domain::time::Timestamp;

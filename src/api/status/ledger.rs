@@ -3,6 +3,7 @@
 use tonic::Code;
 
 use crate::broker::consume::ConsumeError;
+use crate::domain::enrollment::EnrollRefusal;
 use crate::domain::ledger::Refusal;
 use crate::store::{LedgerError, ReadError};
 
@@ -69,6 +70,11 @@ impl From<Refusal> for Refused {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &refusal)
             }
+            Refusal::Enroll(EnrollRefusal::Exhausted) => {
+                let message = format!("{}; remove some first", EnrollRefusal::Exhausted);
+                Self::new(Code::ResourceExhausted, "enrollments-exhausted", message)
+            }
+            Refusal::Enroll(EnrollRefusal::Unknown) => Self::not_found("certificate"),
             Refusal::KeyReused => {
                 let message = "the idempotency key was used for another request; use a new key";
                 Self::new(Code::AlreadyExists, "idempotency-key-reused", message)

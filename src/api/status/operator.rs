@@ -3,9 +3,11 @@
 use tonic::Code;
 
 use crate::broker::LoadFailed;
+use crate::broker::enroll::EnrollError;
 use crate::broker::explain::ExplainError;
 use crate::broker::operate::OperateError;
 use crate::broker::revoke::RevokeError;
+use crate::broker::standing::StandingError;
 use crate::domain::operator::Role;
 
 use super::{Refused, internal};
@@ -14,6 +16,40 @@ use super::{Refused, internal};
 const PROBLEMS_MAX: usize = 20;
 /// Characters of one such problem.
 const PROBLEM_CHARACTERS_MAX: usize = 200;
+
+impl From<EnrollError> for Refused {
+    fn from(error: EnrollError) -> Self {
+        match error {
+            EnrollError::Clock(error) => error.into(),
+            EnrollError::Entropy(error) => error.into(),
+            EnrollError::Key(error) => error.into(),
+            EnrollError::Ledger(error) => error.into(),
+            EnrollError::Mint(error) => error.into(),
+            EnrollError::NoOperator => {
+                let message = "the registry has no operator of that name; declare it in `operators.toml`, \
+                               reload, and enrol again";
+                Self::new(Code::NotFound, "not-an-operator", message)
+            }
+            EnrollError::Scope => {
+                Self::new(Code::PermissionDenied, "scope-all-tenants", EnrollError::Scope.to_string())
+            }
+        }
+    }
+}
+
+impl From<StandingError> for Refused {
+    fn from(error: StandingError) -> Self {
+        match error {
+            StandingError::Clock(error) => error.into(),
+            StandingError::Expired => {
+                Self::new(Code::Unauthenticated, "certificate-expired", StandingError::Expired.to_string())
+            }
+            StandingError::Removed => {
+                Self::new(Code::Unauthenticated, "certificate-removed", StandingError::Removed.to_string())
+            }
+        }
+    }
+}
 
 impl From<ExplainError> for Refused {
     fn from(error: ExplainError) -> Self {
@@ -45,9 +81,8 @@ impl From<OperateError> for Refused {
                 let message = format!("operator `{operator}` lacks the role `{}`", role_name(role));
                 Self::new(Code::PermissionDenied, "role-required", message)
             }
-            OperateError::Unknown(uid) => {
-                let message =
-                    format!("uid `{uid}` is no operator; operators are declared in `operators.toml`");
+            OperateError::Unknown(caller) => {
+                let message = format!("{caller} is no operator; operators are declared in `operators.toml`");
                 Self::new(Code::Unauthenticated, "not-an-operator", message)
             }
         }

@@ -7,13 +7,14 @@ use crate::attest::{AttestError, Failure, Rejected};
 use crate::broker::consume::ConsumeError;
 use crate::broker::explain::ExplainError;
 use crate::broker::limit::TooMany;
-use crate::broker::operate::OperateError;
+use crate::broker::operate::{Caller, OperateError};
 use crate::broker::release::OwnError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::{EntropyFailed, IssueError, LoadFailed, SealError};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::consumption::Debit;
 use crate::domain::denial::Reason;
+use crate::domain::enrollment::EnrollRefusal;
 use crate::domain::ledger::Refusal;
 use crate::domain::operator::Role;
 use crate::domain::registry::Unidentified;
@@ -47,6 +48,7 @@ fn attestation_is_unauthenticated_or_unavailable() {
     for rejected in [
         Rejected::Changed,
         Rejected::DescriptorsPassed,
+        Rejected::Expired,
         Rejected::Gone,
         Rejected::NoEvidence,
         Rejected::OtherSender,
@@ -118,6 +120,8 @@ fn every_ledger_error_has_its_status() {
         (Refusal::ClockBehind(5), Code::Unavailable, "clock-behind"),
         (Refusal::Debited(Debit { index: 1, left: 0 }), Code::AlreadyExists, "already-recorded"),
         (Refusal::NotCounted, Code::FailedPrecondition, "calls-not-counted"),
+        (Refusal::Enroll(EnrollRefusal::Exhausted), Code::ResourceExhausted, "enrollments-exhausted"),
+        (Refusal::Enroll(EnrollRefusal::Unknown), Code::NotFound, "not-found"),
         (Refusal::KeyReused, Code::AlreadyExists, "idempotency-key-reused"),
         (Refusal::KeysExhausted, Code::ResourceExhausted, "idempotency-keys-exhausted"),
         (Refusal::Overtaken, Code::Aborted, "overtaken-by-revocation"),
@@ -149,7 +153,9 @@ fn an_operator_learns_what_is_missing() {
         let word = serde_json::to_value(role).unwrap();
         assert!(status.message().contains(&format!("`{}`", word.as_str().unwrap())));
     }
-    check(OperateError::Unknown(7), Code::Unauthenticated, "not-an-operator");
+    check(OperateError::Unknown(Caller::Uid(7)), Code::Unauthenticated, "not-an-operator");
+    let named = Caller::Certificate("alice".parse().unwrap());
+    check(OperateError::Unknown(named), Code::Unauthenticated, "not-an-operator");
     check(OperateError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
     check(RevokeError::Scope, Code::PermissionDenied, "scope-all-tenants");
     check(Refused::all_tenants(), Code::PermissionDenied, "scope-all-tenants");

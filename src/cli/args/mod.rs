@@ -1,6 +1,7 @@
 //! The command line: its words, their forms, and their help.
 
 pub mod bench;
+pub mod enroll;
 pub mod operator;
 
 use std::ffi::OsString;
@@ -57,6 +58,24 @@ pub struct Common {
     /// The broker's listener for operators
     #[arg(long, global = true, env = "HOTWORK_ADMIN_ENDPOINT", value_name = "URI", hide_env_values = true)]
     pub admin_endpoint: Option<String>,
+    /// The broker's listener for verifiers, asked when neither of the two is given
+    #[arg(
+        long,
+        global = true,
+        env = "HOTWORK_VERIFIER_ENDPOINT",
+        value_name = "URI",
+        hide_env_values = true
+    )]
+    pub verifier_endpoint: Option<String>,
+    /// For https endpoints: your certificate, PEM
+    #[arg(long, global = true, env = "HOTWORK_TLS_CERT", value_name = "FILE", hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// For https endpoints: its private key, PEM
+    #[arg(long, global = true, env = "HOTWORK_TLS_KEY", value_name = "FILE", hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
+    /// For https endpoints: the root that the broker is known by, PEM
+    #[arg(long, global = true, env = "HOTWORK_TLS_CA", value_name = "FILE", hide_env_values = true)]
+    pub tls_ca: Option<PathBuf>,
     /// How data is printed: table, json (the proto JSON mapping), yaml, or name (ids only)
     #[arg(
         short,
@@ -107,6 +126,12 @@ pub enum Command {
     /// Operator: the registered APIs and their actions
     #[command(subcommand)]
     Api(operator::Api),
+    /// Operator: certificates of operators, for the network
+    #[command(subcommand)]
+    Operator(enroll::Enroll),
+    /// Operator: certificates of verifiers, for the network
+    #[command(subcommand)]
+    Verifier(enroll::Enroll),
     /// Operator: end credentials now
     Revoke(operator::Revoke),
     /// Operator: why a decision went as it did

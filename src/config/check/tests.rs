@@ -1,6 +1,7 @@
 //! The daemon's file: its documented form, and every problem with its line and key.
 
 use super::*;
+use crate::config::edge::ServerCertificate;
 
 const FILE: &str = include_str!("../../../config/hotworkd.toml");
 const MINIMAL: &str = "trust_domain = \"example.org\"\nissuer = \"https://hotwork.example.org\"\n";
@@ -20,6 +21,52 @@ fn what_the_documented_file_leaves_out_can_be_put_in() {
     let config = parse(&FILE.replace("#passphrase_file", "passphrase_file")).unwrap();
     assert_eq!(config.passphrase_file, Some("/run/credentials/hotworkd.service/passphrase".into()));
     assert_eq!(Config { passphrase_file: None, ..config }, parse(MINIMAL).unwrap());
+}
+
+const TCP: &str = "[agent_tcp]\nlisten = \"127.0.0.1:0\"\nserver_names = [\"localhost\"]\n";
+const BUNDLE: &str = "[[trust_bundle]]\ntrust_domain = \"prod.example\"\nfile = \"/b.pem\"\n";
+
+#[test]
+fn tcp_listeners_are_off_until_they_are_named() {
+    assert_eq!(parse(MINIMAL).unwrap().edge, Edge::default());
+    let edge = parse(&format!("{MINIMAL}{TCP}{BUNDLE}")).unwrap().edge;
+    let agent = edge.agent.unwrap();
+    assert_eq!((agent.settings.tls12, agent.settings.max_age.as_secs()), (false, 3600));
+    assert_eq!(agent.certificate, ServerCertificate::Minted(vec!["localhost".parse().unwrap()]));
+    assert_eq!((edge.admin, edge.verifier, edge.bundles.len()), (None, None, 1));
+    let files = "[admin_tcp]\nlisten = \"127.0.0.1:0\"\ncertificate_file = \"/c\"\nkey_file = \"/k\"\n";
+    let admin = parse(&format!("{MINIMAL}{files}")).unwrap().edge.admin.unwrap();
+    assert_eq!(admin.certificate, ServerCertificate::Files { chain: "/c".into(), key: "/k".into() });
+}
+
+#[test]
+fn problems_of_tcp_listeners_and_bundles_have_their_line_and_key() {
+    let own = BUNDLE.replace("prod.example", "example.org");
+    for (text, expected) in [
+        (TCP.to_owned(), "h.toml:3:2: agent_tcp: no [[trust_bundle]]: no certificate would be believed here"),
+        (format!("{TCP}max_age = \"59s\"\n{BUNDLE}"), "h.toml:6:1: agent_tcp.max_age: expected 1m to 24h"),
+        (
+            "[admin_tcp]\nlisten = \"127.0.0.1:0\"\nkey_file = \"/k\"\n".to_owned(),
+            "h.toml:3:1: admin_tcp.certificate_file: missing; key_file needs it",
+        ),
+        (
+            "[admin_tcp]\nserver_names = [\"A b\"]\n".to_owned(),
+            "h.toml:4:17: admin_tcp.server_names[0]: expected a DNS name in lowercase, or an IP address, got `A b`",
+        ),
+        (
+            own,
+            "h.toml:4:1: trust_bundle[0].trust_domain: our own trust domain: what this broker issues is no evidence for it",
+        ),
+        (
+            format!("{BUNDLE}{BUNDLE}"),
+            "h.toml:7:1: trust_bundle[1].trust_domain: a second bundle of this trust domain; put the roots in one file",
+        ),
+    ] {
+        assert_eq!(parse(&format!("{MINIMAL}{text}")), Err(vec![expected.to_owned()]), "{text}");
+    }
+    let unnamed = "[verifier_tcp]\nlisten = \"127.0.0.1:0\"\n";
+    let found = parse(&format!("{MINIMAL}{unnamed}")).unwrap_err();
+    assert!(found[0].starts_with("h.toml:3:: "), "{found:?}");
 }
 
 #[test]

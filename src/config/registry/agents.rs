@@ -11,13 +11,14 @@ use crate::domain::agent::{AgentEntry, AgentState, NameTemplate, Rule};
 use crate::domain::digest::Digest;
 use crate::domain::evidence::Selector;
 use crate::domain::limits::SELECTORS_MAX;
-use crate::domain::name::{GroupName, TenantName};
+use crate::domain::name::{GroupName, TenantName, TrustDomain};
+use crate::domain::spiffe::SpiffeId;
 
 use super::Declared;
 
 /// The selectors that attestation can establish, those that single out the fewest processes first, whether
 /// one process has several of the kind, and the form of their values.
-const KINDS: [(&str, bool, Form); 8] = [
+const KINDS: [(&str, bool, Form); 12] = [
     ("container.id", false, Form::Text),
     ("systemd.unit", false, Form::Text),
     ("cgroup.path", false, Form::Path),
@@ -26,6 +27,10 @@ const KINDS: [(&str, bool, Form); 8] = [
     ("unix.uid", false, Form::Number),
     ("unix.gid", false, Form::Number),
     ("unix.groups", true, Form::Number),
+    ("x509.spki_sha256", false, Form::Digest),
+    ("x509.spiffe_id", false, Form::SpiffeId),
+    ("x509.issuer_sha256", false, Form::Digest),
+    ("x509.trust_domain", false, Form::TrustDomain),
 ];
 
 #[derive(Clone, Copy)]
@@ -33,7 +38,9 @@ enum Form {
     Digest,
     Number,
     Path,
+    SpiffeId,
     Text,
+    TrustDomain,
 }
 
 impl Form {
@@ -44,7 +51,9 @@ impl Form {
             Self::Digest => (text.parse::<Digest>().is_ok(), "64 lowercase hex digits"),
             Self::Number => (number(), "a number below 2^32"),
             Self::Path => (text.starts_with('/'), "a path from `/`"),
+            Self::SpiffeId => (text.parse::<SpiffeId>().is_ok(), "a SPIFFE ID, `spiffe://TRUST-DOMAIN/PATH`"),
             Self::Text => (true, "a text"),
+            Self::TrustDomain => (text.parse::<TrustDomain>().is_ok(), "a trust domain"),
         };
         (!good).then_some(expected)
     }

@@ -49,6 +49,7 @@ pub struct Index {
     groups: Tree,
     ended: Tree,
     marks: Tree,
+    enrolled: Tree,
     meta: Tree,
 }
 
@@ -80,7 +81,8 @@ impl Index {
         let db = config.flush_every_ms(Some(FLUSH_EVERY_MS)).open()?;
         let open = |name: &str| db.open_tree(name);
         let (groups, ended, marks, meta) = (open("groups")?, open("ended")?, open("marks")?, open("meta")?);
-        let index = Self { db, groups, ended, marks, meta };
+        let enrolled = open("enrolled")?;
+        let index = Self { db, groups, ended, marks, enrolled, meta };
         index.migrate()?;
         Ok(index)
     }
@@ -138,6 +140,7 @@ impl Index {
             let there = match record.kind {
                 RecordKind::Deny | RecordKind::Issue => true,
                 RecordKind::End => self.ended.contains_key(record.id)?,
+                RecordKind::Enroll => self.enrolled.contains_key(index.to_be_bytes())?,
                 RecordKind::MarkAgent | RecordKind::MarkAll => {
                     self.marks.contains_key(mark_key(chunk.agent_of(record), index))?
                 }
@@ -180,6 +183,9 @@ impl Index {
                     // The first end counts.
                     let _known = self.ended.compare_and_swap(record.id, None::<&[u8]>, Some(&index[..]))?;
                 }
+                RecordKind::Enroll => {
+                    self.enrolled.insert(index, &record.expires.millis().to_be_bytes())?;
+                }
                 RecordKind::MarkAgent | RecordKind::MarkAll => {
                     let agent = chunk.agent_of(record);
                     let time = chunk.time.millis().to_be_bytes();
@@ -206,7 +212,7 @@ impl Index {
     /// When sled fails.
     pub fn digest(&self) -> Result<Digest, IndexError> {
         let mut bytes = Vec::new();
-        for tree in [&self.groups, &self.ended, &self.marks, &self.meta] {
+        for tree in [&self.groups, &self.ended, &self.marks, &self.enrolled, &self.meta] {
             for item in tree {
                 let (key, value) = item?;
                 bytes.extend(u64::try_from(key.len()).unwrap_or_default().to_be_bytes());

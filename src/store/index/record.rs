@@ -39,6 +39,11 @@ pub enum Brief<'a> {
         /// Who asked.
         agent: &'a str,
     },
+    /// A certificate of an operator or verifier, or its removal.
+    Enroll {
+        /// When it no longer matters.
+        expires: Timestamp,
+    },
     /// A credential.
     Issue {
         /// Its id.
@@ -66,6 +71,8 @@ impl<'a> Brief<'a> {
         match &entry.event {
             Event::Consume(_) => Self::Consume,
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
+            Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
+            Event::Remove(removal) => Self::Enroll { expires: removal.expires },
             Event::Issue(issuance) => Self::Issue {
                 id: issuance.id,
                 agent: issuance.agent.as_str(),
@@ -88,6 +95,9 @@ impl<'a> Brief<'a> {
         Ok(match brief.event {
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
+            BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
+                Self::Enroll { expires: enrolled.expires }
+            }
             BriefEvent::Issue(issue) => Self::Issue {
                 id: issue.id,
                 agent: issue.agent,
@@ -117,10 +127,12 @@ enum BriefEvent<'a> {
     Consume(IgnoredAny),
     #[serde(borrow)]
     Deny(BriefDeny<'a>),
+    Enroll(BriefEnroll),
     #[serde(borrow)]
     Issue(BriefIssue<'a>),
     Load(IgnoredAny),
     Release(BriefRelease),
+    Remove(BriefEnroll),
     Revoke(BriefRevoke),
     Start(IgnoredAny),
 }
@@ -129,6 +141,11 @@ enum BriefEvent<'a> {
 struct BriefDeny<'a> {
     agent: &'a str,
     id: CredentialId,
+}
+
+#[derive(Deserialize)]
+struct BriefEnroll {
+    expires: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +174,8 @@ pub enum RecordKind {
     Deny,
     /// A single credential's end.
     End,
+    /// A certificate of an operator or verifier, or its removal.
+    Enroll,
     /// A credential.
     Issue,
     /// A watermark for one agent.
@@ -166,7 +185,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    const ALL: [Self; 5] = [Self::Deny, Self::End, Self::Issue, Self::MarkAgent, Self::MarkAll];
+    const ALL: [Self; 6] = [Self::Deny, Self::End, Self::Enroll, Self::Issue, Self::MarkAgent, Self::MarkAll];
 
     const fn code(self) -> u8 {
         match self {
@@ -175,6 +194,7 @@ impl RecordKind {
             Self::Issue => 3,
             Self::MarkAgent => 4,
             Self::MarkAll => 5,
+            Self::Enroll => 32,
         }
     }
 }
@@ -192,7 +212,7 @@ pub struct Record {
     pub offset: u32,
     /// The credential's or decision's id; zeros for a watermark.
     pub id: [u8; 16],
-    /// When it expires; the epoch for all but credentials.
+    /// When it expires, or no longer matters; the epoch for all but credentials and enrolments.
     pub expires: Timestamp,
 }
 
@@ -244,6 +264,7 @@ impl Chunk {
             Brief::Issue { id, agent, expires, .. } => {
                 (RecordKind::Issue, Some(*agent), Some(id), Some(*expires))
             }
+            Brief::Enroll { expires } => (RecordKind::Enroll, None, None, Some(*expires)),
             Brief::Release(id) | Brief::Revoke(Selector::Credential(id)) => {
                 (RecordKind::End, None, Some(id), None)
             }

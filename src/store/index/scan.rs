@@ -151,6 +151,21 @@ impl Index {
         Ok(marks)
     }
 
+    /// The enrolments and removals before the entry `before` that still matter at `now`, in their order.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn enrollments(&self, before: u64, now: Timestamp) -> Result<Vec<u64>, IndexError> {
+        let mut found = Vec::new();
+        for item in self.enrolled.range(..before.to_be_bytes()) {
+            let (key, value) = item?;
+            if let Some((index, _)) = parse_enrolled(&key, &value).filter(|(_, expires)| *expires > now) {
+                found.push(index);
+            }
+        }
+        Ok(found)
+    }
+
     /// Takes out the groups whose records all ended, and were committed, before `cutoff`. Gives the number
     /// of credentials and denials taken out. The log keeps them.
     ///
@@ -161,7 +176,8 @@ impl Index {
         for item in &self.groups {
             let (key, value) = item?;
             let chunk = Chunk::parse(&key, &value)?;
-            let over = |record: &Record| record.expires < cutoff;
+            // An enrolment lives for months, in a place of its own.
+            let over = |record: &Record| record.kind == RecordKind::Enroll || record.expires < cutoff;
             if chunk.time >= cutoff || !chunk.records.iter().all(over) {
                 break;
             }
@@ -174,14 +190,33 @@ impl Index {
                     RecordKind::End => {
                         self.ended.remove(record.id)?;
                     }
-                    // Watermarks stay: they are few, and the newest of each agent is in force.
-                    RecordKind::MarkAgent | RecordKind::MarkAll => {}
+                    // Watermarks stay: they are few, and the newest of each agent is in force. Enrolments
+                    // have their own time.
+                    RecordKind::Enroll | RecordKind::MarkAgent | RecordKind::MarkAll => {}
                 }
             }
             self.groups.remove(key)?;
         }
+        self.sweep_enrolled(cutoff)?;
         Ok(swept)
     }
+
+    /// Takes out the enrolments that ended before `cutoff` and whose groups have gone.
+    fn sweep_enrolled(&self, cutoff: Timestamp) -> Result<(), IndexError> {
+        for item in self.enrolled.range(..self.swept()?.to_be_bytes()) {
+            let (key, value) = item?;
+            if parse_enrolled(&key, &value).is_some_and(|(_, expires)| expires < cutoff) {
+                self.enrolled.remove(key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_enrolled(key: &[u8], value: &[u8]) -> Option<(u64, Timestamp)> {
+    let index = u64::from_be_bytes(key.try_into().ok()?);
+    let expires = i64::from_be_bytes(value.try_into().ok()?);
+    Some((index, Timestamp::from_millis(expires)))
 }
 
 fn parse_mark(key: &[u8], value: &[u8]) -> Option<(u64, Timestamp)> {

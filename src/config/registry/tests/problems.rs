@@ -176,7 +176,7 @@ fn problems_of_agents() {
             (
                 "name = \"me\"",
                 "name = \"me-{unix.pid}\"",
-                "1:1: name: no attestor establishes `unix.pid`; expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+                "1:1: name: no attestor establishes `unix.pid`; expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
             ),
             (
                 "name = \"me\"",
@@ -207,12 +207,17 @@ fn problems_of_attestation_rules() {
             (
                 "\"unix.uid\" = 1000\n",
                 "",
-                "8:2: rules: empty: such an agent could be anybody; give at least one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+                "8:2: rules: empty: such an agent could be anybody; give at least one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
             ),
             (
                 "\"unix.uid\"",
                 "\"unix.pid\"",
-                "9:14: rules.\"unix.pid\": unknown selector, expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`",
+                "9:14: rules.\"unix.pid\": unknown selector, expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
+            ),
+            (
+                "\"unix.uid\" = 1000",
+                "\"x509.spiffe_id\" = \"spiffe://Prod.example/a\"",
+                "9:20: rules.\"x509.spiffe_id\": expected a SPIFFE ID, `spiffe://TRUST-DOMAIN/PATH`, got `spiffe://Prod.example/a`",
             ),
             ("= 1000", "= \"root\"", "9:14: rules.\"unix.uid\": expected a number below 2^32, got `root`"),
             ("= 1000", "= -1", "9:14: rules.\"unix.uid\": expected a number below 2^32, got `-1`"),

@@ -1,0 +1,103 @@
+//! The accept loop of a TCP listener: bounded handshakes, bounded connections, shares for each address. It
+//! ends with the drain and with nothing else.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+
+use crate::domain::limits::{
+    HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, TLS_CONNECTIONS_MAX, TLS_CONNECTIONS_PER_ADDRESS_MAX,
+};
+
+use super::super::drain::Drain;
+use super::super::guard::{ACCEPT_PAUSE, Guarded, Place, Places, is_of_one_connection};
+use super::acceptor::Acceptor;
+use super::connection::{Connection, Network};
+
+/// A connection on its way to HTTP.
+pub type Accepted = io::Result<Guarded<Connection, Network>>;
+
+struct Room {
+    handshakes: Places<Network>,
+    connections: Places<Network>,
+}
+
+/// Accepts connections until the drain. Out of descriptors or of memory, it waits and tries again.
+pub async fn accept(
+    name: &'static str,
+    listener: TcpListener,
+    acceptor: Arc<Acceptor>,
+    open: Gauge,
+    accepted: mpsc::Sender<Accepted>,
+    drain: &Drain,
+) {
+    let room = Room {
+        handshakes: Places::new(HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, Gauge::default()),
+        connections: Places::new(TLS_CONNECTIONS_MAX, TLS_CONNECTIONS_PER_ADDRESS_MAX, open),
+    };
+    // Dropped with the loop, and then the handshakes end too.
+    let mut handshakes = JoinSet::new();
+    loop {
+        let next = async {
+            let permits = (room.handshakes.free().await, room.connections.free().await);
+            (permits, listener.accept().await)
+        };
+        let (permits, connection) = tokio::select! {
+            () = drain.begun() => return,
+            next = next => next,
+        };
+        while handshakes.try_join_next().is_some() {}
+        match (permits, connection) {
+            ((Some(handshake), Some(place)), Ok((stream, address))) => {
+                let Some(places) = room.take(handshake, place, address) else {
+                    tracing::debug!(listener = name, %address, "an address has its share of connections");
+                    continue;
+                };
+                let (acceptor, accepted) = (Arc::clone(&acceptor), accepted.clone());
+                handshakes.spawn(handshake_of(name, stream, places, acceptor, accepted));
+            }
+            ((None, _) | (_, None), _) => return,
+            (_, Err(error)) if is_of_one_connection(&error) => {}
+            (_, Err(error)) => {
+                tracing::error!(listener = name, %error, "can't accept connections, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Room {
+    /// A place for the handshake and one for the connection, unless the address has its share.
+    fn take(
+        &self,
+        handshake: OwnedSemaphorePermit,
+        connection: OwnedSemaphorePermit,
+        address: SocketAddr,
+    ) -> Option<(Place<Network>, Place<Network>)> {
+        let network = Network::of(address.ip());
+        Some((self.handshakes.take(handshake, network)?, self.connections.take(connection, network)?))
+    }
+}
+
+async fn handshake_of(
+    name: &'static str,
+    stream: TcpStream,
+    (handshake, place): (Place<Network>, Place<Network>),
+    acceptor: Arc<Acceptor>,
+    accepted: mpsc::Sender<Accepted>,
+) {
+    match acceptor.handshake(stream).await {
+        Ok(connection) => {
+            drop(handshake);
+            // An error means that the server has ended, and so does the connection then.
+            let _ended = accepted.send(Ok(Guarded::new(connection, place))).await;
+        }
+        // Anybody can cause it, so it is no more than a detail.
+        Err(error) => tracing::debug!(listener = name, %error, "no connection"),
+    }
+}

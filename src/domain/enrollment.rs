@@ -1,0 +1,291 @@
+//! Enrolment: the certificates by which operators and verifiers are known over the network.
+//!
+//! A certificate of ours is worth something while its serial number stands here. One that is not here, for
+//! whatever reason, is nobody's: a removal has nothing to hide from, and a lost state refuses.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::entry::Event;
+use super::id::Serial;
+use super::limits::{ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX};
+use super::name::{OperatorName, Reason, TrustDomain, VerifierName};
+use super::time::Timestamp;
+
+/// Who is enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enrolled {
+    /// An operator, who has the roles of the registry's entry of that name and nothing without one.
+    Operator(OperatorName),
+    /// A verifier, which may ask what credentials are worth.
+    Verifier(VerifierName),
+}
+
+impl Enrolled {
+    /// The SPIFFE ID of its certificates: `spiffe://TD/operator/NAME` or `spiffe://TD/verifier/NAME`.
+    pub fn spiffe_id(&self, trust_domain: &TrustDomain) -> String {
+        format!("spiffe://{trust_domain}/{self}")
+    }
+
+    /// Who a SPIFFE ID's path is; `None` for any other path.
+    pub fn from_path(path: &str) -> Option<Self> {
+        match path.split_once('/')? {
+            ("operator", name) => name.parse().ok().map(Self::Operator),
+            ("verifier", name) => name.parse().ok().map(Self::Verifier),
+            _ => None,
+        }
+    }
+
+    /// The name alone.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Operator(name) => name.as_str(),
+            Self::Verifier(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Enrolled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(name) => write!(f, "operator/{name}"),
+            Self::Verifier(name) => write!(f, "verifier/{name}"),
+        }
+    }
+}
+
+/// The record of one certificate. Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrollment {
+    /// SHA-256 of the certificate's signed part.
+    pub content: Digest,
+    /// The certificate's end. Whole seconds.
+    pub expires: Timestamp,
+    /// When it was made.
+    pub issued: Timestamp,
+    /// Who enrolled.
+    pub operator: OperatorName,
+    /// The certificate's serial number.
+    pub serial: Serial,
+    /// SHA-256 of the holder's public key (SubjectPublicKeyInfo).
+    pub spki: Digest,
+    /// Whose certificate it is.
+    pub who: Enrolled,
+}
+
+/// What is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unenroll {
+    /// Who removes.
+    pub operator: OperatorName,
+    /// Why.
+    pub reason: Reason,
+    /// One certificate; all of `who` when absent.
+    pub serial: Option<Serial>,
+    /// Whose certificates.
+    pub who: Enrolled,
+}
+
+/// The record of a removal. Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removal {
+    /// How many certificates ended.
+    pub ended: u64,
+    /// When the last of them would have ended by itself: later the removal no longer matters.
+    pub expires: Timestamp,
+    /// Who removed.
+    pub operator: OperatorName,
+    /// Why.
+    pub reason: Reason,
+    /// The one certificate; all of `who` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<Serial>,
+    /// Whose certificates.
+    pub who: Enrolled,
+}
+
+/// Why nothing is enrolled or removed.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EnrollRefusal {
+    /// The bound on all certificates is reached, or on those of one name.
+    #[error(
+        "there are too many certificates, {ENROLLMENTS_PER_NAME_MAX} for one name or {ENROLLMENTS_MAX} in all"
+    )]
+    Exhausted,
+    /// There is no such certificate.
+    #[error("there is no such certificate")]
+    Unknown,
+}
+
+/// The certificates that are good, as an immutable snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Enrollments {
+    by_serial: HashMap<Serial, Arc<Enrollment>>,
+}
+
+impl Enrollments {
+    /// Whether the certificate `serial` is good for `who` at `now`.
+    pub fn holds(&self, serial: &Serial, who: &Enrolled, now: Timestamp) -> bool {
+        self.by_serial.get(serial).is_some_and(|found| found.who == *who && now < found.expires)
+    }
+
+    /// Those that have not ended at `now`, by name, then by their end.
+    pub fn live(&self, now: Timestamp) -> Vec<Arc<Enrollment>> {
+        let mut found: Vec<_> = self.by_serial.values().filter(|one| now < one.expires).cloned().collect();
+        found.sort_by(|a, b| (&a.who, a.expires, a.serial).cmp(&(&b.who, b.expires, b.serial)));
+        found
+    }
+
+    /// Whether one more may be added.
+    ///
+    /// # Errors
+    /// [`EnrollRefusal::Exhausted`].
+    pub fn admit(&self, enrollment: &Enrollment, now: Timestamp) -> Result<(), EnrollRefusal> {
+        let live = || self.by_serial.values().filter(|one| now < one.expires);
+        let own = live().filter(|one| one.who == enrollment.who).count();
+        // Serial numbers are random; a second one of the same would make two certificates one.
+        let taken = self.by_serial.contains_key(&enrollment.serial);
+        let full = own >= ENROLLMENTS_PER_NAME_MAX || live().count() >= ENROLLMENTS_MAX;
+        if full || taken { Err(EnrollRefusal::Exhausted) } else { Ok(()) }
+    }
+
+    /// What a removal would end at `now`.
+    ///
+    /// # Errors
+    /// [`EnrollRefusal::Unknown`] when that is nothing.
+    pub fn removal(&self, asked: Unenroll, now: Timestamp) -> Result<Removal, EnrollRefusal> {
+        let Unenroll { operator, reason, serial, who } = asked;
+        let named = |one: &&Arc<Enrollment>| {
+            now < one.expires && one.who == who && serial.is_none_or(|serial| one.serial == serial)
+        };
+        let ends: Vec<Timestamp> = self.by_serial.values().filter(named).map(|one| one.expires).collect();
+        let expires = ends.iter().max().copied().ok_or(EnrollRefusal::Unknown)?;
+        let ended = u64::try_from(ends.len()).unwrap_or(u64::MAX);
+        Ok(Removal { ended, expires, operator, reason, serial, who })
+    }
+
+    /// Applies an entry of the log; one of another kind changes nothing.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Enroll(enrollment) => {
+                self.by_serial.insert(enrollment.serial, Arc::new(enrollment.clone()));
+            }
+            Event::Remove(Removal { serial, who, .. }) => {
+                let stays =
+                    |one: &Enrollment| one.who != *who || serial.is_some_and(|serial| one.serial != serial);
+                self.by_serial.retain(|_, one| stays(one));
+            }
+            Event::Call(_)
+            | Event::Consume(_)
+            | Event::Deny(_)
+            | Event::Issue(_)
+            | Event::Load(_)
+            | Event::Release(_)
+            | Event::Revoke(_)
+            | Event::Start(_) => {}
+        }
+    }
+
+    /// Whether one has ended at `now`, so that [`Self::forget`] has something to do.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.by_serial.values().any(|one| one.expires <= now)
+    }
+
+    /// Drops those that have ended by themselves.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.by_serial.retain(|_, one| one.expires > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn operator(name: &str) -> Enrolled {
+        Enrolled::Operator(name.parse().unwrap())
+    }
+
+    fn enrollment(who: &Enrolled, serial: u8) -> Enrollment {
+        Enrollment {
+            content: Digest::of(b"content"),
+            expires: Timestamp::from_seconds(2_000),
+            issued: NOW,
+            operator: "root".parse().unwrap(),
+            serial: Serial::new([serial; 16]),
+            spki: Digest::of(b"key"),
+            who: who.clone(),
+        }
+    }
+
+    fn unenroll(who: &Enrolled, serial: Option<Serial>) -> Unenroll {
+        let (operator, reason) = ("root".parse().unwrap(), "left".parse().unwrap());
+        Unenroll { operator, reason, serial, who: who.clone() }
+    }
+
+    fn with(list: &[Enrollment]) -> Enrollments {
+        let mut all = Enrollments::default();
+        list.iter().for_each(|one| all.apply(&Event::Enroll(one.clone())));
+        all
+    }
+
+    #[test]
+    fn a_certificate_is_good_for_its_own_holder_until_its_end() {
+        let (alice, bob) = (operator("alice"), operator("bob"));
+        let all = with(&[enrollment(&alice, 1)]);
+        let serial = Serial::new([1; 16]);
+        assert!(all.holds(&serial, &alice, NOW));
+        assert!(!all.holds(&serial, &bob, NOW));
+        assert!(!all.holds(&serial, &Enrolled::Verifier("alice".parse().unwrap()), NOW));
+        assert!(!all.holds(&Serial::new([2; 16]), &alice, NOW));
+        assert!(!all.holds(&serial, &alice, Timestamp::from_seconds(2_000)));
+    }
+
+    #[test]
+    fn a_removal_ends_all_of_a_name_or_the_one_and_nobody_elses() {
+        let (alice, bob) = (operator("alice"), operator("bob"));
+        let [first, second, other] = [enrollment(&alice, 1), enrollment(&alice, 2), enrollment(&bob, 3)];
+        let mut all = with(&[first.clone(), second.clone(), other.clone()]);
+        let one = all.removal(unenroll(&alice, Some(first.serial)), NOW).unwrap();
+        assert_eq!((one.ended, one.expires), (1, first.expires));
+        all.apply(&Event::Remove(one));
+        assert!(!all.holds(&first.serial, &alice, NOW) && all.holds(&second.serial, &alice, NOW));
+        all.apply(&Event::Remove(all.removal(unenroll(&alice, None), NOW).unwrap()));
+        assert!(!all.holds(&second.serial, &alice, NOW) && all.holds(&other.serial, &bob, NOW));
+        assert_eq!(all.removal(unenroll(&alice, None), NOW), Err(EnrollRefusal::Unknown));
+        assert_eq!(all.removal(unenroll(&bob, Some(first.serial)), NOW), Err(EnrollRefusal::Unknown));
+    }
+
+    #[test]
+    fn certificates_of_one_name_are_bounded_and_ended_ones_do_not_count() {
+        let alice = operator("alice");
+        let list: Vec<_> = (0..16).map(|at| enrollment(&alice, at)).collect();
+        let all = with(list.get(..15).unwrap());
+        assert_eq!(all.admit(&enrollment(&alice, 99), NOW), Ok(()));
+        assert_eq!(all.admit(&enrollment(&alice, 3), NOW), Err(EnrollRefusal::Exhausted), "the serial again");
+        let all = with(&list);
+        assert_eq!(all.admit(&enrollment(&alice, 99), NOW), Err(EnrollRefusal::Exhausted));
+        assert_eq!(all.admit(&enrollment(&operator("bob"), 99), NOW), Ok(()));
+        assert_eq!(all.admit(&enrollment(&alice, 99), Timestamp::from_seconds(2_000)), Ok(()));
+    }
+
+    #[test]
+    fn only_the_two_kinds_of_path_are_somebody() {
+        assert_eq!(Enrolled::from_path("operator/alice"), Some(operator("alice")));
+        for bad in
+            ["operator", "operator/", "operator/a/b", "operator/..", "agent/a", "action/a", "", "/operator/a"]
+        {
+            assert_eq!(Enrolled::from_path(bad), None, "{bad}");
+        }
+        let id = operator("alice").spiffe_id(&"example.org".parse().unwrap());
+        assert_eq!(id, "spiffe://example.org/operator/alice");
+    }
+}

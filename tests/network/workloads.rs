@@ -1,0 +1,145 @@
+//! Agents by the certificate of a foreign authority.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use hotwork::proto::v1;
+use hotwork::proto::v1::credential_service_client::CredentialServiceClient;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::pki::{Identity, TestCa, channel};
+use crate::support::{Daemon, code, text};
+use crate::{WEB, hotwork, start};
+
+const AGENT: &str = "HOTWORK_ENDPOINT_TCP";
+
+async fn whoami(daemon: &Daemon, identity: Option<&Identity>) -> Result<String, Code> {
+    let Ok(channel) = channel(daemon, AGENT, identity).await else { return Err(Code::Unavailable) };
+    let answer = CredentialServiceClient::new(channel).who_am_i(v1::WhoAmIRequest {}).await;
+    answer.map(|answer| answer.into_inner().agent).map_err(|status| status.code())
+}
+
+fn reason(status: &tonic::Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_workload_is_attested_by_its_certificate_and_gets_nothing_beyond_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let files = dir.path().join("web");
+    ca.svid(WEB, 100).write(&files);
+    let who = hotwork(&daemon, &files, &["whoami", "-o", "json"]);
+    assert!(who.status.success(), "{}", text(&who));
+    let who: serde_json::Value = serde_json::from_slice(&who.stdout).unwrap();
+    assert_eq!(who["agent"], "spiffe://dev.hotwork.example/tenant/default/agent/web");
+    let selectors: Vec<&str> =
+        who["selectors"].as_array().unwrap().iter().filter_map(|s| s.as_str()).collect();
+    assert!(selectors.contains(&&*format!("x509.spiffe_id:{WEB}")), "{selectors:?}");
+    assert_eq!(selectors.len(), 4, "no fact of the process that connected: {selectors:?}");
+    let issued = hotwork(
+        &daemon,
+        &files,
+        &["issue", "demo.read", "--resource", "demo/hello", "--ttl", "5m", "-o", "json"],
+    );
+    assert!(issued.status.success(), "{}", text(&issued));
+    let issued: serde_json::Value = serde_json::from_slice(&issued.stdout).unwrap();
+    let expires: jiff::Timestamp = issued["credential"]["expireTime"].as_str().unwrap().parse().unwrap();
+    let left = expires.as_second() - jiff::Timestamp::now().as_second();
+    assert!((80..=100).contains(&left), "{left} s, the certificate had 100");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_certificate_or_another_authoritys_gets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, other) = (TestCa::new(), TestCa::new());
+    let daemon = start(dir.path(), &ca);
+    assert!(whoami(&daemon, Some(&ca.svid(WEB, 60))).await.unwrap().ends_with("/agent/web"));
+    assert!(whoami(&daemon, None).await.is_err());
+    assert!(whoami(&daemon, Some(&other.svid(WEB, 60))).await.is_err());
+    assert!(whoami(&daemon, Some(&ca.svid(WEB, -60))).await.is_err(), "expired");
+    let foreign = ca.svid("spiffe://dev.hotwork.example/tenant/default/agent/me", 60);
+    assert!(whoami(&daemon, Some(&foreign)).await.is_err(), "our own names are ours to give");
+    let unknown = whoami(&daemon, Some(&ca.svid("spiffe://prod.example/ns/other", 60))).await;
+    assert_eq!(unknown, Err(Code::Unauthenticated), "believed, and nobody");
+}
+
+#[test]
+fn the_command_says_why_a_certificate_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let files = dir.path().join("web");
+    for (identity, word) in [(ca.svid(WEB, -60), "xpired"), (TestCa::new().svid(WEB, 60), "nknown")] {
+        identity.write(&files);
+        let output = hotwork(&daemon, &files, &["whoami"]);
+        assert_eq!(code(&output), 4, "{}", text(&output));
+        assert!(text(&output).contains(word) && text(&output).contains("next: "), "{}", text(&output));
+    }
+    ca.svid(WEB, 60).write(&files);
+    let mut wrong_root = crate::command(&daemon, &files, &["whoami"]);
+    let output = wrong_root.env("HOTWORK_TLS_CA", dir.path().join("prod.pem")).output().unwrap();
+    assert_eq!(code(&output), 7, "{}", text(&output));
+    assert!(text(&output).contains("tls-ca.pem"), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_connection_serves_nothing_after_its_certificates_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let lasting = channel(&daemon, AGENT, Some(&ca.svid(WEB, 600))).await.unwrap();
+    let mut lasting = CredentialServiceClient::new(lasting);
+    let ending = ca.svid(WEB, 3);
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let mut open = CredentialServiceClient::new(channel(&daemon, AGENT, Some(&ending)).await.unwrap());
+    assert!(open.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
+    let started = Instant::now();
+    let refused = loop {
+        let before = SystemTime::now();
+        match open.who_am_i(v1::WhoAmIRequest {}).await {
+            Ok(_) => assert!(before < end, "served after the end"),
+            Err(status) => break status,
+        }
+        assert!(started.elapsed() < Duration::from_secs(15), "never refused");
+    };
+    assert!(SystemTime::now() >= end - Duration::from_secs(1), "refused early: {refused}");
+    // Either the call was refused, or the connection had gone by then.
+    let cut = matches!(refused.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled);
+    assert!(cut || reason(&refused) == "certificate-expired", "{refused:?}");
+    assert!(open.who_am_i(v1::WhoAmIRequest {}).await.is_err());
+    assert!(lasting.who_am_i(v1::WhoAmIRequest {}).await.is_ok(), "the other one is not touched");
+}
+
+#[test]
+fn a_certificate_for_an_action_opens_no_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let files = dir.path().join("action");
+    let out = files.display().to_string();
+    let made =
+        daemon.hotwork(&["issue", "demo.read", "--resource", "demo/hello", "--kind", "cert", "--out", &out]);
+    assert!(made.status.success(), "{}", text(&made));
+    // With its whole chain, so that only the authority is wrong.
+    let chain = std::fs::read_to_string(files.join("cert.pem")).unwrap()
+        + &std::fs::read_to_string(files.join("ca.pem")).unwrap();
+    std::fs::write(files.join("cert.pem"), chain).unwrap();
+    for arguments in [&["whoami"][..], &["agent", "list"]] {
+        let output = hotwork(&daemon, &files, arguments);
+        assert_eq!(code(&output), 4, "{arguments:?}: {}", text(&output));
+    }
+    let token = dir.path().join("token");
+    std::fs::write(&token, "x").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let identity = Identity::read(&files);
+    runtime.block_on(async {
+        use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
+        let Ok(channel) = channel(&daemon, "HOTWORK_VERIFIER_ENDPOINT", Some(&identity)).await else {
+            return;
+        };
+        let mut client = VerificationServiceClient::new(channel);
+        assert!(client.get_trust_bundle(v1::GetTrustBundleRequest {}).await.is_err());
+    });
+}
