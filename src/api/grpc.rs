@@ -17,7 +17,7 @@ use crate::attest::unix::{Connection, Listener};
 use crate::broker::Broker;
 use crate::domain::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, DRAIN_SECONDS_MAX, HEADER_BYTES_MAX, KEEPALIVE_SECONDS,
-    MESSAGE_BYTES_MAX, REQUEST_SECONDS_MAX, RESET_STREAMS_MAX, STREAMS_MAX,
+    MESSAGE_BYTES_MAX, REQUEST_SECONDS_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TLS_STREAMS_MAX,
 };
 use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -210,6 +210,7 @@ impl Services {
         let TlsListener { socket, acceptor } = listener;
         let (accepted, connections) = mpsc::channel(1);
         let serving = bounds()
+            .max_concurrent_streams(TLS_STREAMS_MAX)
             .max_connection_age(acceptor.max_age())
             .layer(HeldToCertificate::new(Arc::clone(&self.edge.broker)))
             .add_routes(self.routes.clone().routes())

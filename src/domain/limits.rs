@@ -148,6 +148,12 @@ pub const DRAIN_SECONDS_MAX: u64 = 15;
 pub const TLS_CONNECTIONS_MAX: usize = 1_024;
 /// Connections of one address (an IPv6 /64) on a TCP listener: an eighth, so that no host keeps others out.
 pub const TLS_CONNECTIONS_PER_ADDRESS_MAX: usize = TLS_CONNECTIONS_MAX / 8;
+/// Connections of one client certificate on a TCP listener. Each can hold a hundred answers that nobody
+/// takes, some MiB; a client that needs more than 1,600 calls at once has more certificates.
+pub const TLS_CONNECTIONS_PER_CERTIFICATE_MAX: usize = 16;
+/// Concurrent HTTP/2 streams of one connection on a TCP listener: what RFC 9113 section 6.5.2 recommends at
+/// least. Answers that a peer asks for and does not read are kept, so there are fewer than on a Unix socket.
+pub const TLS_STREAMS_MAX: u32 = 100;
 /// Handshakes of one TCP listener at once. One costs some 50 KiB and a millisecond of a core.
 pub const HANDSHAKES_MAX: usize = 128;
 /// Handshakes of one address at once: whoever opens and says nothing waits in its own share.

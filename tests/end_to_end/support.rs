@@ -70,6 +70,12 @@ impl Daemon {
         }
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "one of the targets that share this file needs it")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote to stderr.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.state.with_extension("log")).unwrap_or_default()

@@ -153,6 +153,30 @@ async fn enrolments_and_removals_survive_a_kill_and_a_lost_index() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_certificate_has_its_share_of_connections_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = start(dir.path(), &TestCa::new());
+    let (one, other) =
+        (enroll(&daemon, "verifier", "one", dir.path()), enroll(&daemon, "verifier", "two", dir.path()));
+    let served = async |identity: &Identity| {
+        let channel = channel(&daemon, VERIFIER, Some(identity)).await.ok()?;
+        let mut client = VerificationServiceClient::new(channel);
+        client.get_trust_bundle(v1::GetTrustBundleRequest {}).await.ok().map(|_| client)
+    };
+    let mut held = Vec::new();
+    for at in 0..16 {
+        held.push(served(&one).await.unwrap_or_else(|| panic!("connection {at}")));
+    }
+    assert!(served(&one).await.is_none(), "one too many");
+    assert!(served(&other).await.is_some(), "the other certificate has its own share");
+    held.pop();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while served(&one).await.is_none() {
+        assert!(std::time::Instant::now() < deadline, "the place did not come free");
+    }
+}
+
 #[test]
 fn enrolling_is_for_admins_of_all_tenants_and_for_operators_of_the_registry() {
     let dir = tempfile::tempdir().unwrap();

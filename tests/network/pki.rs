@@ -118,9 +118,19 @@ pub async fn connect(
     config: ClientConfig,
     from: IpAddr,
 ) -> io::Result<TlsStream<tokio::net::TcpStream>> {
+    connect_to(address(daemon, variable), config, from).await
+}
+
+/// The same to an address.
+pub async fn connect_to(
+    address: SocketAddr,
+    config: ClientConfig,
+    from: IpAddr,
+) -> io::Result<TlsStream<tokio::net::TcpStream>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(from, 0))?;
-    let stream = socket.connect(address(daemon, variable)).await?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
     let name = "localhost".try_into().unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }

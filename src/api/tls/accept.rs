@@ -10,8 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
+use crate::domain::digest::Digest;
 use crate::domain::limits::{
     HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, TLS_CONNECTIONS_MAX, TLS_CONNECTIONS_PER_ADDRESS_MAX,
+    TLS_CONNECTIONS_PER_CERTIFICATE_MAX,
 };
 
 use super::super::drain::Drain;
@@ -25,6 +27,7 @@ pub type Accepted = io::Result<Guarded<Connection, Network>>;
 struct Room {
     handshakes: Places<Network>,
     connections: Places<Network>,
+    certificates: Places<Digest>,
 }
 
 /// Accepts connections until the drain. Out of descriptors or of memory, it waits and tries again.
@@ -39,6 +42,7 @@ pub async fn accept(
     let room = Room {
         handshakes: Places::new(HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, Gauge::default()),
         connections: Places::new(TLS_CONNECTIONS_MAX, TLS_CONNECTIONS_PER_ADDRESS_MAX, open),
+        certificates: Places::new(TLS_CONNECTIONS_MAX, TLS_CONNECTIONS_PER_CERTIFICATE_MAX, Gauge::default()),
     };
     // Dropped with the loop, and then the handshakes end too.
     let mut handshakes = JoinSet::new();
@@ -59,7 +63,8 @@ pub async fn accept(
                     continue;
                 };
                 let (acceptor, accepted) = (Arc::clone(&acceptor), accepted.clone());
-                handshakes.spawn(handshake_of(name, stream, places, acceptor, accepted));
+                let certificates = room.certificates.clone();
+                handshakes.spawn(handshake_of(name, stream, places, certificates, acceptor, accepted));
             }
             ((None, _) | (_, None), _) => return,
             (_, Err(error)) if is_of_one_connection(&error) => {}
@@ -88,12 +93,20 @@ async fn handshake_of(
     name: &'static str,
     stream: TcpStream,
     (handshake, place): (Place<Network>, Place<Network>),
+    certificates: Places<Digest>,
     acceptor: Arc<Acceptor>,
     accepted: mpsc::Sender<Accepted>,
 ) {
     match acceptor.handshake(stream).await {
         Ok(connection) => {
             drop(handshake);
+            // There are as many places as connections, so one is free.
+            let Some(permit) = certificates.free().await else { return };
+            let Some(share) = certificates.take(permit, connection.certificate()) else {
+                tracing::debug!(listener = name, "a certificate has its share of connections");
+                return;
+            };
+            let connection = connection.in_place(share);
             // An error means that the server has ended, and so does the connection then.
             let _ended = accepted.send(Ok(Guarded::new(connection, place))).await;
         }

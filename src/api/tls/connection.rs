@@ -13,6 +13,9 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::attest::x509::Certified;
+use crate::domain::digest::Digest;
+
+use super::super::guard::Place;
 
 type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -39,6 +42,8 @@ pub struct Connection {
     peer: Arc<Certified>,
     /// `None` when it has come.
     end: Option<End>,
+    /// Among the connections of one certificate.
+    place: Option<Place<Digest>>,
 }
 
 impl Connection {
@@ -47,7 +52,19 @@ impl Connection {
         peer: Arc<Certified>,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { stream, peer, end: Some(Box::pin(end)) }
+        Self { stream, peer, end: Some(Box::pin(end)), place: None }
+    }
+
+    /// The digest of the peer's certificate.
+    pub(super) fn certificate(&self) -> Digest {
+        let chain = self.stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Digest::of(chain.first().map(AsRef::as_ref).unwrap_or_default())
+    }
+
+    /// The same, holding its place among those of its certificate.
+    pub(super) fn in_place(mut self, place: Place<Digest>) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// Fails from the end on. HTTP/2 reads whenever it can, so the end is noticed when it comes; a peer

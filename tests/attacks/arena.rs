@@ -1,0 +1,223 @@
+//! One daemon under attack, with a good client beside the attacker and an eye on the memory.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hotwork::proto::v1;
+use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustls::ClientConfig;
+
+use crate::LISTENER;
+use crate::pki::{self, Identity};
+use crate::support::{Daemon, text};
+
+/// What the daemon may use.
+const MEMORY_KIB_MAX: u64 = 128 * 1024;
+/// What may be left of an attack: allocators keep some.
+const MEMORY_KIB_LEFT_MAX: u64 = 24 * 1024;
+/// How long the memory may take to come back: a handshake's time, and a little.
+const RETURN: Duration = Duration::from_secs(15);
+/// A good client's patience.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One attack at a time: they would disturb each other's figures.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// What the attacker knows.
+#[derive(Clone)]
+pub struct Target {
+    pub address: SocketAddr,
+    /// With a verifier's certificate.
+    pub config: ClientConfig,
+}
+
+pub struct Arena {
+    daemon: Daemon,
+    good: Identity,
+    target: Target,
+    cgroup: Option<Cgroup>,
+    _dir: tempfile::TempDir,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Arena {
+    pub fn new() -> Self {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = Daemon::dev_with(&dir.path().join("state"), &["--tcp"]);
+        let enroll = |name: &str| {
+            let out = dir.path().join(name);
+            let output = daemon.hotwork(&["verifier", "enroll", name, "--out", &out.display().to_string()]);
+            assert!(output.status.success(), "{}", text(&output));
+            Identity::read(&out)
+        };
+        let (good, bad) = (enroll("good"), enroll("bad"));
+        let target = Target {
+            address: pki::address(&daemon, LISTENER),
+            config: pki::config(&daemon, Some(&bad), &["h2"]),
+        };
+        let cgroup = Cgroup::around(daemon.pid());
+        Self { daemon, good, target, cgroup, _dir: dir, _one: one }
+    }
+
+    /// Leaves the daemon so many descriptors beyond those that it has open.
+    pub fn leave_descriptors(&self, count: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.daemon.pid())).unwrap().count() as u64;
+        let limit = Some(open + count);
+        let pid = Pid::from_raw(self.daemon.pid().cast_signed());
+        prlimit(pid, Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    }
+
+    /// Runs `attack` again and again on `attackers` tasks, with the good client beside it, and holds the
+    /// daemon to what it promises.
+    pub fn attack<F, A>(self, attackers: usize, attack: F)
+    where
+        F: Fn(Target) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = ()> + Send,
+    {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let before = self.memory("VmRSS");
+        let attacks = Arc::new(AtomicU32::new(0));
+        let calls = runtime.block_on(async {
+            let over = Arc::new(AtomicBool::new(false));
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..attackers {
+                let (attack, target, over) = (attack.clone(), self.target.clone(), Arc::clone(&over));
+                let attacks = Arc::clone(&attacks);
+                tasks.spawn(async move {
+                    while !over.load(Ordering::Relaxed) {
+                        attack(target.clone()).await;
+                        attacks.fetch_add(1, Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+            let calls = self.good_client(duration()).await;
+            over.store(true, Ordering::Relaxed);
+            tasks.shutdown().await;
+            calls
+        });
+        let attacks = attacks.load(Ordering::Relaxed);
+        let peak = self.memory("VmHWM");
+        let after = self.memory_returns(before);
+        eprintln!(
+            "{attacks} attacks, good calls {}/{}, memory KiB before {before} peak {peak} after {after}, confined {}",
+            calls.good,
+            calls.all,
+            self.cgroup.is_some()
+        );
+        assert!(attacks > 0, "nobody attacked");
+        // One after the other, on two cores that the attacker works on too: enough to tell 99 of 100 apart
+        // only when it lasts longer, and enough to see one that is lost.
+        assert!(calls.all >= 10, "the good client made only {} calls", calls.all);
+        assert!(calls.good * 100 >= calls.all * 99, "kept {} of {} calls", calls.good, calls.all);
+        assert!(peak <= MEMORY_KIB_MAX, "the memory rose to {peak} KiB");
+        assert!(after <= before + MEMORY_KIB_LEFT_MAX, "{after} KiB are left, {before} were there before");
+        assert!(self.cgroup.as_ref().is_none_or(|cgroup| cgroup.kills() == 0), "killed for its memory");
+        self.alive(&runtime);
+    }
+
+    /// New connections are served, and the broker issues.
+    fn alive(&self, runtime: &tokio::runtime::Runtime) {
+        let reached = runtime.block_on(async {
+            let mut client = self.connect().await.ok()?;
+            client.get_trust_bundle(v1::GetTrustBundleRequest {}).await.ok()
+        });
+        assert!(reached.is_some(), "a new connection is not served: {}", self.daemon.log());
+        let status = self.daemon.hotwork(&["status"]);
+        assert!(status.status.success(), "{}", text(&status));
+        self.daemon.json(&["issue", "demo.read", "--resource", "demo/hello"]);
+    }
+
+    async fn connect(&self) -> std::io::Result<VerificationServiceClient<tonic::transport::Channel>> {
+        let channel = tokio::time::timeout(PATIENCE, pki::channel(&self.daemon, LISTENER, Some(&self.good)));
+        channel.await?.map(VerificationServiceClient::new)
+    }
+
+    /// Calls on one open connection for `time`, one after the other.
+    async fn good_client(&self, time: Duration) -> Calls {
+        let mut calls = Calls::default();
+        let mut client = self.connect().await.expect("the good client does not get in");
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let call = client.get_trust_bundle(v1::GetTrustBundleRequest {});
+            let kept = matches!(tokio::time::timeout(PATIENCE, call).await, Ok(Ok(_)));
+            calls.all += 1;
+            calls.good += u32::from(kept);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        calls
+    }
+
+    /// A figure of `/proc/PID/status` in KiB.
+    fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn memory_returns(&self, before: u64) -> u64 {
+        let started = Instant::now();
+        loop {
+            let now = self.memory("VmRSS");
+            if now <= before + MEMORY_KIB_LEFT_MAX || started.elapsed() > RETURN {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Calls {
+    good: u32,
+    all: u32,
+}
+
+fn duration() -> Duration {
+    let seconds = std::env::var("HOTWORK_ATTACK_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(2))
+}
+
+/// A memory cgroup of 128 MiB around the daemon, where the machine lets us. What the daemon had before is
+/// not charged to it, so the figure of `/proc` is held to the same bound.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn around(pid: u32) -> Option<Self> {
+        let group = Self(PathBuf::from(format!("/sys/fs/cgroup/hotwork-attacks-{pid}")));
+        let limit = (MEMORY_KIB_MAX * 1024).to_string();
+        let made = std::fs::create_dir(&group.0)
+            .and_then(|()| std::fs::write(group.0.join("memory.max"), limit))
+            .and_then(|()| std::fs::write(group.0.join("cgroup.procs"), pid.to_string()));
+        match made {
+            Ok(()) => Some(group),
+            Err(error) => {
+                eprintln!("!! NOT CONFINED to 128 MiB by a cgroup, measured only: {error}");
+                None
+            }
+        }
+    }
+
+    fn kills(&self) -> u64 {
+        let events = std::fs::read_to_string(self.0.join("memory.events")).unwrap_or_default();
+        let line = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        line.and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The daemon must have left first; what stays is an empty directory.
+        let members = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines() {
+            let _gone = std::fs::write("/sys/fs/cgroup/cgroup.procs", pid);
+        }
+        let _stays = std::fs::remove_dir(&self.0);
+    }
+}
