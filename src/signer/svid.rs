@@ -121,9 +121,8 @@ fn unsigned(svid: &Svid, subject: &SubjectKey, ca: &Ca) -> Result<Vec<u8>, MintE
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = names(svid)?;
-    let issuer = ca::issuer_params(&ca.facts.common_name, &ca.facts.key_id);
     let issuer_key = PublicBits::of(ca.signer().algorithm(), ca.signer().public_key());
-    tbs::encode(&params, &subject.public_bits(), &issuer, issuer_key)
+    tbs::encode(&params, &subject.public_bits(), &ca.facts.issuer, issuer_key)
 }
 
 fn names(svid: &Svid) -> Result<Vec<SanType>, MintError> {
@@ -140,7 +139,7 @@ fn names(svid: &Svid) -> Result<Vec<SanType>, MintError> {
 }
 
 /// Fails with the field's name unless the two are the same.
-fn same<T: PartialEq>(field: &'static str, found: T, expected: T) -> Result<(), LintError> {
+fn same<T: PartialEq + Copy>(field: &'static str, found: T, expected: T) -> Result<(), LintError> {
     if found == expected { Ok(()) } else { Err(LintError::Differs(field)) }
 }
 
