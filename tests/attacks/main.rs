@@ -7,6 +7,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::disallowed_methods,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
