@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 records=${RECORDS:-1000000}
 bin=${BIN:-target/release}
-state=$(mktemp -d "${1:-/var/tmp}/hotwork-measure.XXXXXX")
+state=${1:-/var/tmp}/hotwork-measure.$$
+mkdir "$state"
 daemon=
 trap 'stop; rm -rf "$state"' EXIT
 

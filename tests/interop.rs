@@ -1,7 +1,7 @@
 //! What we mint, judged by programs that are not ours: PyJWT, jose, OpenSSL, pkilint and PostgreSQL.
 //!
-//! `tests/interop/install.sh` puts them in place. Without them a test says so and passes, except where
-//! `CI=true`: there the script runs, and what is missing then is a failure.
+//! `scripts/install-test-tools.sh` puts them in place. Without them a test says so and passes, except where
+//! `CI=true`: there what is missing is a failure.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

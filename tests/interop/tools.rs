@@ -8,15 +8,13 @@ use std::sync::OnceLock;
 pub fn installed(test: &str) -> Option<&'static Path> {
     static DIR: OnceLock<Option<PathBuf>> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = root.join("target/interop");
-        if !dir.join("ready").exists() && must() {
-            run(&mut Command::new(root.join("tests/interop/install.sh")));
-        }
-        dir.join("ready").exists().then_some(dir)
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+        let there = |name: &str| dir.join(name).exists();
+        (there("venv/bin/lint_pkix_cert") && there("node_modules/jose")).then_some(dir)
     });
     if dir.is_none() {
-        eprintln!("SKIPPED {test}: run tests/interop/install.sh first");
+        assert!(!must(), "{test}: run scripts/install-test-tools.sh first");
+        eprintln!("SKIPPED {test}: run scripts/install-test-tools.sh first");
     }
     dir.as_deref()
 }
