@@ -74,6 +74,7 @@ targets! {
     names "../fuzz/fuzz_targets/names.rs"
     notes "../fuzz/fuzz_targets/notes.rs"
     parameters "../fuzz/fuzz_targets/parameters.rs"
+    peers "../fuzz/fuzz_targets/peers.rs"
     policies "../fuzz/fuzz_targets/policies.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
     templates "../fuzz/fuzz_targets/templates.rs"

@@ -84,7 +84,8 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves agents until the drain: credentials and verification.
+/// Serves agents until the drain: credentials, and on this machine verification. Over TCP a verifier is one
+/// that was enrolled, and not whoever a foreign authority gave a certificate.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -94,13 +95,15 @@ pub async fn agents(door: Door, edge: Edge) -> Result<(), ServeError> {
     let agents = CredentialServiceServer::new(agents)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let name = match door {
-        Door::Tls(_) => "agent_tcp",
-        Door::Unix(_) => "agent",
+    let (name, verifies) = match door {
+        Door::Tls(_) => ("agent_tcp", false),
+        Door::Unix(_) => ("agent", true),
     };
     let mut services = Services::new(name, &edge);
     services.add(agents).await;
-    services.add(verification(&edge)).await;
+    if verifies {
+        services.add(verification(&edge)).await;
+    }
     services.serve(door).await
 }
 

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod build;
 mod check;
+mod descriptors;
 mod dev;
 mod edge;
 mod environment;

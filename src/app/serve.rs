@@ -17,7 +17,7 @@ use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
 use super::build::{App, Bound};
-use super::{Failure, environment};
+use super::{Failure, descriptors, environment};
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -45,6 +45,7 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     let colours = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
     telemetry::init(format, config.log_level.as_str(), colours)
         .map_err(|error| Failure::usage(format!("log: {error}")))?;
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     runtime.block_on(async {

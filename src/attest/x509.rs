@@ -279,7 +279,3 @@ impl Attestor for X509Attestor {
         Box::pin(std::future::ready(outcome))
     }
 }
-
-#[cfg(test)]
-#[path = "x509/tests.rs"]
-mod tests;

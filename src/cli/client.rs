@@ -73,10 +73,12 @@ impl Context {
     /// When it can't be reached.
     pub async fn verification(&self) -> Result<VerificationServiceClient<Channel>, Failure> {
         let known = |given: &Option<String>| given.as_ref().is_some_and(|text| !text.is_empty());
-        let listener = match (known(&self.endpoint), known(&self.admin_endpoint)) {
-            (false, true) => Listener::Admin,
-            (false, false) if known(&self.verifier_endpoint) => Listener::Verifier,
-            (true, _) | (false, false) => Listener::Agent,
+        // Over TCP agents' listener does not verify.
+        let local = self.endpoint.as_ref().is_some_and(|text| text.starts_with("unix:"));
+        let listener = match (known(&self.verifier_endpoint), known(&self.admin_endpoint)) {
+            (true, _) if !local => Listener::Verifier,
+            (false, true) if !known(&self.endpoint) => Listener::Admin,
+            (true | false, _) => Listener::Agent,
         };
         Ok(VerificationServiceClient::new(self.connect(listener).await?))
     }

@@ -130,8 +130,13 @@ fn address(uri: &str) -> Result<(String, u16), Failure> {
     let plain = matches!(parsed.path(), "" | "/") && parsed.query().is_none();
     let authority = parsed.authority().filter(|authority| plain && !authority.as_str().contains('@'));
     let authority = authority.ok_or_else(|| bad_endpoint(uri))?;
+    let after = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let port = match after.strip_prefix(':') {
+        None => PORT,
+        Some(port) => port.parse().map_err(|_| bad_endpoint(uri))?,
+    };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok((host, authority.port_u16().unwrap_or(PORT)))
+    Ok((host, port))
 }
 
 fn config(files: &TlsFiles) -> Result<ClientConfig, Failure> {

@@ -6,6 +6,7 @@ mod agent;
 mod listener;
 mod race;
 mod users;
+mod x509;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hotwork::proto::v1;
 use hotwork::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
-use hotwork::proto::v1::audit_service_server::{AuditService, AuditServiceServer};
+use hotwork::proto::v1::audit_service_server::AuditServiceServer;
 use hotwork::proto::v1::credential_service_server::{CredentialService, CredentialServiceServer};
 use hotwork::proto::v1::verification_service_server::{VerificationService, VerificationServiceServer};
 use prost_types::Timestamp;
@@ -24,7 +24,7 @@ pub const TOKEN: &str = "eyJhIjoxfQ.eyJqdGkiOiJpIn0.c2ln";
 
 pub const SERIAL: &str = "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f";
 
-type Answer<T> = Result<Response<T>, Status>;
+pub type Answer<T> = Result<Response<T>, Status>;
 
 /// What was asked, in words.
 #[derive(Clone, Default)]
@@ -390,48 +390,5 @@ impl AdminService for Wire {
             trust_domain: "example.org".to_owned(),
             ..v1::GetStatusResponse::default()
         }))
-    }
-}
-
-#[tonic::async_trait]
-impl AuditService for Wire {
-    async fn get_checkpoint(
-        &self,
-        _: Request<v1::GetCheckpointRequest>,
-    ) -> Answer<v1::GetCheckpointResponse> {
-        Ok(Response::new(v1::GetCheckpointResponse {
-            checkpoint: "o\n5\nroot\n\n\u{2014} o sig\n".to_owned(),
-        }))
-    }
-
-    async fn get_entry(&self, request: Request<v1::GetEntryRequest>) -> Answer<v1::GetEntryResponse> {
-        let entry = Some(v1::LogEntry { index: request.into_inner().index, json: "{}".to_owned() });
-        Ok(Response::new(v1::GetEntryResponse { entry }))
-    }
-
-    async fn list_entries(
-        &self,
-        request: Request<v1::ListEntriesRequest>,
-    ) -> Answer<v1::ListEntriesResponse> {
-        let first = request.into_inner().first_index.unwrap_or(4);
-        let json = r#"{"event":{"start":{"dev":true,"version":"0.1.0"}},"time":1000,"v":1}"#;
-        let entries = vec![v1::LogEntry { index: first, json: json.to_owned() }];
-        Ok(Response::new(v1::ListEntriesResponse { entries, log_size: first + 1 }))
-    }
-
-    async fn prove_inclusion(
-        &self,
-        _: Request<v1::ProveInclusionRequest>,
-    ) -> Answer<v1::ProveInclusionResponse> {
-        Ok(Response::new(v1::ProveInclusionResponse {
-            receipt: "c2sp.org/tlog-proof@v1\nindex 4\n".to_owned(),
-        }))
-    }
-
-    async fn prove_consistency(
-        &self,
-        _: Request<v1::ProveConsistencyRequest>,
-    ) -> Answer<v1::ProveConsistencyResponse> {
-        Err(Status::unimplemented("not here"))
     }
 }

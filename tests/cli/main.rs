@@ -11,6 +11,7 @@
 )]
 
 mod double;
+mod double_log;
 mod enroll;
 mod exec;
 mod failures;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hotwork::proto::v1;
 use hotwork::proto::v1::credential_service_client::CredentialServiceClient;
+use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -63,6 +64,9 @@ async fn who_has_no_certificate_or_another_authoritys_gets_nothing() {
     assert!(whoami(&daemon, Some(&foreign)).await.is_err(), "our own names are ours to give");
     let unknown = whoami(&daemon, Some(&ca.svid("spiffe://prod.example/ns/other", 60))).await;
     assert_eq!(unknown, Err(Code::Unauthenticated), "believed, and nobody");
+    let open = channel(&daemon, AGENT, Some(&ca.svid(WEB, 60))).await.unwrap();
+    let verifies = VerificationServiceClient::new(open).get_trust_bundle(v1::GetTrustBundleRequest {}).await;
+    assert_eq!(verifies.unwrap_err().code(), Code::Unimplemented, "an agent is no verifier");
 }
 
 #[test]
@@ -135,7 +139,6 @@ fn a_certificate_for_an_action_opens_no_listener() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let identity = Identity::read(&files);
     runtime.block_on(async {
-        use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
         let Ok(channel) = channel(&daemon, "HOTWORK_VERIFIER_ENDPOINT", Some(&identity)).await else {
             return;
         };

@@ -58,7 +58,7 @@ pub struct Common {
     /// The broker's listener for operators
     #[arg(long, global = true, env = "HOTWORK_ADMIN_ENDPOINT", value_name = "URI", hide_env_values = true)]
     pub admin_endpoint: Option<String>,
-    /// The broker's listener for verifiers, asked when neither of the two is given
+    /// The broker's listener for verifiers, for when the agents' is not on this machine
     #[arg(
         long,
         global = true,

@@ -1,11 +1,23 @@
 //! Chains that are believed, and each reason why one is not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotwork::attest::x509::{Accepts, BadBundle, BadChain, Bundle, Certified, Standing, Trust, X509Attestor};
+use hotwork::attest::{Attestor, Failure, Outcome, Presented, Rejected};
+use hotwork::domain::clock::{Clock, Untrustworthy};
+use hotwork::domain::digest::Digest;
+use hotwork::domain::enrollment::Enrolled;
+use hotwork::domain::id::Serial;
+use hotwork::domain::limits::CHAIN_CERTIFICATES_MAX;
+use hotwork::domain::name::TrustDomain;
+use hotwork::domain::time::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,
 };
-
-use super::*;
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_900_000_000);
 
@@ -176,23 +188,29 @@ fn another_authority_below_the_same_root_is_not_the_anchor() {
 struct Fixed(Timestamp);
 
 impl Clock for Fixed {
-    fn now(&self) -> Result<Timestamp, crate::domain::clock::Untrustworthy> {
+    fn now(&self) -> Result<Timestamp, Untrustworthy> {
         Ok(self.0)
     }
 }
 
-#[test]
-fn evidence_ends_with_its_certificate_on_an_open_connection_too() {
+/// What the attestor says of a peer at a time.
+async fn attest(certified: &Certified, time: Timestamp) -> Result<Outcome, Failure> {
+    let presented = Presented { x509: Some(Arc::new(certified.clone())), ..Presented::default() };
+    X509Attestor::new(Arc::new(Fixed(time))).attest(&presented).await
+}
+
+#[tokio::test]
+async fn evidence_ends_with_its_certificate_on_an_open_connection_too() {
     let root = authority("root", None);
     let certified = workloads(&root).verify(&[leaf(&svid(WEB), &root)], NOW).unwrap();
     let end = certified.expires;
-    let at = |time| X509Attestor::new(Arc::new(Fixed(time))).evidence(&certified);
-    assert!(matches!(at(NOW), Ok(Outcome::Evidence(_))));
-    assert!(matches!(at(end), Err(Failure::Rejected(Rejected::Expired))));
+    assert!(matches!(attest(&certified, NOW).await, Ok(Outcome::Evidence(_))));
+    assert!(matches!(attest(&certified, end).await, Err(Failure::Rejected(Rejected::Expired))));
     let operator = Standing::Enrolled(Enrolled::Operator("a".parse().unwrap()), Serial::new([1; 16]));
     let operator = Certified { standing: operator, ..certified };
-    let outcome = X509Attestor::new(Arc::new(Fixed(NOW))).evidence(&operator);
-    assert!(matches!(outcome, Ok(Outcome::NotMine)), "an operator is no workload");
+    assert!(matches!(attest(&operator, NOW).await, Ok(Outcome::NotMine)), "an operator is no workload");
+    let nothing = X509Attestor::new(Arc::new(Fixed(NOW)));
+    assert!(matches!(nothing.attest(&Presented::default()).await, Ok(Outcome::NotMine)));
 }
 
 #[test]
