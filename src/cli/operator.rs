@@ -217,7 +217,11 @@ pub async fn keys(context: &Context, command: Option<&Keys>) -> Result<(), Failu
             let message = v1::RotateKeyRequest { r#use: "token".to_owned(), at_once: *now };
             let answer = context.call(client.rotate_key(context.request(message))).await?;
             let key = answer.key.clone().unwrap_or_default();
-            context.screen.show(&answer, || vec![key.kid.clone()], |screen| key_table(screen, &[key.clone()]))
+            context.screen.show(
+                &answer,
+                || vec![key.kid.clone()],
+                |screen| key_table(screen, std::slice::from_ref(&key)),
+            )
         }
     }
 }

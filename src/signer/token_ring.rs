@@ -84,7 +84,7 @@ impl TokenRing {
             keys.push(TokenKey::new(Arc::new(signer), line.use_at));
         }
         let path = directory.join(LIST);
-        let keys = TokenKeys::new(keys).ok_or_else(|| KeyStoreError::List(path))?;
+        let keys = TokenKeys::new(keys).ok_or(KeyStoreError::List(path))?;
         let algorithm = keys.signing(Timestamp::default()).signer().algorithm();
         let draft = list.draft.as_ref().map(|draft| open_key(&directory.join(&draft.file), opener));
         let drafted = draft.transpose()?.map(Arc::new);

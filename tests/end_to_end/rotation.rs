@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hotwork::clock::SystemClock;
+use hotwork::domain::clock::Clock as _;
 use hotwork::domain::name::Issuer;
-use hotwork::domain::time::Timestamp;
 use hotwork::signer::jwk::parse_jwks;
 use hotwork::signer::verify::{self, Moment};
 use serde_json::Value;
@@ -33,9 +34,7 @@ fn kid(token: &str) -> String {
 fn verifies(daemon: &Daemon, token: &str) -> bool {
     let keys = parse_jwks(&http(&daemon.env["HOTWORK_HTTP"], "GET", "/jwks.json").1).unwrap();
     let issuer: Issuer = claims(token)["iss"].as_str().unwrap().parse().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let moment =
-        Moment { now: Timestamp::from_seconds(now.as_secs().try_into().unwrap()), leeway_seconds: 30 };
+    let moment = Moment { now: SystemClock::new().now().unwrap(), leeway_seconds: 30 };
     let offline = verify::token(token, &keys, &issuer, moment).is_ok();
     let file = daemon.state.join("token-to-verify");
     std::fs::write(&file, token).unwrap();

@@ -143,7 +143,7 @@ pub enum Command {
     Bench(bench::Bench),
     /// Operator: load the registry and the policies anew
     Reload,
-    /// Operator: the signing keys, and rotation of the one that signs tokens
+    /// Operator: the signing keys, and their rotation
     Keys {
         /// What to do; lists them when absent.
         #[command(subcommand)]
