@@ -63,7 +63,8 @@ fn record(kind: Kind) -> Issuance {
 
 fn tokens(c: &mut Criterion, keys: &Keys) {
     let issuer: Issuer = "https://broker.example.org".parse().unwrap();
-    let (record, key) = (record(Kind::Token), &**keys.token());
+    let (record, signer) = (record(Kind::Token), keys.token());
+    let key = &*signer;
     c.bench_function("raw P-256 signature", |b| b.iter(|| key.sign(b"message").unwrap()));
     c.bench_function("token: mint", |b| {
         b.iter(|| token::unsigned(&record, &issuer, key).unwrap().message().len());

@@ -65,6 +65,7 @@ targets! {
     cgroups "../fuzz/fuzz_targets/cgroups.rs"
     csrs "../fuzz/fuzz_targets/csrs.rs"
     entries "../fuzz/fuzz_targets/entries.rs"
+    forms "../fuzz/fuzz_targets/forms.rs"
     identifiers "../fuzz/fuzz_targets/identifiers.rs"
     index_values "../fuzz/fuzz_targets/index_values.rs"
     journal "../fuzz/fuzz_targets/journal.rs"

@@ -10,6 +10,7 @@ use crate::broker::operate::{Authorized, Requirement};
 use crate::domain::operator::Operator;
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
+use crate::signer::token_keys::{Phase, TokenKeyView};
 use crate::store::Filter;
 
 use super::authz;
@@ -74,6 +75,24 @@ fn key(key: &PublishedKey) -> v1::Key {
         r#use: key.usage.to_owned(),
         algorithm: key.algorithm.to_owned(),
         expire_time: key.expires.map(render::timestamp),
+        ..v1::Key::default()
+    }
+}
+
+fn token_key(view: &TokenKeyView) -> v1::Key {
+    let state = match view.phase {
+        Phase::Published => "published",
+        Phase::Retiring => "retiring",
+        Phase::Signing => "signing",
+    };
+    v1::Key {
+        kid: view.kid.clone(),
+        r#use: "token".to_owned(),
+        algorithm: view.algorithm.to_owned(),
+        expire_time: None,
+        state: state.to_owned(),
+        use_time: Some(view.use_at).filter(|time| time.millis() > 0).map(render::timestamp),
+        drop_time: view.drop_at.map(render::timestamp),
     }
 }
 
@@ -193,8 +212,21 @@ impl AdminService for Operators {
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
         self.authorize(&request, authz::LIST_KEYS).await?;
-        let keys = self.published.keys.iter().map(key).collect();
+        let others = self.published.keys.iter().filter(|key| key.usage != "token").map(key);
+        let (tokens, _) = self.broker.token_keys();
+        let keys = others.chain(tokens.iter().map(token_key)).collect();
         Ok(Response::new(v1::ListKeysResponse { keys }))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<v1::RotateKeyRequest>,
+    ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+        convert::operate::rotated_use(&request.get_ref().r#use).map_err(status)?;
+        let by = self.authorize(&request, authz::ROTATE_KEY).await?;
+        let at_once = request.get_ref().at_once;
+        let view = self.broker.rotate_token_key(&by, at_once).await.map_err(status)?;
+        Ok(Response::new(v1::RotateKeyResponse { key: Some(token_key(&view)) }))
     }
 
     async fn get_status(

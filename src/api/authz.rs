@@ -37,6 +37,7 @@ table! {
     RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
+    ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
 }
 
 #[cfg(test)]

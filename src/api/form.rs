@@ -59,7 +59,10 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// The parameters, each name once.
-fn parse(text: &str) -> Result<Vec<(String, String)>, BadForm> {
+///
+/// # Errors
+/// [`BadForm`].
+pub fn parse(text: &str) -> Result<Vec<(String, String)>, BadForm> {
     let mut found: Vec<(String, String)> = Vec::new();
     for pair in text.split('&') {
         let (name, value) = pair.split_once('=').ok_or(BadForm::Form)?;

@@ -31,7 +31,7 @@ pub fn routes(published: &Published, broker: Arc<Broker>, servers: ResourceServe
     let documents = documents(published, introspection)
         .merge(super::publications::routes(Arc::clone(&broker)))
         .merge(super::oauth::routes(Arc::clone(&broker), servers))
-        .merge(checkpoint(broker));
+        .merge(changing(broker));
     let metadata = Document::new(JSON, CACHED, metadata(published, introspection));
     let well_known = "/.well-known/oauth-authorization-server";
     let root = documents.clone().merge(route(well_known, metadata.clone()));
@@ -81,7 +81,6 @@ fn route(path: &str, document: Document) -> Router {
 fn documents(published: &Published, introspection: bool) -> Router {
     let openid = Document::new(JSON, CACHED, metadata(published, introspection));
     let mut routes = route("/.well-known/openid-configuration", openid)
-        .merge(route("/jwks.json", Document::new(JWKS, CACHED, published.jwks.as_str())))
         .merge(route("/ca.pem", Document::new(PEM, CACHED, published.action_ca_pem.as_str())))
         .merge(route("/log.pub", Document::new(TEXT, CACHED, format!("{}\n", published.log_verifier_key))));
     if let Some(bundle) = &published.spiffe_bundle {
@@ -90,11 +89,15 @@ fn documents(published: &Published, introspection: bool) -> Router {
     routes
 }
 
-fn checkpoint(broker: Arc<Broker>) -> Router {
+fn changing(broker: Arc<Broker>) -> Router {
     let newest = async |State(broker): State<Arc<Broker>>| {
         Document::new(TEXT, FRESH, broker.ledger().status().checkpoint)
     };
-    Router::new().route("/checkpoint", get(newest)).with_state(broker)
+    // Token keys are rotated while we serve.
+    let keys = async |State(broker): State<Arc<Broker>>| {
+        Document::new(JWKS, CACHED, broker.minter().jwks(broker.time()))
+    };
+    Router::new().route("/checkpoint", get(newest)).route("/jwks.json", get(keys)).with_state(broker)
 }
 
 /// What clients discover (RFC 8414 section 2, OpenID Connect Discovery section 3). There is no
@@ -164,7 +167,6 @@ mod tests {
         Published {
             trust_domain: "td".parse().unwrap(),
             issuer: issuer.parse().unwrap(),
-            jwks: r#"{"keys":[]}"#.into(),
             action_ca_pem: "-----BEGIN CERTIFICATE-----\n".into(),
             spiffe_bundle: None,
             log_verifier_key: "td/log+00000000+AQ==".into(),
@@ -173,7 +175,7 @@ mod tests {
         }
     }
 
-    /// The routes without the checkpoint, which needs a ledger.
+    /// The routes without checkpoint and keys, which need a broker.
     fn router(issuer: &str) -> Router {
         let published = published(issuer);
         let all = documents(&published, false);
@@ -194,12 +196,9 @@ mod tests {
     #[tokio::test]
     async fn documents_have_their_types_and_only_get_and_head_are_served() {
         let router = router("https://hotwork.example");
-        for (path, kind) in [
-            ("/jwks.json", JWKS),
-            ("/ca.pem", PEM),
-            ("/log.pub", TEXT),
-            ("/.well-known/openid-configuration", JSON),
-        ] {
+        for (path, kind) in
+            [("/ca.pem", PEM), ("/log.pub", TEXT), ("/.well-known/openid-configuration", JSON)]
+        {
             let (status, found, body) = ask(router.clone(), Method::GET, path).await;
             assert_eq!((status, found.as_str()), (StatusCode::OK, kind), "{path}");
             assert!(!body.is_empty());
@@ -214,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_document_is_told_in_json() {
-        for path in ["/", "/x", "/jwks.json/", "/spiffe-bundle.json", "/../etc/passwd", "/%2e%2e/x"] {
+        for path in ["/", "/x", "/log.pub/", "/spiffe-bundle.json", "/../etc/passwd", "/%2e%2e/x"] {
             let (status, kind, body) = ask(router("https://hotwork.example"), Method::GET, path).await;
             assert_eq!((status, kind.as_str()), (StatusCode::NOT_FOUND, JSON), "{path}");
             assert!(body.contains("not-found"));
@@ -224,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn an_issuer_with_a_path_finds_its_documents_below_it() {
         let router = router("https://hotwork.example/a/b");
-        for path in ["/jwks.json", "/a/b/jwks.json", "/a/b/.well-known/openid-configuration"] {
+        for path in ["/log.pub", "/a/b/log.pub", "/a/b/.well-known/openid-configuration"] {
             assert_eq!(ask(router.clone(), Method::GET, path).await.0, StatusCode::OK, "{path}");
         }
         let (_, _, body) = ask(router, Method::GET, "/a/b/.well-known/openid-configuration").await;

@@ -13,15 +13,13 @@ pub struct Published {
     pub trust_domain: TrustDomain,
     /// The issuer of tokens.
     pub issuer: Issuer,
-    /// JSON Web Key Set of the token keys (RFC 7517).
-    pub jwks: String,
     /// The chain that issues action certificates in PEM, issuing CA first, root last.
     pub action_ca_pem: String,
     /// The SPIFFE bundle (SPIFFE Trust Domain and Bundle section 4), when the identity CA issues.
     pub spiffe_bundle: Option<String>,
     /// The log's verifier key, C2SP signed-note form.
     pub log_verifier_key: String,
-    /// The signing keys, sorted by use.
+    /// The signing keys at the start, sorted by use. Token keys change; the minter has those in force.
     pub keys: Vec<PublishedKey>,
     /// When the daemon started.
     pub started: Timestamp,
@@ -46,7 +44,6 @@ impl Published {
         Self {
             trust_domain: trust_domain.clone(),
             issuer: minter.issuer().clone(),
-            jwks: minter.jwks(),
             action_ca_pem: minter.action_chain_pem(),
             // Nothing is issued by the identity CA yet.
             spiffe_bundle: None,
@@ -70,6 +67,6 @@ fn keys(minter: &Minter) -> Vec<PublishedKey> {
         authority("action-ca", keys.action_ca()),
         authority("identity-ca", keys.identity_ca()),
         key("log", &**keys.log(), None),
-        key("token", &**keys.token(), None),
+        key("token", &*keys.token(), None),
     ]
 }

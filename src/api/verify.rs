@@ -59,7 +59,7 @@ impl VerificationService for Verification {
         Ok(Response::new(v1::GetTrustBundleResponse {
             trust_domain: self.published.trust_domain.to_string(),
             issuer: self.published.issuer.to_string(),
-            jwks: self.published.jwks.clone(),
+            jwks: self.broker.minter().jwks(self.broker.time()),
             action_ca_pem: self.published.action_ca_pem.clone(),
             log_verifier_key: self.published.log_verifier_key.clone(),
         }))

@@ -85,8 +85,10 @@ impl App {
             notifier: Arc::new(LogNotifier),
             rules,
             places,
+            key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
         }));
+        broker.finish_rotation().await.map_err(|error| Failure::new(format!("token keys: {error}")))?;
         record_start(&broker, config.dev).await?;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })

@@ -150,6 +150,10 @@ async fn sweep_once(broker: &Broker) {
         Ok(records) => tracing::info!(records, "expired records left the index"),
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
+    match broker.drop_token_keys().await {
+        Ok(kids) => kids.iter().for_each(|kid| tracing::info!(%kid, "a token key was dropped and erased")),
+        Err(error) => tracing::error!(%error, "a token key could not be dropped"),
+    }
 }
 
 /// Tells the service manager; without one it does nothing (`sd_notify(3)`).

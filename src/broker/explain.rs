@@ -112,6 +112,7 @@ impl Asked {
             | Event::Release(_)
             | Event::Remove(_)
             | Event::Revoke(_)
+            | Event::Rotate(_)
             | Event::Start(_) => None,
         }
     }

@@ -18,11 +18,13 @@ mod record;
 pub mod release;
 pub mod reload;
 pub mod revoke;
+pub mod rotate;
 mod seal;
 pub mod standing;
 pub mod sweep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -71,6 +73,8 @@ pub struct Parts {
     pub rules: Rules,
     /// Places in status lists.
     pub places: Allocator,
+    /// How long a new token key is published before it signs.
+    pub key_publish_ahead: Duration,
     /// Facts for `status`.
     pub about: About,
 }
@@ -98,6 +102,8 @@ pub struct Broker {
     about: About,
     places: Allocator,
     publisher: publish::Publisher,
+    key_publish_ahead: Duration,
+    rotating: tokio::sync::Mutex<()>,
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -118,6 +124,8 @@ impl Broker {
             about: parts.about,
             places: parts.places,
             publisher,
+            key_publish_ahead: parts.key_publish_ahead,
+            rotating: tokio::sync::Mutex::new(()),
             reloading: tokio::sync::Mutex::new(()),
         }
     }

@@ -46,6 +46,12 @@ pub(super) trait Form {
     /// What distinguishes two requests for this form beyond the request itself.
     fn holder_digest(&self) -> Digest;
 
+    /// Mints the credential of a record that exists again. `None` when what would be signed is not what was.
+    fn mint_again(&self, issuance: &Issuance, minter: &Minter) -> Result<Option<Self::Material>, MintFailed> {
+        let (content, material) = self.mint(issuance, minter)?;
+        Ok((content == issuance.content).then_some(material))
+    }
+
     /// Mints the credential of this record: the digest of what was signed, and the material. A pure
     /// function of the record but for the signature.
     fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Self::Material), MintFailed>;
@@ -68,6 +74,11 @@ impl Form for TokenForm {
 
     fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Secret), MintFailed> {
         minter.token(issuance)
+    }
+
+    // The key that signed it may have been succeeded by another one since.
+    fn mint_again(&self, issuance: &Issuance, minter: &Minter) -> Result<Option<Secret>, MintFailed> {
+        minter.token_again(issuance)
     }
 }
 
@@ -129,8 +140,8 @@ pub(super) fn seal_again<F: Form>(
     form: &F,
     minter: &Minter,
 ) -> Result<Option<Sealed<F::Material>>, SealError> {
-    let (content, material) = form.mint(&issuance, minter)?;
-    Ok((content == issuance.content).then_some(Sealed { issuance, material }))
+    let material = form.mint_again(&issuance, minter)?;
+    Ok(material.map(|material| Sealed { issuance, material }))
 }
 
 struct Ids {

@@ -139,6 +139,10 @@ fn said(event: &Event) -> (&'static str, String, String) {
                 format!("{what}, {} live: {}", revoke.live, revoke.reason),
             )
         }
+        Event::Rotate(rotation) => {
+            let from = super::duration::seconds(rotation.use_at.seconds());
+            ("rotate", rotation.operator.to_string(), format!("token key {} signs from {from}", rotation.kid))
+        }
         Event::Start(start) => {
             let dev = if start.dev { " dev" } else { "" };
             ("start", own(), format!("version {}{dev}", start.version))

@@ -48,6 +48,7 @@ wire!(
     ReloadRegistryResponse,
     RemoveEnrollmentResponse,
     RevokeResponse,
+    RotateKeyResponse,
     WhoAmIResponse,
 );
 

@@ -99,7 +99,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Audit(command) => audit::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Reload => operator::reload(context).await,
-        Command::Keys => operator::keys(context).await,
+        Command::Keys { command } => operator::keys(context, command.as_ref()).await,
         Command::Status(args) => operator::status(context, args).await,
         Command::Completion { shell } => shell::completion(&context.screen, *shell),
         Command::Man { dir } => shell::man(&context.screen, dir.as_deref()),

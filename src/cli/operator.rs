@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
-use super::args::operator::{Agent, Explain, Status};
+use super::args::operator::{Agent, Explain, Keys, RotatedKey, Status};
 use super::client::Context;
 use super::duration::{absolute, now, relative, spoken};
 use super::failure::{Exit, Failure};
@@ -205,19 +205,37 @@ pub async fn reload(context: &Context) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the broker refuses or can't be reached.
-pub async fn keys(context: &Context) -> Result<(), Failure> {
+pub async fn keys(context: &Context, command: Option<&Keys>) -> Result<(), Failure> {
     let mut client = context.admin().await?;
-    let answer = context.call(client.list_keys(context.request(v1::ListKeysRequest {}))).await?;
-    let names = || answer.keys.iter().map(|key| key.kid.clone()).collect();
-    context.screen.show(&answer, names, |screen| {
-        let now = now();
-        let row = |key: &v1::Key| {
-            let ends = relative(key.expire_time.as_ref(), now);
-            [key.r#use.clone(), key.algorithm.clone(), key.kid.clone(), ends]
-        };
-        let rows: Vec<_> = answer.keys.iter().map(row).collect();
-        table::rows(screen, ["USE", "ALGORITHM", "KEY ID", "ENDS"], &rows)
-    })
+    match command {
+        None | Some(Keys::List) => {
+            let answer = context.call(client.list_keys(context.request(v1::ListKeysRequest {}))).await?;
+            let names = || answer.keys.iter().map(|key| key.kid.clone()).collect();
+            context.screen.show(&answer, names, |screen| key_table(screen, &answer.keys))
+        }
+        Some(Keys::Rotate { key: RotatedKey::Token, now }) => {
+            let message = v1::RotateKeyRequest { r#use: "token".to_owned(), at_once: *now };
+            let answer = context.call(client.rotate_key(context.request(message))).await?;
+            let key = answer.key.clone().unwrap_or_default();
+            context.screen.show(
+                &answer,
+                || vec![key.kid.clone()],
+                |screen| key_table(screen, std::slice::from_ref(&key)),
+            )
+        }
+    }
+}
+
+fn key_table(screen: &Screen, keys: &[v1::Key]) -> String {
+    let now = now();
+    let row = |key: &v1::Key| {
+        let ends = key.expire_time.as_ref().or(key.drop_time.as_ref());
+        let state = if key.state.is_empty() { "-".to_owned() } else { key.state.clone() };
+        let signs = relative(key.use_time.as_ref(), now);
+        [key.r#use.clone(), key.algorithm.clone(), key.kid.clone(), state, signs, relative(ends, now)]
+    };
+    let rows: Vec<_> = keys.iter().map(row).collect();
+    table::rows(screen, ["USE", "ALGORITHM", "KEY ID", "STATE", "SIGNS FROM", "ENDS"], &rows)
 }
 
 /// `hotwork status`.

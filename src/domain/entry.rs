@@ -53,6 +53,8 @@ pub enum Event {
     Remove(Removal),
     /// Credentials were revoked.
     Revoke(Revocation),
+    /// A new token key was put in force.
+    Rotate(Rotation),
     /// The broker started.
     Start(Start),
 }
@@ -94,6 +96,18 @@ pub struct Release {
     pub credential: CredentialId,
     /// When the credential would have expired.
     pub expires: Timestamp,
+}
+
+/// A rotation of the token key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// The new key's id.
+    pub kid: String,
+    /// Who asked.
+    pub operator: OperatorName,
+    /// When it begins to sign, at the earliest.
+    pub use_at: Timestamp,
 }
 
 /// A start of the daemon.

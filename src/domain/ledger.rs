@@ -12,7 +12,7 @@ use super::credential::{Ended, Idempotency, Issuance};
 use super::denial::Denial;
 use super::digest::Digest;
 use super::enrollment::{EnrollRefusal, Enrollment, Enrollments, Unenroll};
-use super::entry::{Call, Entry, Event, Load, Release, Start, VERSION};
+use super::entry::{Call, Entry, Event, Load, Release, Rotation, Start, VERSION};
 use super::id::CredentialId;
 use super::limits::{CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX};
 use super::live::LiveCounts;
@@ -56,6 +56,8 @@ pub enum Command {
         /// For a single credential: its holder and expiry, from its record.
         target: Option<Target>,
     },
+    /// Record a rotation of the token key.
+    Rotate(Rotation),
     /// Record a start.
     Start(Start),
 }
@@ -196,6 +198,7 @@ impl State {
             Command::Revoke { operator, reason, selector, target } => {
                 self.decide_revoke(operator, reason, selector, target, time)
             }
+            Command::Rotate(rotation) => change(Event::Rotate(rotation)),
             Command::Start(start) => change(Event::Start(start)),
         }
     }
@@ -307,6 +310,7 @@ impl State {
             | Event::Load(_)
             | Event::Remove(_)
             | Event::Revoke(_)
+            | Event::Rotate(_)
             | Event::Start(_) => None,
         };
         self.apply_entry(entry, found.as_ref(), index);
@@ -344,7 +348,7 @@ impl State {
                 self.apply_revoke(revocation, target, ended);
             }
             Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
-            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Start(_) => {}
+            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => {}
         }
     }
 

@@ -68,6 +68,11 @@ pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 pub const KEY_DERIVATION_KIB_MAX: u32 = 256 * 1024;
 /// Most passes over that memory.
 pub const KEY_DERIVATION_PASSES_MAX: u32 = 16;
+/// Seconds for which a token key is trusted after another one took over: the longest life of a token, the most that
+/// verifiers forgive, and 70 s for a commit that stalls between the choice of a key and its record.
+pub const TOKEN_KEY_OVERLAP_SECONDS: i64 = TTL_SECONDS_MAX as i64 + VERIFY_LEEWAY_SECONDS_MAX as i64 + 70;
+/// Token keys at once: more rotations than this within the life of a token are refused.
+pub const TOKEN_KEYS_MAX: usize = 8;
 /// Keys of one JWKS that a verifier reads.
 pub const JWKS_KEYS_MAX: usize = 64;
 

@@ -181,6 +181,12 @@ impl<'p> Opener<'p> {
         Self { passphrase, last: None }
     }
 
+    /// What the files are locked with, to lock another one; `None` when they are not.
+    pub(super) fn lock(&self) -> Option<Lock> {
+        let lock = self.last.as_ref()?;
+        Some(Lock { cost: lock.cost, salt: lock.salt, key: lock.key.clone() })
+    }
+
     /// The key of a file: its algorithm and PKCS#8.
     pub(super) fn open(
         &mut self,

@@ -19,8 +19,9 @@ use super::mint::MintError;
 use super::minter::MintFailed;
 use super::pem;
 use super::secret::Passphrase;
+use super::token_ring::TokenRing;
 use super::x509::{Signed, Tbs};
-use crate::domain::limits::KEY_FILE_BYTES_MAX;
+use crate::domain::limits::{KEY_FILE_BYTES_MAX, TOKEN_KEYS_MAX};
 use crate::domain::name::TrustDomain;
 use crate::domain::note::VerifierKey;
 use crate::domain::signer::{Algorithm, Signer};
@@ -42,7 +43,7 @@ pub struct Identity {
 
 /// The keys of a broker, without the root's private half.
 pub struct Keys {
-    token: Arc<dyn Signer>,
+    token: TokenRing,
     log: Arc<dyn Signer>,
     action_ca: Arc<Ca>,
     identity_ca: Arc<Ca>,
@@ -87,12 +88,20 @@ pub enum KeyStoreError {
     /// A key could not be made or read.
     #[error("the key can't be used: {1}: `{0}`")]
     Key(PathBuf, #[source] BadKey),
+    /// The list of token keys is not what it should be.
+    #[error("not a list of token keys: `{0}`")]
+    List(PathBuf),
     /// A CRL could not be made.
     #[error("the root's CRL can't be made")]
     Crl(#[from] MintFailed),
     /// A certificate could not be made.
     #[error("the authorities can't be made")]
     Mint(#[from] MintError),
+    /// Another key would be one too many, or a change is not finished.
+    #[error(
+        "there are {TOKEN_KEYS_MAX} token keys, or a rotation is not finished; old keys go when their tokens have ended"
+    )]
+    TooManyKeys,
     /// A file is longer than a key can be.
     #[error("longer than {KEY_FILE_BYTES_MAX} bytes: `{0}`")]
     TooLong(PathBuf),
@@ -152,7 +161,7 @@ impl KeyStore {
         private(&keys, &found, 0o700)?;
         let mut opener = Opener::new(passphrase);
         let mut signer = |usage| open_signer(&keys, usage, &mut opener).map(Arc::new);
-        let (token, log) = (signer(KeyUse::Token)?, signer(KeyUse::Log)?);
+        let log = signer(KeyUse::Log)?;
         let (action, identity) = (signer(KeyUse::ActionCa)?, signer(KeyUse::IdentityCa)?);
         let root_der = read_certificate(&keys, KeyUse::RootCa)?;
         let authority = |usage, role, signer: Arc<LocalSigner>| {
@@ -165,7 +174,7 @@ impl KeyStore {
         Ok(Keys {
             root_crl,
             verifier: verifier_key(trust_domain, &log)?,
-            token,
+            token: TokenRing::open(&keys, &mut opener)?,
             log,
             action_ca: authority(KeyUse::ActionCa, Role::Action, action)?,
             identity_ca: authority(KeyUse::IdentityCa, Role::Identity, identity)?,
@@ -176,9 +185,15 @@ impl KeyStore {
 }
 
 impl Keys {
-    /// Signs tokens.
-    pub fn token(&self) -> &Arc<dyn Signer> {
+    /// The keys that sign tokens.
+    pub const fn token_ring(&self) -> &TokenRing {
         &self.token
+    }
+
+    /// The newest key that signs tokens.
+    pub fn token(&self) -> Arc<dyn Signer> {
+        let end = Timestamp::from_millis(i64::MAX);
+        Arc::clone(self.token.keys().signing(end).signer())
     }
 
     /// Signs the log's checkpoints.
@@ -219,8 +234,10 @@ impl Keys {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kids = (self.token.kid(), self.log.kid());
-        f.debug_struct("Keys").field("kids", &kids).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("token", &self.token)
+            .field("log", &self.log.kid())
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,6 @@ use super::crl::{self, Crls, RevokedSerial};
 use super::csr::SubjectKey;
 use super::documents;
 use super::jwk;
-use super::key::VerifyingKey;
 use super::keystore::Keys;
 use super::mint::{LintError, MintError};
 use super::secret::Secret;
@@ -28,7 +27,6 @@ pub struct Minter {
     keys: Keys,
     issuer: Issuer,
     profile: CertificateProfile,
-    token_keys: Vec<VerifyingKey>,
 }
 
 /// Why nothing was minted. Always a fault of ours, never of the request.
@@ -47,9 +45,8 @@ pub enum MintFailed {
 
 impl Minter {
     /// A minter with these keys.
-    pub fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
-        let token_keys = vec![VerifyingKey::of(&**keys.token())];
-        Self { keys, issuer, profile, token_keys }
+    pub const fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
+        Self { keys, issuer, profile }
     }
 
     /// The token of this record, and the digest of what was signed.
@@ -57,9 +54,26 @@ impl Minter {
     /// # Errors
     /// [`MintFailed`].
     pub fn token(&self, record: &Issuance) -> Result<(Digest, Secret), MintFailed> {
-        let signer = &**self.keys.token();
+        let keys = self.keys.token_ring().keys();
+        // The record says when, so it says with which key.
+        let signer = &**keys.signing(record.issued).signer();
         let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
         Ok((linted.content(), linted.sign(signer)?))
+    }
+
+    /// The token of a record that was minted before, when a key is still there that makes what was signed.
+    ///
+    /// # Errors
+    /// [`MintFailed`].
+    pub fn token_again(&self, record: &Issuance) -> Result<Option<Secret>, MintFailed> {
+        for key in self.keys.token_ring().keys().all() {
+            let signer = &**key.signer();
+            let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
+            if linted.content() == record.content {
+                return Ok(Some(linted.sign(signer)?));
+            }
+        }
+        Ok(None)
     }
 
     /// The signed status list `list`, in which all places are valid but these.
@@ -72,7 +86,8 @@ impl Minter {
         statuses: impl IntoIterator<Item = (u32, Status)>,
         now: Timestamp,
     ) -> Result<String, SigningFailed> {
-        documents::status_list(&self.issuer, list, statuses, now, &**self.keys.token())
+        let keys = self.keys.token_ring().keys();
+        documents::status_list(&self.issuer, list, statuses, now, &**keys.signing(now).signer())
     }
 
     /// An answer to introspection as a signed document for `audience` (RFC 9701).
@@ -85,7 +100,8 @@ impl Minter {
         audience: &Audience,
         now: Timestamp,
     ) -> Result<String, SigningFailed> {
-        documents::introspection(&self.issuer, answer, audience, now, &**self.keys.token())
+        let keys = self.keys.token_ring().keys();
+        documents::introspection(&self.issuer, answer, audience, now, &**keys.signing(now).signer())
     }
 
     /// The CRLs of the chain, with these certificates of the action CA on its own.
@@ -126,7 +142,8 @@ impl Minter {
     /// # Errors
     /// The first reason to refuse it.
     pub fn verify_token(&self, text: &str, now: Timestamp) -> Result<CredentialId, NotVerified> {
-        verify::token(text, &self.token_keys, &self.issuer, exactly(now)).map(|claims| claims.id)
+        let keys = self.keys.token_ring().keys().verifying(now);
+        verify::token(text, &keys, &self.issuer, exactly(now)).map(|claims| claims.id)
     }
 
     /// The id of a certificate (DER) of ours that is in its lifetime. Whether it was ended is not known here.
@@ -148,9 +165,12 @@ impl Minter {
         &self.issuer
     }
 
-    /// The public keys of tokens as a JSON Web Key Set (RFC 7517).
-    pub fn jwks(&self) -> String {
-        jwk::jwks(&[&**self.keys.token()])
+    /// The public keys of tokens at `now` as a JSON Web Key Set (RFC 7517): those that may sign or have signed
+    /// what is live, and those that will sign.
+    pub fn jwks(&self, now: Timestamp) -> String {
+        let keys = self.keys.token_ring().keys();
+        let signers: Vec<&dyn Signer> = keys.trusted(now).map(|key| &**key.signer()).collect();
+        jwk::jwks(&signers)
     }
 
     /// The chain above an action certificate in PEM: issuer first, root last.

@@ -30,5 +30,7 @@ pub mod secret;
 pub mod svid;
 mod tbs;
 pub mod token;
+pub mod token_keys;
+pub mod token_ring;
 pub mod verify;
 mod x509;

@@ -52,6 +52,7 @@ impl Recorded {
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Release(_)
+            | Event::Rotate(_)
             | Event::Start(_) => (0, 0),
         };
         Self { index, time: entry.time, live_ended, calls_left }

@@ -257,6 +257,7 @@ impl Reader {
             | Event::Release(_)
             | Event::Remove(_)
             | Event::Revoke(_)
+            | Event::Rotate(_)
             | Event::Start(_) => return Err(ReadError::Mismatch(index)),
         };
         let ended = self.ended(&issuance, index, ends)?;

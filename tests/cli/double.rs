@@ -330,6 +330,13 @@ impl AdminService for Wire {
         }))
     }
 
+    async fn rotate_key(&self, request: Request<v1::RotateKeyRequest>) -> Answer<v1::RotateKeyResponse> {
+        let message = request.into_inner();
+        self.seen.lock().unwrap().push(format!("rotate {} {}", message.r#use, message.at_once));
+        let key = v1::Key { kid: "new-key".to_owned(), state: "published".to_owned(), ..Default::default() };
+        Ok(Response::new(v1::RotateKeyResponse { key: Some(key) }))
+    }
+
     async fn list_keys(&self, _: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
         let key = v1::Key { kid: "k".to_owned(), r#use: "log".to_owned(), ..v1::Key::default() };
         Ok(Response::new(v1::ListKeysResponse { keys: vec![key] }))

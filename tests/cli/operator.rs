@@ -128,3 +128,17 @@ fn verifying_a_log_needs_a_key_of_the_right_form() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("hotwork audit key"), "{output:?}");
 }
+
+#[test]
+fn a_key_is_rotated_by_name_and_at_once_only_when_said() {
+    let double = Double::start();
+    let rotate = |line: &str| run(&double, line);
+    assert_eq!(stdout(&rotate("keys rotate token -o name")).trim(), "new-key");
+    assert!(rotate("keys rotate token --now").status.success());
+    assert!(double.seen().contains(&"rotate token false".to_owned()));
+    assert!(double.seen().contains(&"rotate token true".to_owned()));
+    for bad in ["keys rotate", "keys rotate log", "keys rotate token now"] {
+        assert_eq!(rotate(bad).status.code(), Some(2), "{bad}");
+    }
+    assert!(rotate("keys").status.success() && rotate("keys list").status.success());
+}

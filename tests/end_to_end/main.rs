@@ -20,5 +20,6 @@ mod first_minutes;
 mod kill_nine;
 mod oauth;
 mod publications;
+mod rotation;
 mod scenarios;
 mod support;

@@ -71,7 +71,8 @@ pub fn record(kind: Kind, life: i64) -> Issuance {
 /// A token and the JWKS that verifies it, as files `token` and `jwks` in `dir`; its record.
 pub fn token_files(dir: &Path, algorithm: Algorithm) -> Issuance {
     let keys = keys(dir, algorithm);
-    let (record, key) = (record(Kind::Token, 120), &**keys.token());
+    let (record, signer) = (record(Kind::Token, 120), keys.token());
+    let key = &*signer;
     let issuer: Issuer = ISSUER.parse().unwrap();
     let linted = token::unsigned(&record, &issuer, key).unwrap().lint().unwrap();
     std::fs::write(dir.join("token"), linted.sign(key).unwrap().expose()).unwrap();

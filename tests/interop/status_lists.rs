@@ -33,7 +33,8 @@ fn an_independent_reader_reads_our_lists_and_no_other() {
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {
         let dir = tempfile::tempdir().unwrap();
         let keys = keys(dir.path(), algorithm);
-        let (issuer, key): (Issuer, _) = (ISSUER.parse().unwrap(), &**keys.token());
+        let (issuer, signer): (Issuer, _) = (ISSUER.parse().unwrap(), keys.token());
+        let key = &*signer;
         let list = ListId { hour: now().seconds() / 3600, list: 3 };
         let ended = [(0, Status::Invalid), (1993, Status::Suspended), (LIST_SIZE - 1, Status::Invalid)];
         let token = documents::status_list(&issuer, list, ended, now(), key).unwrap();

@@ -41,6 +41,18 @@ fn selector(message: Option<&v1::RevocationSelector>) -> Result<Selector, BadFie
     }
 }
 
+/// Looks at which key is to be rotated.
+///
+/// # Errors
+/// When it is not the token key: authorities and the log's key are not rotated by the daemon.
+pub fn rotated_use(text: &str) -> Result<(), BadField> {
+    if text == "token" {
+        Ok(())
+    } else {
+        Err(BadField::new("use", "`token`, the one key that is rotated so"))
+    }
+}
+
 /// How an operator names an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentRef {

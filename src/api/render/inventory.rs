@@ -178,6 +178,7 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
         | Event::Release(_)
         | Event::Remove(_)
         | Event::Revoke(_)
+        | Event::Rotate(_)
         | Event::Start(_) => None,
     }
 }

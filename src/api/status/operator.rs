@@ -7,8 +7,10 @@ use crate::broker::enroll::EnrollError;
 use crate::broker::explain::ExplainError;
 use crate::broker::operate::OperateError;
 use crate::broker::revoke::RevokeError;
+use crate::broker::rotate::RotateError;
 use crate::broker::standing::StandingError;
 use crate::domain::operator::Role;
+use crate::signer::keystore::KeyStoreError;
 
 use super::{Refused, internal};
 
@@ -68,6 +70,31 @@ impl From<RevokeError> for Refused {
             RevokeError::Read(error) => error.into(),
             RevokeError::Scope => {
                 Self::new(Code::PermissionDenied, "scope-all-tenants", RevokeError::Scope.to_string())
+            }
+        }
+    }
+}
+
+impl From<RotateError> for Refused {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Clock(error) => error.into(),
+            RotateError::Interrupted => {
+                let message = "the rotation was interrupted; a restart finishes or undoes it";
+                internal(Code::Internal, "rotation-interrupted", message, &RotateError::Interrupted)
+            }
+            RotateError::Keys(error @ KeyStoreError::TooManyKeys) => {
+                Self::new(Code::FailedPrecondition, "too-many-keys", error.to_string())
+            }
+            RotateError::Keys(error) => {
+                let message =
+                    "the keys could not be changed; an operator finds the cause in the broker's log";
+                internal(Code::Internal, "keys-unwritable", message, &error)
+            }
+            RotateError::Ledger(error) => error.into(),
+            RotateError::Read(error) => error.into(),
+            RotateError::Scope => {
+                Self::new(Code::PermissionDenied, "scope-all-tenants", RotateError::Scope.to_string())
             }
         }
     }

@@ -143,8 +143,12 @@ pub enum Command {
     Bench(bench::Bench),
     /// Operator: load the registry and the policies anew
     Reload,
-    /// Operator: the signing keys
-    Keys,
+    /// Operator: the signing keys, and their rotation
+    Keys {
+        /// What to do; lists them when absent.
+        #[command(subcommand)]
+        command: Option<operator::Keys>,
+    },
     /// Operator: how the broker is
     Status(operator::Status),
     /// Print a completion script for a shell

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::cli::duration;
 use crate::domain::id::CredentialId;
@@ -118,6 +118,38 @@ Examples:
     Checkpoint,
     /// Print the log's public key
     Key,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the keys: what they are for, and until when
+    #[command(visible_alias = "ls")]
+    List,
+    /// Make a new key; the old one is trusted until the last token that it signed has ended
+    #[command(after_help = "\
+The new key is published at once and signs after `key_publish_ahead` of hotworkd.toml, so that
+verifiers have it by then. --now is for a key that leaked: verifiers that cache keys may refuse
+new tokens for some minutes. A retry of this command makes another key: look at `keys list` first.
+
+Examples:
+  hotwork keys rotate token
+  hotwork keys rotate token --now && hotwork revoke --all --reason 'token key leaked'")]
+    Rotate {
+        /// Which key
+        #[arg(value_enum)]
+        key: RotatedKey,
+        /// Let it sign at once
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+/// A key that can be rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RotatedKey {
+    /// What tokens are signed with
+    Token,
 }
 
 /// `status`.

@@ -82,7 +82,7 @@ impl<'a> Brief<'a> {
             },
             Event::Release(release) => Self::Release(release.credential),
             Event::Revoke(revocation) => Self::Revoke(revocation.selector.clone()),
-            Event::Call(_) | Event::Load(_) | Event::Start(_) => Self::Other,
+            Event::Call(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => Self::Other,
         }
     }
 
@@ -107,9 +107,10 @@ impl<'a> Brief<'a> {
             },
             BriefEvent::Release(release) => Self::Release(release.credential),
             BriefEvent::Revoke(revoke) => Self::Revoke(revoke.selector),
-            BriefEvent::Call(IgnoredAny) | BriefEvent::Load(IgnoredAny) | BriefEvent::Start(IgnoredAny) => {
-                Self::Other
-            }
+            BriefEvent::Call(IgnoredAny)
+            | BriefEvent::Load(IgnoredAny)
+            | BriefEvent::Rotate(IgnoredAny)
+            | BriefEvent::Start(IgnoredAny) => Self::Other,
         })
     }
 }
@@ -134,6 +135,7 @@ enum BriefEvent<'a> {
     Release(BriefRelease),
     Remove(BriefEnroll),
     Revoke(BriefRevoke),
+    Rotate(IgnoredAny),
     Start(IgnoredAny),
 }
 
