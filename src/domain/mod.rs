@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod catalogue;
 pub mod clock;
+pub mod constraint;
 pub mod consumption;
 pub mod credential;
 pub mod denial;
@@ -26,6 +27,7 @@ pub mod registry;
 pub mod request;
 pub mod resource;
 pub mod revocation;
+pub mod route;
 pub mod signer;
 pub mod spiffe;
 pub mod status_list;

@@ -13,7 +13,7 @@ use super::mint::{LintError, MintError};
 use super::secret::Secret;
 use super::svid::{self, Svid};
 use super::token;
-use super::verify::{self, Moment, NotVerified};
+use super::verify::{self, Moment, NotVerified, Trust};
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
@@ -29,6 +29,7 @@ pub struct Minter {
     issuer: Issuer,
     profile: CertificateProfile,
     token_keys: Vec<VerifyingKey>,
+    trust: Arc<Trust>,
 }
 
 /// Why nothing was minted. Always a fault of ours, never of the request.
@@ -49,7 +50,9 @@ impl Minter {
     /// A minter with these keys.
     pub fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
         let token_keys = vec![VerifyingKey::of(&**keys.token())];
-        Self { keys, issuer, profile, token_keys }
+        let authority = (keys.action_ca().certificate_der().to_vec(), profile.oid_arc.clone());
+        let trust = Arc::new(Trust::new(issuer.clone(), token_keys.clone(), Some(authority)));
+        Self { keys, issuer, profile, token_keys, trust }
     }
 
     /// The token of this record, and the digest of what was signed.
@@ -136,6 +139,11 @@ impl Minter {
     pub fn verify_certificate(&self, der: &[u8], now: Timestamp) -> Result<CredentialId, NotVerified> {
         let ca = self.keys.action_ca().certificate_der();
         verify::certificate(der, ca, &self.profile.oid_arc, exactly(now)).map(|claims| claims.binding.id)
+    }
+
+    /// Whom those trust who verify what this mints.
+    pub const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// The keys, for their public parts.

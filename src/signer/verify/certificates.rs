@@ -3,6 +3,7 @@
 use super::{Moment, NotVerified};
 use crate::domain::id::Serial;
 use crate::domain::limits::CSR_BYTES_MAX;
+use crate::domain::name::AgentId;
 use crate::domain::time::Timestamp;
 use crate::signer::ca;
 use crate::signer::extension::{ActionBinding, OidArc};
@@ -16,8 +17,8 @@ const CERTIFICATE_BYTES_MAX: usize = 2 * CSR_BYTES_MAX;
 pub struct CertificateClaims {
     /// What it is for; `binding.id` is the credential's id.
     pub binding: ActionBinding,
-    /// The tenant and agent segments of its name.
-    pub agent: String,
+    /// Who holds it.
+    pub agent: AgentId,
     /// Its serial number.
     pub serial: Serial,
     /// When it ends.
@@ -66,14 +67,16 @@ fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> 
         return None;
     }
     let binding = ActionBinding::from_der(binding.value).ok()?;
-    let prefix = format!("{}/action/", authority.only_uri().ok()?);
-    let (agent, id) = leaf.only_uri().ok()?.strip_prefix(&prefix)?.rsplit_once('/')?;
-    if id.parse() != Ok(binding.id) {
+    let domain = authority.only_uri().ok()?;
+    let mut name = leaf.only_uri().ok()?.strip_prefix(domain)?.strip_prefix("/action/")?.split('/');
+    let (tenant, agent, id) = (name.next()?, name.next()?, name.next()?);
+    if name.next().is_some() || id.parse() != Ok(binding.id) {
         return None;
     }
+    let trust_domain = domain.strip_prefix("spiffe://")?.parse().ok()?;
     Some(CertificateClaims {
         binding,
-        agent: agent.to_owned(),
+        agent: AgentId::new(&trust_domain, tenant.parse().ok()?, agent.parse().ok()?),
         serial: hex::encode(leaf.serial).parse().ok()?,
         expires: Timestamp::from_seconds(leaf.not_after),
     })
@@ -110,8 +113,11 @@ mod tests {
         let claims = check(at(0)).unwrap();
         let record = record(Kind::Certificate);
         assert_eq!((claims.binding.id, Some(claims.serial)), (record.id, record.serial));
-        assert_eq!((claims.binding.action, claims.binding.resource), (record.action, record.resource));
-        assert_eq!(claims.agent, "acme/buyer");
+        assert_eq!(
+            (claims.binding.action, claims.binding.resource),
+            (record.action.clone(), record.resource.clone())
+        );
+        assert_eq!(claims.agent, record.agent);
         assert!(check(at(119)).is_ok());
         assert_eq!(check(at(120)).err(), Some(NotVerified::Expired));
         assert_eq!(check(at(-31)).err(), Some(NotVerified::NotYet));
