@@ -27,9 +27,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::attest::Attestation;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
+use crate::domain::time::Timestamp;
 use crate::notify::Notifier;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
@@ -125,6 +126,14 @@ impl Broker {
     /// The rules in force.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
+    }
+
+    /// The time now.
+    ///
+    /// # Errors
+    /// When the clock jumped.
+    pub fn trusted_time(&self) -> Result<Timestamp, Untrustworthy> {
+        self.clock.now()
     }
 
     /// The ledger.
