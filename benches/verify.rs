@@ -22,13 +22,15 @@ use hotwork::domain::id::{CredentialId, Lineage};
 use hotwork::domain::name::{ActionName, Audience, Issuer};
 use hotwork::domain::request::Confirmation;
 use hotwork::domain::resource::Resource;
-use hotwork::domain::revocation::Revocations;
 use hotwork::domain::signer::{Algorithm, Signer};
+use hotwork::domain::status_list::StatusRef;
 use hotwork::domain::time::Timestamp;
 use hotwork::signer::key::{LocalSigner, VerifyingKey};
 use hotwork::signer::token;
 use hotwork::signer::verify::Trust;
-use hotwork::verify::{Asked, Call, Followed, Presented, Scheme, Settings, Verifier, WhenLost};
+use hotwork::verify::{
+    Asked, Call, End, Ends, Followed, Presented, Scheme, Settings, Subject, Verifier, WhenLost,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_250);
 const URL: &str = "https://git.example/repos/acme/site/pulls";
@@ -62,7 +64,9 @@ fn mint(broker: &LocalSigner, issuer: &Issuer, jkt: Option<&str>, n: u64) -> Str
         registry: Digest::of(b"registry"),
         resource: "repo/acme/site".parse().unwrap(),
         serial: None,
+        max_calls: None,
         single_use: false,
+        status: Some(StatusRef { index: 7, list: 1 }),
         tier: Tier::Auto,
     };
     let linted = token::unsigned(&record, issuer, broker).unwrap().lint().unwrap();
@@ -90,7 +94,7 @@ fn proof(agent: &LocalSigner, token: &str, jti: u64) -> String {
     format!("{input}.{signature}")
 }
 
-/// A verifier, and what it is asked.
+/// A verifier that knows of 100,000 ends, and what it is asked.
 struct Scene {
     verifier: Verifier,
     broker: LocalSigner,
@@ -105,7 +109,14 @@ fn scene() -> Scene {
         (key(Algorithm::Es256), "https://broker.example.org".parse().unwrap());
     let trust = Trust::new(issuer.clone(), vec![VerifyingKey::of(&broker)], None);
     let followed = Followed::new(5, WhenLost::Strict);
-    followed.replace(Revocations::default(), 1, NOW);
+    let mut ends = Ends::default();
+    for n in 0..100_000_u64 {
+        let mut random = [9; 10];
+        random[..8].copy_from_slice(&n.to_be_bytes());
+        let subject = Subject::Credential(CredentialId::new(NOW, &random));
+        ends.add(End { subject, tenants: vec![], until: None, time: NOW, forget: None });
+    }
+    followed.begin(ends, 1, NOW);
     Scene {
         verifier: Verifier::new(Arc::new(trust), Arc::new(followed), Settings::default()),
         broker,

@@ -75,7 +75,9 @@ targets! {
     notes "../fuzz/fuzz_targets/notes.rs"
     parameters "../fuzz/fuzz_targets/parameters.rs"
     policies "../fuzz/fuzz_targets/policies.rs"
+    proofs "../fuzz/fuzz_targets/proofs.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
+    routes "../fuzz/fuzz_targets/routes.rs"
     templates "../fuzz/fuzz_targets/templates.rs"
     tokens "../fuzz/fuzz_targets/tokens.rs"
 }

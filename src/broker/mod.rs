@@ -17,6 +17,7 @@ pub mod publish;
 mod record;
 pub mod release;
 pub mod reload;
+mod remember;
 pub mod revoke;
 mod seal;
 pub mod standing;
@@ -28,6 +29,10 @@ use arc_swap::ArcSwap;
 
 use crate::attest::Attestation;
 use crate::domain::clock::{Clock, Untrustworthy};
+use crate::domain::credential::Credential;
+use crate::domain::id::CredentialId;
+use crate::domain::limits::RECORDS_REMEMBERED_MAX;
+use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
 use crate::domain::time::Timestamp;
@@ -99,6 +104,7 @@ pub struct Broker {
     about: About,
     places: Allocator,
     publisher: publish::Publisher,
+    records: Memory<CredentialId, Credential>,
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -119,6 +125,7 @@ impl Broker {
             about: parts.about,
             places: parts.places,
             publisher,
+            records: Memory::new(RECORDS_REMEMBERED_MAX),
             reloading: tokio::sync::Mutex::new(()),
         }
     }

@@ -50,8 +50,13 @@ pub const PROOF_AGE_SECONDS_MAX: u32 = 60;
 pub const PROOFS_REMEMBERED_MAX: usize = 1 << 20;
 /// Tokens whose signature one verifier remembers to have checked, some 1 KiB each: those in use at one time.
 pub const TOKENS_KNOWN_MAX: usize = 16 * 1024;
+/// Records that the broker remembers for verification, some 1 KiB each: of the credentials in use at one time.
+pub const RECORDS_REMEMBERED_MAX: usize = 32 * 1024;
 /// Values that one constraint of a token lists.
 pub const CONSTRAINT_VALUES_MAX: usize = 64;
+/// Ends that one verifier remembers, some 200 bytes each: a million revoked one by one, twice. With more it
+/// refuses everything.
+pub const ENDS_REMEMBERED_MAX: usize = 2_000_000;
 /// Longest time in seconds for which a verifier that lost the feed of revocations may answer from what it
 /// last heard, when it is configured to try: a credential's longest life would make revocation a formality.
 pub const FEED_AGE_SECONDS_MAX: u32 = 300;

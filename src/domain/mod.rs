@@ -18,6 +18,7 @@ pub mod id;
 pub mod ledger;
 pub mod limits;
 pub mod live;
+pub mod memory;
 pub mod merkle;
 pub mod name;
 pub mod note;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::catalogue::Action;
 use super::limits::{PATH_BYTES_MAX, RESOURCE_SEGMENTS_MAX};
-use super::name::{Audience, BadName, TenantName, name};
-use super::parameter::{Parameter, ParameterKind, ParameterName, Value};
-use super::resource::{Piece, Resource, is_segment};
+use super::name::{ActionName, Audience, BadName, TenantName, name};
+use super::parameter::{Parameter, ParameterKind, ParameterName, ParameterRule, Value};
+use super::resource::{Piece, Resource, ResourcePattern, is_segment};
 
 name!(
     /// An HTTP method.
@@ -130,8 +130,32 @@ pub struct Route {
     path: PathPattern,
     /// Whether a request may have a query. It is no part of what is decided on.
     query: bool,
-    action: Arc<Action>,
-    tenant: TenantName,
+    target: Target,
+}
+
+/// What a route leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The action.
+    pub action: ActionName,
+    /// The shape of its resources.
+    pub resource: ResourcePattern,
+    /// Its parameters.
+    pub parameters: Vec<ParameterRule>,
+    /// The API's tenant, which fills `{tenant}`.
+    pub tenant: TenantName,
+}
+
+impl Target {
+    /// An action as the catalogue has it.
+    pub fn of(action: &Action, tenant: TenantName) -> Self {
+        Self {
+            action: action.name.clone(),
+            resource: action.resource.clone(),
+            parameters: action.parameters.clone(),
+            tenant,
+        }
+    }
 }
 
 /// What a route can't do.
@@ -152,7 +176,7 @@ pub enum BadRoute {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapped {
     /// The action.
-    pub action: Arc<Action>,
+    pub action: ActionName,
     /// The resource.
     pub resource: Resource,
     /// The parameters that the path gives.
@@ -174,17 +198,11 @@ pub enum Unmapped {
 }
 
 impl Route {
-    /// A route to `action` of an API of `tenant`.
+    /// A route to `target`; `query` says whether a request may have one.
     ///
     /// # Errors
     /// When the path does not give what the action needs, or gives more.
-    pub fn new(
-        method: Method,
-        path: PathPattern,
-        query: bool,
-        action: Arc<Action>,
-        tenant: TenantName,
-    ) -> Result<Self, BadRoute> {
+    pub fn new(method: Method, path: PathPattern, query: bool, target: Target) -> Result<Self, BadRoute> {
         let captures: Vec<&Arc<str>> = path
             .pieces
             .iter()
@@ -194,7 +212,7 @@ impl Route {
             })
             .collect();
         let given = |name: &str| captures.iter().any(|capture| ***capture == *name);
-        for piece in action.resource.pieces() {
+        for piece in target.resource.pieces() {
             if let Piece::Capture(name) = piece
                 && !given(name)
             {
@@ -202,21 +220,21 @@ impl Route {
             }
         }
         let of_resource = |name: &str| {
-            action.resource.pieces().any(|piece| match piece {
+            target.resource.pieces().any(|piece| match piece {
                 Piece::Capture(own) => own == name,
                 Piece::Fixed(_) => false,
                 Piece::Tenant => name == TENANT,
             })
         };
-        let of_action = |name: &str| action.parameters.iter().any(|rule| rule.name.as_str() == name);
+        let of_action = |name: &str| target.parameters.iter().any(|rule| rule.name.as_str() == name);
         if let Some(extra) = captures.iter().find(|name| !of_resource(name) && !of_action(name)) {
             return Err(BadRoute::Capture(Arc::clone(extra)));
         }
-        let missing = action.parameters.iter().find(|rule| rule.required && !given(rule.name.as_str()));
+        let missing = target.parameters.iter().find(|rule| rule.required && !given(rule.name.as_str()));
         if let Some(rule) = missing {
             return Err(BadRoute::Parameter(rule.name.clone()));
         }
-        Ok(Self { method, path, query, action, tenant })
+        Ok(Self { method, path, query, target })
     }
 
     /// Whether some request would match both.
@@ -246,26 +264,26 @@ impl Route {
             segments.get(at).copied()
         };
         let parts: Option<Vec<&str>> = self
-            .action
+            .target
             .resource
             .pieces()
             .map(|piece| match piece {
                 Piece::Capture(name) => captured(name),
                 Piece::Fixed(text) => Some(text),
-                Piece::Tenant => Some(captured(TENANT).unwrap_or(self.tenant.as_str())),
+                Piece::Tenant => Some(captured(TENANT).unwrap_or(self.target.tenant.as_str())),
             })
             .collect();
         let resource: Resource = parts?.join("/").parse().ok()?;
         let given =
-            self.action.parameters.iter().filter_map(|rule| Some((rule, captured(rule.name.as_str())?)));
+            self.target.parameters.iter().filter_map(|rule| Some((rule, captured(rule.name.as_str())?)));
         let parameters = given.map(|(rule, text)| {
             let value = value(&rule.kind, text)?;
             Some(Parameter { name: rule.name.clone(), value })
         });
         let parameters = parameters.collect::<Option<Vec<Parameter>>>()?;
         // A path may name another tenant; the action's resources are those of its own.
-        self.action.resource.matches(&resource, &self.tenant).then(|| Mapped {
-            action: Arc::clone(&self.action),
+        self.target.resource.matches(&resource, &self.target.tenant).then(|| Mapped {
+            action: self.target.action.clone(),
             resource,
             parameters,
         })

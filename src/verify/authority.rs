@@ -37,8 +37,8 @@ pub struct Authority {
     pub constraints: Option<Vec<Constraint>>,
     /// Digest of the call's arguments, when it is bound to them.
     pub args: Option<Digest>,
-    /// Whether it is good for one call only.
-    pub single_use: bool,
+    /// How many calls it is good for, when they are counted.
+    pub calls_max: Option<u32>,
     /// The holder's key. A certificate is bound by itself.
     pub cnf: Confirmation,
     /// How it was allowed.
@@ -63,7 +63,7 @@ impl From<Claims> for Authority {
             resource: claims.resource,
             constraints: Some(claims.constraints),
             args: claims.args,
-            single_use: claims.single_use,
+            calls_max: claims.calls_max,
             cnf: claims.cnf,
             tier: claims.tier,
             kid: Some(claims.kid),
@@ -89,7 +89,7 @@ impl From<CertificateClaims> for Authority {
             resource: binding.resource,
             constraints: plain.then(Vec::new),
             args: None,
-            single_use: false,
+            calls_max: None,
             cnf: Confirmation::default(),
             tier: binding.tier,
             kid: None,

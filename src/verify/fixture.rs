@@ -14,6 +14,7 @@ use crate::domain::name::Issuer;
 use crate::domain::parameter::{Parameter, Value};
 use crate::domain::request::Confirmation;
 use crate::domain::signer::{Algorithm, Signer};
+use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
 use crate::signer::key::{LocalSigner, VerifyingKey};
 use crate::signer::token;
@@ -59,7 +60,9 @@ pub(super) fn record(cnf: Confirmation) -> Issuance {
         registry: Digest::of(b"registry"),
         resource: "repo/acme/site".parse().unwrap(),
         serial: None,
+        max_calls: None,
         single_use: false,
+        status: Some(StatusRef { index: 7, list: 1 }),
         tier: Tier::Auto,
     }
 }

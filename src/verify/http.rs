@@ -17,14 +17,8 @@ const PROOF: &str = "dpop";
 
 /// Headers by which a client tells some servers to take the request for another. What stands behind us may
 /// honour one, so a request with one is no action that we know.
-const OVERRIDES: [&str; 6] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-forwarded-prefix",
-];
+const OVERRIDES: [&str; 5] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 /// An API as a verifier protects it.
 #[derive(Clone, Debug)]
@@ -93,8 +87,7 @@ pub fn check(
 ) -> Result<Verified, Denied> {
     let overridden = OVERRIDES.iter().any(|name| arrived.headers.contains_key(*name));
     let mapped = api.enforcement.map(arrived.method, arrived.target).ok().filter(|_| !overridden);
-    let denied =
-        |refusal| Denied { refusal, action: mapped.as_ref().map(|mapped| mapped.action.name.clone()) };
+    let denied = |refusal| Denied { refusal, action: mapped.as_ref().map(|mapped| mapped.action.clone()) };
     let presented = presented(arrived).map_err(denied)?;
     let url = api.enforcement.url(arrived.target);
     let call = Call {
@@ -103,13 +96,18 @@ pub fn check(
         audience: &api.audience,
         dangerous_bearer: api.dangerous_bearer,
         asked: mapped.as_ref().map(|mapped| Asked {
-            action: &mapped.action.name,
+            action: &mapped.action,
             resource: &mapped.resource,
             parameters: &mapped.parameters,
         }),
         args: arrived.args,
     };
     verifier.verify(&presented, &call, now).map_err(denied)
+}
+
+/// The token that the headers present, if they present one, for a debit after [`check`].
+pub fn token_of(headers: &HeaderMap) -> Option<&str> {
+    once(headers, AUTHORIZATION.as_str()).ok()?.and_then(|value| token(value).ok()).map(|(_, token)| token)
 }
 
 /// The credential that the headers and the transport present, each part once.

@@ -133,3 +133,96 @@ pub fn refusal_headers(denied: &Denied) -> Vec<(HeaderName, String)> {
     }
     headers
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::route::{Enforcement, Route, Target};
+    use crate::domain::signer::Algorithm;
+    use crate::signer::key::VerifyingKey;
+    use crate::signer::verify::Trust;
+    use crate::verify::fixture::{self, NOW, bound_to, mint, proof, record, signer};
+    use crate::verify::{End, Ends, Followed, Settings, Standing, Subject, Verified, WhenLost};
+
+    const PULLS: &str = "/repos/acme/site/pulls";
+
+    fn protected() -> Protected {
+        let target = Target {
+            action: "repo.pull.open".parse().unwrap(),
+            resource: "repo/{owner}/{name}".parse().unwrap(),
+            parameters: vec![],
+            tenant: "acme".parse().unwrap(),
+        };
+        let path = "/repos/{owner}/{name}/pulls".parse().unwrap();
+        let routes = vec![Route::new("POST".parse().unwrap(), path, false, target).unwrap()];
+        let enforcement = Enforcement { origin: Some("https://git.example".parse().unwrap()), routes };
+        Protected {
+            audience: "https://git.example".parse().unwrap(),
+            dangerous_bearer: false,
+            enforcement: Arc::new(enforcement),
+        }
+    }
+
+    fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let builder = Request::builder().method("POST").uri(path);
+        headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value)).body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_request_of_one_service_is_judged_anew() {
+        let (broker, agent) = (signer(Algorithm::Es256), signer(Algorithm::Ed25519));
+        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None);
+        let state = Arc::new(Followed::new(5, WhenLost::Strict));
+        state.begin(Ends::default(), 1, NOW);
+        let standing = Arc::clone(&state) as Arc<dyn Standing>;
+        let verifier = Arc::new(Verifier::new(Arc::new(trust), standing, Settings::default()));
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let service = layer.layer(service_fn(async |request: Request<()>| {
+            let verified = request.extensions().get::<Arc<Verified>>().unwrap();
+            Ok::<_, Infallible>(Response::new(verified.authority().agent.to_string()))
+        }));
+        let token = mint(&record(bound_to(&*agent)), &*broker);
+        let ask = |path: &'static str, jti: &str| {
+            let proof = proof(&*agent, &token, NOW.seconds(), jti, "");
+            let authorization = format!("DPoP {token}");
+            service.clone().oneshot(request(path, &[("authorization", &authorization), ("dpop", &proof)]))
+        };
+        let code = |response: &Response<String>| {
+            let refused = response.headers().get(REFUSED).map(|code| code.to_str().unwrap().to_owned());
+            (response.status().as_u16(), refused.unwrap_or_default())
+        };
+        let permitted = ask(PULLS, "1").await.unwrap();
+        assert_eq!(code(&permitted), (200, String::new()));
+        assert_eq!(permitted.into_body(), "spiffe://example.org/tenant/acme/agent/coder");
+        assert_eq!(code(&ask(PULLS, "1").await.unwrap()), (401, "proof-replayed".into()));
+        assert_eq!(code(&ask("/repos/acme/payroll/pulls", "2").await.unwrap()), (401, "proof-url".into()));
+        let stranger = service.clone().oneshot(request(PULLS, &[])).await.unwrap();
+        assert_eq!(code(&stranger), (401, "credential-missing".into()));
+        assert_eq!(stranger.headers()[WWW_AUTHENTICATE], "DPoP algs=\"ES256 Ed25519\"");
+        let all = End { subject: Subject::All, tenants: vec![], until: Some(NOW), time: NOW, forget: None };
+        state.hear([all], 2, NOW);
+        let ended = ask(PULLS, "3").await.unwrap();
+        assert_eq!(code(&ended), (401, "credential-ended".into()));
+        assert_eq!(ended.headers()[CACHE_CONTROL], "no-store");
+        assert!(ended.body().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumped_refuses() {
+        let broker = signer(Algorithm::Es256);
+        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None);
+        let standing = Arc::new(fixture::Fixed(crate::verify::Status::Live));
+        let verifier = Arc::new(Verifier::new(Arc::new(trust), standing, Settings::default()));
+        let clock = ManualClock::new(NOW);
+        clock.break_by(-5_000);
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(clock));
+        let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+        let response = layer.layer(inner).oneshot(request(PULLS, &[])).await.unwrap();
+        assert_eq!(response.headers()[REFUSED], "clock-untrusted");
+    }
+}

@@ -7,10 +7,8 @@
 //! knows the broker's public keys and none of its use cases.
 
 mod authority;
-#[cfg(test)]
-mod fixture;
+mod ends;
 pub mod http;
-mod known;
 pub mod layer;
 mod nonce;
 mod possession;
@@ -19,9 +17,10 @@ mod replay;
 mod standing;
 
 pub use authority::Authority;
+pub use ends::{End, Ends, Subject};
 pub use nonce::{Nonce, Nonces};
 pub use refusal::{BadProof, Refusal};
-pub use standing::{Followed, Standing, Status, WhenLost, is_ended};
+pub use standing::{Followed, Standing, Status, WhenLost};
 
 use std::sync::Arc;
 
@@ -30,13 +29,13 @@ use arc_swap::ArcSwap;
 use crate::domain::constraint::Constraint;
 use crate::domain::digest::Digest;
 use crate::domain::limits::{PROOFS_REMEMBERED_MAX, TOKENS_KNOWN_MAX};
+use crate::domain::memory::Memory;
 use crate::domain::name::{ActionName, Audience};
 use crate::domain::parameter::Parameter;
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
 use crate::signer::verify::{Moment, NotVerified, Trust};
 
-use known::{Known, Read};
 use possession::Possession;
 use replay::Replays;
 
@@ -102,7 +101,7 @@ impl Verified {
 
     /// Whether the credential has to be debited (`Consume`) before the call is made; see [`Calls`].
     pub const fn must_debit(&self) -> bool {
-        self.authority.single_use
+        self.authority.calls_max.is_some()
     }
 }
 
@@ -127,12 +126,23 @@ pub struct Settings {
     pub calls: Calls,
 }
 
+/// A token that was read and whose signature verified.
+#[derive(Debug)]
+struct Read {
+    authority: Authority,
+    /// Seconds since the epoch.
+    not_before: i64,
+}
+
 /// Verifies credentials. One value behind an `Arc`, shared by all that serve.
 pub struct Verifier {
     trust: ArcSwap<Trust>,
     standing: Arc<dyn Standing>,
     settings: Settings,
-    known: Known,
+    /// Tokens whose signature was checked, so that one in use is checked once and not on every request. A
+    /// signature does not change its mind: nothing that a revocation or the time should end is kept, and
+    /// other trusted keys make other memories.
+    known: Memory<Digest, Read>,
     replays: Replays,
 }
 
@@ -143,7 +153,7 @@ impl Verifier {
             trust: ArcSwap::new(trust),
             standing,
             settings,
-            known: Known::new(TOKENS_KNOWN_MAX),
+            known: Memory::new(TOKENS_KNOWN_MAX),
             replays: Replays::new(PROOFS_REMEMBERED_MAX),
         }
     }
@@ -186,7 +196,7 @@ impl Verifier {
             Status::Unknown => return Err(Refusal::StatusUnknown),
         }
         covers(&authority, call)?;
-        if authority.single_use && self.settings.calls == Calls::Refused {
+        if authority.calls_max.is_some() && self.settings.calls == Calls::Refused {
             return Err(Refusal::Debit);
         }
         Ok(Verified { authority })
@@ -203,7 +213,7 @@ impl Verifier {
         let claims = trust.token(token, moment)?;
         let not_before = claims.not_before.seconds();
         let read = Arc::new(Read { authority: claims.into(), not_before });
-        self.known.put(key, &read);
+        self.known.put(key, Arc::clone(&read));
         Ok(read)
     }
 }
@@ -241,5 +251,7 @@ fn parameters(constraints: &[Constraint], given: &[Parameter]) -> Result<(), Ref
     if all { Ok(()) } else { Err(Refusal::Parameter) }
 }
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,9 @@ pub enum Refusal {
     /// It was revoked or given back.
     #[error("the credential was ended")]
     Ended,
+    /// All calls that it was good for were made.
+    #[error("all calls of the credential were made")]
+    Exhausted,
     /// The credentials are not presented in one way, once.
     #[error("expected one credential, presented once")]
     Malformed,
@@ -125,6 +128,7 @@ impl Refusal {
             Self::Credential(why) => credential_code(*why),
             Self::Debit => "calls-not-counted",
             Self::Ended => "credential-ended",
+            Self::Exhausted => "calls-exhausted",
             Self::Malformed => "credential-malformed",
             Self::Missing => "credential-missing",
             Self::Nonce(_) => "proof-nonce",
@@ -143,6 +147,7 @@ impl Refusal {
             Self::Audience
             | Self::Credential(_)
             | Self::Ended
+            | Self::Exhausted
             | Self::Malformed
             | Self::Missing
             | Self::Nonce(_)
@@ -167,9 +172,12 @@ impl Refusal {
             Self::Nonce(_) => Some("use_dpop_nonce"),
             Self::Proof(BadProof::Certificate) => Some("invalid_token"),
             Self::Proof(_) => Some("invalid_dpop_proof"),
-            Self::Audience | Self::Credential(_) | Self::Ended | Self::Malformed | Self::Unbound => {
-                Some("invalid_token")
-            }
+            Self::Audience
+            | Self::Credential(_)
+            | Self::Ended
+            | Self::Exhausted
+            | Self::Malformed
+            | Self::Unbound => Some("invalid_token"),
             Self::Action
             | Self::Arguments
             | Self::Clock
@@ -202,5 +210,42 @@ const fn credential_code(why: NotVerified) -> &'static str {
         NotVerified::Signature => "credential-signature",
         NotVerified::TooLong => "credential-too-long",
         NotVerified::Type => "credential-type",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Nonces;
+    use crate::verify::fixture::NOW;
+
+    #[test]
+    fn every_reason_has_its_own_code_and_a_challenge_that_is_a_header() {
+        let nonce = Nonces::new(&[1; 32]).current(NOW);
+        let proofs = [BadProof::Ath, BadProof::Full, BadProof::Replayed].map(Refusal::Proof);
+        let mut all = vec![
+            Refusal::Action,
+            Refusal::Arguments,
+            Refusal::Audience,
+            Refusal::Credential(NotVerified::Expired),
+            Refusal::Debit,
+            Refusal::Ended,
+            Refusal::Exhausted,
+            Refusal::Malformed,
+            Refusal::Missing,
+            Refusal::Nonce(nonce),
+            Refusal::StatusUnknown,
+            Refusal::Unmapped,
+        ];
+        all.extend(proofs);
+        let mut codes: Vec<&str> = all.iter().map(Refusal::code).collect();
+        codes.sort_unstable();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        assert_eq!(Refusal::Missing.challenge(None), "DPoP algs=\"ES256 Ed25519\"");
+        let action = "repo.pull.open".parse().unwrap();
+        assert_eq!(
+            Refusal::Action.challenge(Some(&action)),
+            "DPoP algs=\"ES256 Ed25519\", error=\"insufficient_scope\", error_description=\"action-other\", scope=\"repo.pull.open\""
+        );
     }
 }

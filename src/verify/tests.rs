@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::credential::{Ended, EndedHow, Issuance, Kind};
+use crate::domain::credential::{Issuance, Kind};
 use crate::domain::id::Serial;
 use crate::domain::name::Issuer;
 use crate::domain::request::Confirmation;
-use crate::domain::revocation::Revocations;
 use crate::domain::signer::{Algorithm, Signer};
 use crate::signer::key::{LocalSigner, VerifyingKey};
 use fixture::{Fixed, NOW, amount, bound_to, mint, proof, record, signer};
@@ -113,6 +112,8 @@ fn a_good_token_with_its_proof_passes_and_a_proof_passes_once() {
 #[test]
 fn a_stolen_token_is_no_use_without_the_key() {
     let scene = scene();
+    let nothing = Presented { token: None, proof: None, certificate: None };
+    assert_eq!(scene.ask(&nothing, &wish(), at(0)), Err(Refusal::Missing));
     let (token, thief) = (scene.token(), signer(Algorithm::Ed25519));
     let theirs = proof(&*thief, &token, NOW.seconds(), "1", "");
     assert_eq!(scene.ask(&dpop(&token, Some(&theirs)), &wish(), at(0)), Err(Refusal::Proof(BadProof::Key)));
@@ -238,6 +239,24 @@ fn single_use_needs_somebody_who_counts() {
 }
 
 #[test]
+fn no_number_of_calls_passes_where_nobody_counts() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let scene = scene();
+    let once = scene.mint(|record| record.single_use = true);
+    let (input, _) = once.rsplit_once('.').unwrap();
+    let (head, body) = input.split_once('.').unwrap();
+    let body = String::from_utf8(URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
+    for calls in [0, 2, 1_000_000] {
+        let more = body.replace(r#""max_lifetime":1"#, &format!(r#""max_lifetime":{calls}"#));
+        assert_ne!(more, body);
+        let input = format!("{head}.{}", URL_SAFE_NO_PAD.encode(more));
+        let signature = URL_SAFE_NO_PAD.encode(scene.broker.sign(input.as_bytes()).unwrap());
+        assert!(scene.show(&format!("{input}.{signature}"), &wish(), at(0)).is_err(), "{calls}");
+    }
+}
+
+#[test]
 fn what_was_ended_or_is_not_known_is_refused() {
     for (status, why) in [(Status::Ended, Refusal::Ended), (Status::Unknown, Refusal::StatusUnknown)] {
         let scene = scene_with(status, Settings::default());
@@ -316,14 +335,11 @@ fn a_state_that_follows_revocations_ends_what_was_minted_before_and_not_after() 
     let scene = Scene { verifier, broker, agent };
     let before = scene.token();
     assert_eq!(scene.show(&before, &wish(), at(0)), Err(Refusal::StatusUnknown));
-    followed.replace(Revocations::default(), 0, at(0));
+    followed.begin(Ends::default(), 0, at(0));
     assert!(scene.show(&before, &wish(), at(0)).is_ok());
-    let mut revocations = Revocations::default();
     let time = NOW.plus_millis(10);
-    let how = EndedHow::Revoked;
-    let ended = Ended { how, actor: "alice".into(), reason: "leak".into(), time, index: 9 };
-    revocations.end_agent(record(Confirmation::default()).agent, Arc::new(ended));
-    followed.replace(revocations, 10, at(1));
+    let subject = Subject::Agent(record(Confirmation::default()).agent);
+    followed.hear([End { subject, tenants: vec![], until: Some(time), time, forget: None }], 10, at(1));
     assert_eq!(scene.show(&before, &wish(), at(1)), Err(Refusal::Ended));
     // Minted in the same second, after the revocation.
     let after = scene.mint(|record| {
@@ -349,6 +365,7 @@ fn certified(change: impl FnOnce(&mut Issuance)) -> (Verifier, Vec<u8>) {
     let mut record = record(Confirmation::default());
     record.kind = Kind::Certificate;
     record.serial = Some(Serial::new([3; 16]));
+    record.status = None;
     change(&mut record);
     let (subject, _) = crate::signer::csr::generate().unwrap();
     let ca = keys.action_ca();
@@ -380,36 +397,4 @@ fn an_action_certificate_alone_passes_when_it_says_all_that_it_is_held_to() {
     let (verifier, _) = certified(|_| {});
     assert!(matches!(ask(verifier, &other, None), Err(Refusal::Credential(_))));
     assert_eq!(ask(scene().verifier, &der, None), Err(Refusal::Credential(NotVerified::Issuer)));
-}
-
-#[test]
-fn every_reason_has_its_own_code_and_a_challenge_that_is_a_header() {
-    let scene = scene();
-    let nonce = Nonces::new(&[1; 32]).current(NOW);
-    let proofs = [BadProof::Ath, BadProof::Full, BadProof::Replayed].map(Refusal::Proof);
-    let mut all = vec![
-        Refusal::Action,
-        Refusal::Arguments,
-        Refusal::Audience,
-        Refusal::Credential(NotVerified::Expired),
-        Refusal::Debit,
-        Refusal::Ended,
-        Refusal::Malformed,
-        Refusal::Missing,
-        Refusal::Nonce(nonce),
-        Refusal::StatusUnknown,
-        Refusal::Unmapped,
-    ];
-    all.extend(proofs);
-    let mut codes: Vec<&str> = all.iter().map(Refusal::code).collect();
-    codes.sort_unstable();
-    assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
-    let presented = Presented { token: None, proof: None, certificate: None };
-    assert_eq!(scene.ask(&presented, &wish(), at(0)), Err(Refusal::Missing));
-    assert_eq!(Refusal::Missing.challenge(None), "DPoP algs=\"ES256 Ed25519\"");
-    let action = wish().action;
-    assert_eq!(
-        Refusal::Action.challenge(Some(&action)),
-        "DPoP algs=\"ES256 Ed25519\", error=\"insufficient_scope\", error_description=\"action-other\", scope=\"repo.pull.open\""
-    );
 }

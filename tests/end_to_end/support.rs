@@ -87,8 +87,12 @@ impl Daemon {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 

@@ -19,6 +19,7 @@
 mod agent;
 mod envoy;
 mod nginx;
+mod postgresql;
 mod recipe;
 mod scene;
 mod tls;

@@ -10,6 +10,7 @@ use crate::upstream::Upstream;
 
 pub const SITE: &str = "repo/acme/site";
 pub const READ: &str = "/repos/acme/site/contents";
+const PULLS: &str = "/repos/acme/site/pulls";
 
 /// A running broker and API; a proxy is put before them.
 pub struct Scene {
@@ -23,6 +24,7 @@ impl Scene {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = support::example("coding", dir.path());
+        counted_close(&config.with_file_name("apis/repo.toml"));
         let text = std::fs::read_to_string(&config).unwrap();
         let socket = format!(
             "[authz_socket]\npath = \"{}\"\nmode = \"0666\"\n",
@@ -88,6 +90,7 @@ impl Scene {
     /// Everything that holds of a proxy on `port`.
     pub fn holds(&self, port: u16) {
         self.tokens(port);
+        self.counted(port);
         self.paths(port);
         self.certificates(port);
     }
@@ -116,13 +119,34 @@ impl Scene {
         assert_eq!(open.ask("GET", READ, &[("Authorization", &bearer)]).refused(), (401, "proof-missing"));
         // Another action, on the same connection.
         assert_eq!(self.read(&mut open, &other).refused(), (403, "action-other"));
-        let pulls = "/repos/acme/site/pulls";
-        assert_eq!(self.show(&mut open, &other, "POST", pulls, pulls).status, 200);
+        assert_eq!(self.show(&mut open, &other, "POST", PULLS, PULLS).status, 200);
         // Revoked: refused on the open connection and on a new one. The other lives.
         self.revoke(&["--credential", &token.id]);
         assert_eq!(self.read(&mut open, &token).refused(), (401, "credential-ended"));
         assert_eq!(self.read(&mut self.client(port, None), &token).refused(), (401, "credential-ended"));
-        assert_eq!(self.show(&mut open, &other, "POST", pulls, pulls).status, 200);
+        assert_eq!(self.show(&mut open, &other, "POST", PULLS, PULLS).status, 200);
+    }
+
+    fn counted(&self, port: u16) {
+        let token = self.token("repo.pull.close");
+        let mut open = self.client(port, None);
+        // What is refused costs no call.
+        let elsewhere = "/repos/acme/payroll/pulls";
+        let refused = self.show(&mut open, &token, "DELETE", elsewhere, elsewhere);
+        assert_eq!(refused.refused(), (403, "resource-other"));
+        let before = self.upstream.served();
+        let answers: Vec<Answer> = std::thread::scope(|scope| {
+            let one = || {
+                let mut client = self.client(port, None);
+                self.show(&mut client, &token, "DELETE", PULLS, PULLS)
+            };
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
+        assert_eq!(self.upstream.served(), before + 1);
+        let again = self.show(&mut open, &token, "DELETE", PULLS, PULLS);
+        assert_eq!(again.refused(), (401, "calls-exhausted"));
     }
 
     fn paths(&self, port: u16) {
@@ -162,7 +186,7 @@ impl Scene {
         let mut open = self.client(port, Some(&folder));
         let permitted = open.ask("GET", READ, &[]);
         assert_eq!(permitted.status, 200, "{permitted:?}");
-        assert_eq!(open.ask("POST", "/repos/acme/site/pulls", &[]).refused(), (403, "action-other"));
+        assert_eq!(open.ask("POST", PULLS, &[]).refused(), (403, "action-other"));
         // A certificate in a header is nobody's: without the key it proves nothing.
         let pem = std::fs::read_to_string(folder.join("cert.pem"))
             .unwrap()
@@ -178,6 +202,16 @@ impl Scene {
         let after = self.certificate("after");
         assert_eq!(self.client(port, Some(&after)).ask("GET", READ, &[]).status, 200);
     }
+}
+
+/// Makes closing a pull request an action for one call, with a route.
+fn counted_close(api: &Path) {
+    let text = std::fs::read_to_string(api).unwrap();
+    let (close, merge) = text.split_once("\n[[action]]\nname = \"repo.pull.merge\"").unwrap();
+    let route =
+        "single_use = true\n[[action.route]]\nmethod = \"DELETE\"\npath = \"/repos/{owner}/{name}/pulls\"\n";
+    let text = format!("{close}{route}\n[[action]]\nname = \"repo.pull.merge\"{merge}");
+    std::fs::write(api, text).unwrap();
 }
 
 /// A server that ends with the test.

@@ -1,6 +1,6 @@
 //! Certificates of the API, and a client over TLS whose connection stays open as long as the test wants.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub fn server_files(dir: &Path) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(vec![]).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // Another name than the leaf's: OpenSSL takes a leaf that is called like its issuer for self-signed.
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "the API's authority");
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate().unwrap();
@@ -51,8 +53,12 @@ impl Answer {
 
 /// An open connection.
 pub struct Client {
-    stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
+    stream: BufReader<Box<dyn Stream>>,
 }
+
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 impl Client {
     /// Connects, with the client certificate `cert.pem`, `key.pem` of a folder if there is one.
@@ -75,7 +81,7 @@ impl Client {
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream: BufReader::new(StreamOwned::new(connection, socket)) }
+        Self { stream: BufReader::new(Box::new(StreamOwned::new(connection, socket))) }
     }
 
     /// One request on the connection.

@@ -30,7 +30,7 @@ pub(super) fn routes(gate: Arc<Gate>) -> Router {
 }
 
 async fn plain(State(gate): State<Arc<Gate>>, Path(api): Path<String>, headers: HeaderMap) -> Response {
-    answer(asked(&gate, &api, &headers, None))
+    answer(asked(&gate, &api, &headers, None).await)
 }
 
 async fn mutual(State(gate): State<Arc<Gate>>, Path(api): Path<String>, headers: HeaderMap) -> Response {
@@ -39,7 +39,7 @@ async fn mutual(State(gate): State<Arc<Gate>>, Path(api): Path<String>, headers:
         Err(denied) => return answer(Err(denied)),
     };
     match escaped.map(|text| certificate(text).ok_or_else(malformed)).transpose() {
-        Ok(der) => answer(asked(&gate, &api, &headers, der.as_deref())),
+        Ok(der) => answer(asked(&gate, &api, &headers, der.as_deref()).await),
         Err(denied) => answer(Err(denied)),
     }
 }
@@ -55,11 +55,11 @@ fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Denie
     if values.next().is_some() { Err(malformed()) } else { Ok(value) }
 }
 
-fn asked(gate: &Gate, api: &str, headers: &HeaderMap, der: Option<&[u8]>) -> Result<Verified, Denied> {
+async fn asked(gate: &Gate, api: &str, headers: &HeaderMap, der: Option<&[u8]>) -> Result<Verified, Denied> {
     let unmapped = || Denied { refusal: Refusal::Unmapped, action: None };
     let method = once(headers, METHOD)?.ok_or_else(unmapped)?;
     let target = once(headers, TARGET)?.ok_or_else(unmapped)?;
-    gate.check(api, &Arrived { method, target, headers, certificate: der, args: None })
+    gate.check(api, &Arrived { method, target, headers, certificate: der, args: None }).await
 }
 
 fn answer(checked: Result<Verified, Denied>) -> Response {

@@ -33,7 +33,7 @@ impl ExtAuthz {
         Self { gate }
     }
 
-    fn answer(&self, request: CheckRequest) -> Result<Verified, Denied> {
+    async fn answer(&self, request: CheckRequest) -> Result<Verified, Denied> {
         let denied = |refusal| Denied { refusal, action: None };
         let attributes = request.attributes.unwrap_or_default();
         let http = attributes.request.and_then(|request| request.http).unwrap_or_default();
@@ -50,14 +50,14 @@ impl ExtAuthz {
             args: None,
         };
         let api = attributes.context_extensions.get(API).map_or("", String::as_str);
-        self.gate.check(api, &arrived)
+        self.gate.check(api, &arrived).await
     }
 }
 
 #[tonic::async_trait]
 impl Authorization for ExtAuthz {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let response = match self.answer(request.into_inner()) {
+        let response = match self.answer(request.into_inner()).await {
             Ok(verified) => permitted(&verified),
             Err(denied) => refused(&denied),
         };

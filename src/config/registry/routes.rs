@@ -6,7 +6,7 @@ use crate::config::raw::Table;
 use crate::domain::catalogue::Action;
 use crate::domain::limits::ROUTES_MAX;
 use crate::domain::name::{Audience, TenantName};
-use crate::domain::route::{Enforcement, Method, Origin, PathPattern, Route};
+use crate::domain::route::{Enforcement, Method, Origin, PathPattern, Route, Target};
 
 /// One `[[action.route]]` as it stands, not yet held against its action.
 pub(super) struct Section<'a> {
@@ -76,7 +76,7 @@ fn compiled<'a>(
 ) -> Option<(Route, String, Table<'a>)> {
     let Section { table, method, path, query } = declared.section;
     let line = table.place_of("path").line.to_string();
-    match Route::new(method?, path?, query?, declared.action, tenant?.clone()) {
+    match Route::new(method?, path?, query?, Target::of(&declared.action, tenant?.clone())) {
         Ok(route) => Some((route, line, table)),
         Err(bad) => {
             table.error("path", bad.to_string());

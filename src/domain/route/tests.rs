@@ -20,6 +20,7 @@ fn action(name: &str, resource: &str, parameters: Vec<ParameterRule>) -> Arc<Act
         tier: Tier::Auto,
         rate: Rate { count: NonZeroU32::MIN, seconds: NonZeroU32::MIN },
         single_use: false,
+        max_calls: None,
     })
 }
 
@@ -29,8 +30,8 @@ fn amount() -> ParameterRule {
 }
 
 fn route(method: &str, path: &str, action: &Arc<Action>) -> Result<Route, BadRoute> {
-    let tenant = "acme".parse().unwrap();
-    Route::new(method.parse().unwrap(), path.parse().unwrap(), false, Arc::clone(action), tenant)
+    let target = Target::of(action, "acme".parse().unwrap());
+    Route::new(method.parse().unwrap(), path.parse().unwrap(), false, target)
 }
 
 fn one(route: Route) -> Enforcement {
@@ -42,7 +43,7 @@ fn a_request_becomes_its_action_and_resource() {
     let open = action("repo.pull.open", "repo/{owner}/{name}", vec![]);
     let entry = one(route("POST", "/repos/{owner}/{name}/pulls", &open).unwrap());
     let mapped = entry.map("POST", "/repos/acme/site/pulls").unwrap();
-    assert_eq!((mapped.action, mapped.resource.as_str()), (open, "repo/acme/site"));
+    assert_eq!((mapped.action, mapped.resource.as_str()), (open.name.clone(), "repo/acme/site"));
     for (method, target, why) in [
         ("GET", "/repos/acme/site/pulls", Unmapped::Unknown),
         ("post", "/repos/acme/site/pulls", Unmapped::Unknown),

@@ -6,12 +6,14 @@
 
 mod certificates;
 mod proofs;
+mod trust;
 
 pub use certificates::{CertificateClaims, certificate};
 pub use proofs::{Proof, proof};
+pub use trust::Trust;
 
 use super::claims::{RawClaims, RawConstraint, RawHeader, Rule, Scalar, part};
-use super::extension::{OidArc, tier};
+use super::extension::tier;
 use super::key::VerifyingKey;
 use super::token::{DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE};
 use crate::domain::catalogue::Tier;
@@ -121,50 +123,6 @@ impl Moment {
             return Err(NotVerified::NotYet);
         }
         if now.saturating_sub(leeway) >= expires { Err(NotVerified::Expired) } else { Ok(()) }
-    }
-}
-
-/// Whom a verifier trusts: from configuration or from the broker, never from a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trust {
-    issuer: Issuer,
-    keys: Vec<VerifyingKey>,
-    action_ca: Option<(Vec<u8>, OidArc)>,
-    digest: Digest,
-}
-
-impl Trust {
-    /// Tokens of `issuer` under `keys`; certificates under the action CA (DER) whose bindings stand below the
-    /// arc, or none.
-    pub fn new(issuer: Issuer, keys: Vec<VerifyingKey>, action_ca: Option<(Vec<u8>, OidArc)>) -> Self {
-        let mut text = issuer.to_string();
-        for key in &keys {
-            text.push('\0');
-            text.push_str(key.kid());
-        }
-        Self { issuer, keys, action_ca, digest: Digest::of(text.as_bytes()) }
-    }
-
-    /// Identifies the issuer and the keys of tokens.
-    pub const fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// Verifies a token: [`token`].
-    ///
-    /// # Errors
-    /// The first reason to refuse it.
-    pub fn token(&self, text: &str, moment: Moment) -> Result<Claims, NotVerified> {
-        token(text, &self.keys, &self.issuer, moment)
-    }
-
-    /// Verifies a certificate (DER): [`certificate`].
-    ///
-    /// # Errors
-    /// The first reason to refuse it.
-    pub fn certificate(&self, der: &[u8], moment: Moment) -> Result<CertificateClaims, NotVerified> {
-        let (ca, arc) = self.action_ca.as_ref().ok_or(NotVerified::Issuer)?;
-        certificate(der, ca, arc, moment)
     }
 }
 
