@@ -23,7 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hotwork::domain::digest::Digest;
 use hotwork::domain::signer::{Algorithm, Signer as _};
-use hotwork::proto::envoy::attribute_context::{HttpRequest, Request};
+use hotwork::proto::envoy::attribute_context::{HttpRequest, Peer, Request};
 use hotwork::proto::envoy::authorization_client::AuthorizationClient;
 use hotwork::proto::envoy::{AttributeContext, CheckRequest};
 use hotwork::proto::v1;
@@ -189,6 +189,22 @@ async fn main() {
         times[times.len() / 2],
         times[times.len() * 99 / 100]
     );
+    let folder = dir.path().join("cert");
+    let out = folder.to_str().unwrap();
+    let arguments =
+        ["issue", "repo.file.read", "--resource", "repo/acme/site", "--ttl", "15m", "--kind", "cert"];
+    daemon.json(&[&arguments[..], &["--out", out]].concat());
+    let pem = std::fs::read_to_string(folder.join("cert.pem")).unwrap();
+    let escaped = pem.replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B");
+    let mut check = agent.check(0);
+    let attributes = check.attributes.as_mut().unwrap();
+    attributes.source = Some(Peer { certificate: escaped });
+    attributes.request.as_mut().unwrap().http.as_mut().unwrap().headers.clear();
+    load("ext_authz, client certificate", pid, &doors, vec![check; CALLS], async |mut door, check| {
+        let answer = door.check(check).await.unwrap().into_inner();
+        assert_eq!(answer.status.unwrap().code, 0);
+    })
+    .await;
     let request = v1::IntrospectRequest {
         credential: Some(v1::introspect_request::Credential::Token(agent.token.clone())),
     };

@@ -28,11 +28,7 @@ impl Broker {
     /// When the index can't be read: unknown is not live and not dead.
     pub async fn introspect(&self, shown: &Shown) -> Result<Option<Credential>, ReadError> {
         let Ok(now) = self.clock.now() else { return Ok(None) };
-        let verified = match shown {
-            Shown::Certificate(der) => self.minter.verify_certificate(der, now),
-            Shown::Token(token) => self.minter.verify_token(token, now),
-        };
-        let Ok(id) = verified else { return Ok(None) };
+        let Some(id) = self.id_of(shown, now) else { return Ok(None) };
         let found = self.record_of(id).await?;
         Ok(found.filter(|credential| self.is_live(credential, now)).map(|credential| (*credential).clone()))
     }

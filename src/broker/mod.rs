@@ -28,14 +28,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::attest::Attestation;
-use crate::domain::clock::{Clock, Untrustworthy};
+use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
+use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::limits::RECORDS_REMEMBERED_MAX;
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
-use crate::domain::time::Timestamp;
 use crate::notify::Notifier;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
@@ -105,6 +105,7 @@ pub struct Broker {
     places: Allocator,
     publisher: publish::Publisher,
     records: Memory<CredentialId, Credential>,
+    shown: Memory<Digest, CredentialId>,
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -126,6 +127,7 @@ impl Broker {
             places: parts.places,
             publisher,
             records: Memory::new(RECORDS_REMEMBERED_MAX),
+            shown: Memory::new(RECORDS_REMEMBERED_MAX),
             reloading: tokio::sync::Mutex::new(()),
         }
     }
@@ -133,14 +135,6 @@ impl Broker {
     /// The rules in force.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
-    }
-
-    /// The time now.
-    ///
-    /// # Errors
-    /// When the clock jumped.
-    pub fn trusted_time(&self) -> Result<Timestamp, Untrustworthy> {
-        self.clock.now()
     }
 
     /// The ledger.

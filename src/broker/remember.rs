@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use crate::domain::credential::Credential;
+use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::time::Timestamp;
 use crate::store::ReadError;
 
 use super::Broker;
+use super::introspect::Shown;
 
 impl Broker {
     /// The record of `id`, from memory when it is there, and `None` when there is none. How it ended is not
@@ -24,6 +26,25 @@ impl Broker {
         let found = Arc::new(found);
         self.records.put(id, Arc::clone(&found));
         Ok(Some(found))
+    }
+
+    /// The id of a token or certificate of ours. Its signature is checked once as long as it is asked about;
+    /// a signature does not change its mind, and its lifetime is its record's.
+    pub(super) fn id_of(&self, shown: &Shown, now: Timestamp) -> Option<CredentialId> {
+        let key = match shown {
+            Shown::Certificate(der) => Digest::of_parts(&[b"certificate", der]),
+            Shown::Token(token) => Digest::of_parts(&[b"token", token.as_bytes()]),
+        };
+        if let Some(id) = self.shown.find(&key) {
+            return Some(*id);
+        }
+        let verified = match shown {
+            Shown::Certificate(der) => self.minter.verify_certificate(der, now),
+            Shown::Token(token) => self.minter.verify_token(token, now),
+        };
+        let id = verified.ok()?;
+        self.shown.put(key, Arc::new(id));
+        Some(id)
     }
 
     /// The record of `id`, if it is in memory.

@@ -184,8 +184,7 @@ impl Verifier {
                 read.authority.clone()
             }
             (None, Some(der)) if presented.proof.is_none() => {
-                let claims = self.trust.load().certificate(der, moment).map_err(Refusal::Credential)?;
-                claims.into()
+                self.read_certificate(der, moment).map_err(Refusal::Credential)?.authority.clone()
             }
             (None, Some(_)) => return Err(Refusal::Malformed),
             (None, None) => return Err(Refusal::Missing),
@@ -205,14 +204,36 @@ impl Verifier {
     /// A token's claims, whose signature is checked once as long as it is in use.
     fn read(&self, token: &str, moment: Moment) -> Result<Arc<Read>, NotVerified> {
         let trust = self.trust.load();
-        let key = Digest::of_parts(&[trust.digest().as_bytes(), token.as_bytes()]);
+        self.known(&[trust.digest().as_bytes(), b"token", token.as_bytes()], moment, || {
+            let claims = trust.token(token, moment)?;
+            let not_before = claims.not_before.seconds();
+            Ok(Read { authority: claims.into(), not_before })
+        })
+    }
+
+    /// The same for a certificate.
+    fn read_certificate(&self, der: &[u8], moment: Moment) -> Result<Arc<Read>, NotVerified> {
+        let trust = self.trust.load();
+        self.known(&[trust.digest().as_bytes(), b"certificate", der], moment, || {
+            let claims = trust.certificate(der, moment)?;
+            let not_before = claims.not_before.seconds();
+            Ok(Read { authority: claims.into(), not_before })
+        })
+    }
+
+    /// What is known under the parts, in its lifetime, or what `read` makes of them.
+    fn known(
+        &self,
+        parts: &[&[u8]],
+        moment: Moment,
+        read: impl FnOnce() -> Result<Read, NotVerified>,
+    ) -> Result<Arc<Read>, NotVerified> {
+        let key = Digest::of_parts(parts);
         if let Some(read) = self.known.find(&key) {
             moment.within(read.not_before, read.authority.expires.seconds())?;
             return Ok(read);
         }
-        let claims = trust.token(token, moment)?;
-        let not_before = claims.not_before.seconds();
-        let read = Arc::new(Read { authority: claims.into(), not_before });
+        let read = Arc::new(read()?);
         self.known.put(key, Arc::clone(&read));
         Ok(read)
     }

@@ -383,7 +383,12 @@ fn an_action_certificate_alone_passes_when_it_says_all_that_it_is_held_to() {
         scene.ask(&presented, &wish(), at(0)).map(drop)
     };
     let (verifier, der) = certified(|_| {});
-    assert_eq!(ask(verifier, &der, None), Ok(()));
+    let known = Scene { verifier, ..scene() };
+    let presented = Presented { token: None, proof: None, certificate: Some(&*der) };
+    assert!(known.ask(&presented, &wish(), at(0)).is_ok());
+    // Known or not, it expires.
+    let expired = known.ask(&presented, &wish(), at(120));
+    assert_eq!(expired, Err(Refusal::Credential(NotVerified::Expired)));
     let (verifier, der) = certified(|record| record.resource = "repo/acme/payroll".parse().unwrap());
     assert_eq!(ask(verifier, &der, None), Err(Refusal::Resource));
     // Its digest covers a ceiling that it can't tell: only the token can.

@@ -14,7 +14,8 @@ use crate::api::drain::Drain;
 use crate::api::guard::{ACCEPT_PAUSE, Guarded, Places, is_of_one_connection};
 use crate::attest::unix::{Connection, Listener};
 use crate::domain::limits::{
-    DRAIN_SECONDS_MAX, HEADER_BYTES_MAX, KEEPALIVE_SECONDS, PREFACE_SECONDS_MAX, STREAMS_MAX,
+    CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, DRAIN_SECONDS_MAX, HEADER_BYTES_MAX, KEEPALIVE_SECONDS,
+    PREFACE_SECONDS_MAX, STREAMS_MAX,
 };
 
 /// Bytes of one HTTP/1 request's header: a token, a proof and an escaped certificate fit.
@@ -27,7 +28,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// Serves `router` until the drain, and then ends what is in flight.
 pub async fn serve(listener: Listener, router: Router, open: Gauge, drain: Drain) {
-    let places = Places::new(open);
+    let places = Places::new(CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, open);
     let builder = Arc::new(builder());
     let mut connections = JoinSet::new();
     loop {
@@ -85,7 +86,7 @@ fn builder() -> Builder<TokioExecutor> {
 }
 
 async fn connection(
-    stream: Guarded<Connection>,
+    stream: Guarded<Connection, u32>,
     router: Router,
     builder: Arc<Builder<TokioExecutor>>,
     drain: Drain,

@@ -21,6 +21,8 @@ pub struct CertificateClaims {
     pub agent: AgentId,
     /// Its serial number.
     pub serial: Serial,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
 }
@@ -53,7 +55,7 @@ pub fn certificate(
         return Err(NotVerified::Signature);
     }
     let claims = certificate_claims(&leaf, &authority, oid_arc).ok_or(NotVerified::Form)?;
-    moment.within(leaf.not_before.max(authority.not_before), leaf.not_after.min(authority.not_after))?;
+    moment.within(claims.not_before.seconds(), claims.expires.seconds())?;
     Ok(claims)
 }
 
@@ -78,7 +80,8 @@ fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> 
         binding,
         agent: AgentId::new(&trust_domain, tenant.parse().ok()?, agent.parse().ok()?),
         serial: hex::encode(leaf.serial).parse().ok()?,
-        expires: Timestamp::from_seconds(leaf.not_after),
+        not_before: Timestamp::from_seconds(leaf.not_before.max(authority.not_before)),
+        expires: Timestamp::from_seconds(leaf.not_after.min(authority.not_after)),
     })
 }
 

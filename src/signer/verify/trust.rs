@@ -24,10 +24,12 @@ impl Trust {
             text.push('\0');
             text.push_str(key.kid());
         }
-        Self { issuer, keys, action_ca, digest: Digest::of(text.as_bytes()) }
+        let ca = action_ca.as_ref().map_or(&[][..], |(ca, _)| ca);
+        let digest = Digest::of_parts(&[Digest::of(text.as_bytes()).as_bytes(), ca]);
+        Self { issuer, keys, action_ca, digest }
     }
 
-    /// Identifies the issuer and the keys of tokens.
+    /// Identifies issuer, keys and authority.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
