@@ -55,6 +55,7 @@ fn registry() -> Registry {
         state: ApiState::Active,
         binding: Binding::Required,
         actions: (0..10).map(action).collect(),
+        enforcement: Default::default(),
     };
     Registry::new(Parts {
         trust_domain: "td".parse().unwrap(),

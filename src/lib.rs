@@ -27,8 +27,9 @@ pub mod policy;
 pub mod signer;
 pub mod store;
 
-// Floor 2: use cases.
+// Floor 2: use cases of the broker, and of who verifies what it issued.
 pub mod broker;
+pub mod verify;
 
 // Floor 3: edges. `proto` is the wire's vocabulary.
 pub mod api;

@@ -1,4 +1,4 @@
-//! The generated wire types of `proto/hotwork/v1`. Only `api` and `cli` speak them.
+//! The generated wire types of `proto/`. Only `api` and `cli` speak them.
 
 #![allow(missing_docs, clippy::all, reason = "generated code")]
 #![allow(
@@ -14,6 +14,11 @@
 /// The package `hotwork.v1`.
 pub mod v1 {
     tonic::include_proto!("hotwork.v1");
+}
+
+/// The part of `envoy.service.auth.v3` that we answer.
+pub mod envoy {
+    tonic::include_proto!("envoy.service.auth.v3");
 }
 
 /// The encoded `FileDescriptorSet`, for reflection and the JSON mapping.

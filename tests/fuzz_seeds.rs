@@ -77,7 +77,9 @@ targets! {
     parameters "../fuzz/fuzz_targets/parameters.rs"
     peers "../fuzz/fuzz_targets/peers.rs"
     policies "../fuzz/fuzz_targets/policies.rs"
+    proofs "../fuzz/fuzz_targets/proofs.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
+    routes "../fuzz/fuzz_targets/routes.rs"
     templates "../fuzz/fuzz_targets/templates.rs"
     tokens "../fuzz/fuzz_targets/tokens.rs"
 }

@@ -71,6 +71,7 @@ fn registry() -> Registry {
         state: ApiState::Active,
         binding: Binding::Required,
         actions: vec![Arc::new(action)],
+        enforcement: Default::default(),
     };
     let agent = AgentEntry {
         tenant: "acme".parse().expect("a name"),

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod audit;
 pub mod authz;
 pub mod convert;
+pub mod door;
 pub mod drain;
 pub mod form;
 pub mod grpc;

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::oauth::ResourceServers;
 use super::published::Published;
 use super::tls::TlsListener;
-use super::{http, listen, ops};
+use super::{door, http, listen, ops};
 
 pub use super::grpc::ServeError;
 
@@ -35,6 +35,8 @@ pub struct Listeners {
     pub http: Option<TcpListener>,
     /// Health and metrics, for the machine's own watchers.
     pub ops: Option<TcpListener>,
+    /// Where Envoy and nginx ask.
+    pub authz: Option<Listener>,
 }
 
 /// What the listeners do beyond serving.
@@ -71,16 +73,18 @@ pub async fn serve(
     let documents = tcp("http", listeners.http, &metrics, drain.clone(), || {
         http::routes(&published, Arc::clone(&broker), settings.resource_servers)
     });
+    let proxies = proxies(listeners.authz, &broker, &metrics, drain.clone());
     let (ended, end) = super::drain::drain();
     let watched = tcp("ops", listeners.ops, &metrics, end, || {
         ops::routes(Arc::clone(&broker), Arc::clone(&metrics), drain.clone())
     });
     let served = async {
-        let (agents, operators, network, ()) = tokio::join!(
+        let (agents, operators, network, (), ()) = tokio::join!(
             grpc::agents(Door::Unix(listeners.agent), edge.clone()),
             grpc::operators(Door::Unix(listeners.admin), edge.clone()),
             network(listeners.agent_tcp, listeners.verifier_tcp, listeners.admin_tcp, &edge),
             documents,
+            proxies,
         );
         ended.begin();
         agents.and(operators).and(network)
@@ -110,6 +114,12 @@ async fn network(
     };
     let (agents, verifiers, operators) = tokio::join!(agents, verifiers, operators);
     agents.and(verifiers).and(operators)
+}
+
+async fn proxies(listener: Option<Listener>, broker: &Arc<Broker>, metrics: &Metrics, drain: Drain) {
+    if let Some(listener) = listener {
+        door::serve(listener, door::routes(Arc::clone(broker)), metrics.connections("authz"), drain).await;
+    }
 }
 
 async fn tcp(

@@ -57,6 +57,8 @@ pub struct Bound {
     pub ops: Option<SocketAddr>,
     /// The TCP listeners with certificates.
     pub edge: BoundEdge,
+    /// The socket for proxies.
+    pub authz: Option<PathBuf>,
 }
 
 impl App {
@@ -178,6 +180,7 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
         admin: socket(&config.admin_socket.path, config.admin_socket.mode)?,
         http: tcp(config.http).await?,
         ops: tcp(config.ops).await?,
+        authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
     };
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().and_then(|listener| listener.local_addr().ok())
@@ -188,6 +191,7 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
         http: address(&listeners.http),
         ops: address(&listeners.ops),
         edge: bound_network,
+        authz: config.authz_socket.as_ref().map(|own| own.path.clone()),
     };
     Ok((listeners, bound))
 }

@@ -90,13 +90,14 @@ fn config(state: &Path, arguments: &Dev) -> Result<Config, Failure> {
         "# Written by `hotworkd dev` at each start.\n\
          trust_domain = \"{TRUST_DOMAIN}\"\nissuer = \"https://{TRUST_DOMAIN}\"\n\
          state_dir = {}\nregistry_dir = {}\nreflection = true\n\n\
-         [agent_socket]\npath = {}\nmode = \"0600\"\n\n[admin_socket]\npath = {}\nmode = \"0600\"\n\n\
+         [agent_socket]\npath = {}\nmode = \"0600\"\n\n[admin_socket]\npath = {}\nmode = \"0600\"\n\n[authz_socket]\npath = {}\nmode = \"0600\"\n\n\
          [http]\nlisten = \"{}\"\n\n[ops]\nlisten = \"{}\"\n\n\
          [log]\nformat = \"text\"\nlevel = \"{}\"\n",
         text(state),
         text(&state.join("config")),
         text(&state.join("agent.sock")),
         text(&state.join("admin.sock")),
+        text(&state.join("authz.sock")),
         arguments.http,
         arguments.ops,
         arguments.log,

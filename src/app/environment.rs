@@ -29,6 +29,7 @@ fn text(bound: &Bound) -> String {
     pairs.extend(bound.edge.admin.map(|address| ("HOTWORK_ADMIN_ENDPOINT_TCP", https(address))));
     pairs.extend(bound.edge.verifier.map(|address| ("HOTWORK_VERIFIER_ENDPOINT", https(address))));
     pairs.extend(bound.edge.ca_file.as_ref().map(|file| ("HOTWORK_TLS_CA", file.display().to_string())));
+    pairs.extend(bound.authz.as_ref().map(|path| ("HOTWORK_AUTHZ", format!("unix://{}", path.display()))));
     let lines: String = pairs.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     let names: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
     format!("{lines}export {}\n", names.join(" "))

@@ -42,6 +42,19 @@ impl From<LedgerError> for ConsumeError {
 }
 
 impl Broker {
+    /// Debits one call of the token that a proxy asks about. Each time it asks is a call of its own: what a
+    /// retry of the same call would be, a proxy can't say.
+    ///
+    /// # Errors
+    /// [`ConsumeError`]; the call must not go ahead.
+    pub async fn debit_once(&self, token: &str) -> Result<Consumed, ConsumeError> {
+        let mut random = [0; 16];
+        // Without randomness two calls could look like one, and one of them would be free.
+        self.entropy.fill(&mut random).map_err(|_| ConsumeError::NotLive)?;
+        let key = hex::encode(random).parse().map_err(|_| ConsumeError::NotLive)?;
+        self.consume(&Shown::Token(token.to_owned()), &key).await
+    }
+
     /// Debits one call of the credential under `key`. A retry with the same key gets the same answer and
     /// debits nothing.
     ///

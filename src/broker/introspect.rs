@@ -5,8 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::domain::credential::Credential;
-use crate::domain::id::CredentialId;
-use crate::domain::name::{AgentId, Audience};
+use crate::domain::name::Audience;
 use crate::store::ReadError;
 
 use super::Broker;
@@ -29,16 +28,9 @@ impl Broker {
     /// When the index can't be read: unknown is not live and not dead.
     pub async fn introspect(&self, shown: &Shown) -> Result<Option<Credential>, ReadError> {
         let Ok(now) = self.clock.now() else { return Ok(None) };
-        let verified = match shown {
-            Shown::Certificate(der) => self.minter.verify_certificate(der, now),
-            Shown::Token(token) => self.minter.verify_token(token, now),
-        };
-        let Ok(id) = verified else { return Ok(None) };
-        let found = self.credential(id).await?;
-        Ok(found.filter(|credential| {
-            let live = credential.ended.is_none() && now < credential.issuance.expires;
-            live && !self.is_ended(id, &credential.issuance.agent, credential)
-        }))
+        let Some(id) = self.id_of(shown, now) else { return Ok(None) };
+        let found = self.record_of(id).await?;
+        Ok(found.filter(|credential| self.is_live(credential, now)).map(|credential| (*credential).clone()))
     }
 
     /// What a live token says, with what RFC 7662 section 2.2 adds, for the resource server `audience`. `None`
@@ -72,10 +64,6 @@ impl Broker {
     pub fn sign_introspection(&self, claims: &Value, audience: &Audience) -> Result<String, PublishError> {
         let now = self.clock.now()?;
         Ok(self.minter.introspection(claims, audience, now)?)
-    }
-
-    fn is_ended(&self, id: CredentialId, agent: &AgentId, credential: &Credential) -> bool {
-        self.ledger.revocations().ended(&id, agent, credential.issuance.issued).is_some()
     }
 }
 

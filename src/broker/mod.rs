@@ -17,6 +17,7 @@ pub mod publish;
 mod record;
 pub mod release;
 pub mod reload;
+mod remember;
 pub mod revoke;
 pub mod rotate;
 mod seal;
@@ -30,6 +31,11 @@ use arc_swap::ArcSwap;
 
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
+use crate::domain::credential::Credential;
+use crate::domain::digest::Digest;
+use crate::domain::id::CredentialId;
+use crate::domain::limits::RECORDS_REMEMBERED_MAX;
+use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
@@ -104,6 +110,8 @@ pub struct Broker {
     publisher: publish::Publisher,
     key_publish_ahead: Duration,
     rotating: tokio::sync::Mutex<()>,
+    records: Memory<CredentialId, Credential>,
+    shown: Memory<Digest, CredentialId>,
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -126,6 +134,8 @@ impl Broker {
             publisher,
             key_publish_ahead: parts.key_publish_ahead,
             rotating: tokio::sync::Mutex::new(()),
+            records: Memory::new(RECORDS_REMEMBERED_MAX),
+            shown: Memory::new(RECORDS_REMEMBERED_MAX),
             reloading: tokio::sync::Mutex::new(()),
         }
     }

@@ -24,7 +24,7 @@ const BAR_AFTER: Duration = Duration::from_secs(1);
 /// A log that holds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Verified {
+struct Checked {
     /// Number of entries.
     entries: u64,
     /// Root hash, base64, as in a checkpoint.
@@ -53,7 +53,7 @@ pub fn run(context: &Context, dir: &Path, key: &Path, checkpoint: Option<&Path>)
     bar.end();
     let report = outcome.map_err(|error| refused(&error))?;
     let root = STANDARD.encode(report.root.as_bytes());
-    show(context, &Verified { entries: report.entries, root, witnessed: report.witnessed })
+    show(context, &Checked { entries: report.entries, root, witnessed: report.witnessed })
 }
 
 fn refused(error: &AuditError) -> Failure {
@@ -69,7 +69,7 @@ fn refused(error: &AuditError) -> Failure {
     }
 }
 
-fn show(context: &Context, verified: &Verified) -> Result<(), Failure> {
+fn show(context: &Context, verified: &Checked) -> Result<(), Failure> {
     context.screen.show_value(
         verified,
         || vec![verified.root.clone()],

@@ -34,6 +34,8 @@ pub struct Config {
     pub ops: Option<SocketAddr>,
     /// The TCP listeners with certificates.
     pub edge: Edge,
+    /// Where Envoy and nginx ask. `None` is off.
+    pub authz_socket: Option<Socket>,
     /// The form of the daemon's log.
     pub log_format: LogFormat,
     /// How much it says.
@@ -155,6 +157,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let admin_socket = socket(&table, "admin_socket", "/run/hotwork/admin.sock", 0o660);
     let (http, ops) = (listener(&table, "http", "127.0.0.1:8420"), listener(&table, "ops", "127.0.0.1:8421"));
     let edge = edge::read(&table, trust_domain.as_ref());
+    let authz_socket = optional_socket(&table, "authz_socket", 0o660);
     let (log_format, log_level) = log(&table);
     let retention = table.or("retention", Seconds(24 * 3_600));
     let passphrase_file = table.optional::<AbsolutePath>("passphrase_file");
@@ -165,6 +168,11 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         && agent.path == admin.path
     {
         table.error("admin_socket", "both sockets have one path: agents would reach the operators' RPCs");
+    }
+    if let Some(Some(authz)) = &authz_socket
+        && [&agent_socket, &admin_socket].into_iter().flatten().any(|other| other.path == authz.path)
+    {
+        table.error("authz_socket", "another socket has this path");
     }
     table.done();
     Some(Config {
@@ -177,6 +185,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         http: http?,
         ops: ops?,
         edge: edge?,
+        authz_socket: authz_socket?,
         log_format: log_format?,
         log_level: log_level?,
         retention_seconds: retention?.0,
@@ -208,6 +217,19 @@ fn socket(table: &Table<'_>, key: &'static str, path: &str, mode: u32) -> Option
     let mode = section.or("mode", Mode(mode));
     section.done();
     Some(Socket { path: path?.0, mode: mode?.0 })
+}
+
+/// A socket that is off when it has no section. Like its neighbours it must not be one of theirs.
+fn optional_socket(table: &Table<'_>, key: &'static str, mode: u32) -> Option<Option<Socket>> {
+    if table.field(key).is_none() {
+        return Some(None);
+    }
+    let section = table.table(key)?;
+    let path: Option<SocketPath> = section.required("path");
+    let mode = section.or("mode", Mode(mode));
+    section.done();
+    let socket = Socket { path: path?.0, mode: mode?.0 };
+    Some(Some(socket))
 }
 
 /// An address, or `off`.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{ActionName, ApiName, Audience, TenantName};
 use super::parameter::ParameterRule;
 use super::resource::ResourcePattern;
+use super::route::Enforcement;
 use super::time::Ttl;
 
 /// A registered agent-facing API.
@@ -29,6 +30,8 @@ pub struct Api {
     pub binding: Binding,
     /// Its actions, sorted by name.
     pub actions: Vec<Arc<Action>>,
+    /// How servers in front of it know which action a request is.
+    pub enforcement: Arc<Enforcement>,
 }
 
 /// Where an API is in its life.

@@ -40,6 +40,31 @@ pub const CSR_BYTES_MAX: usize = 8 * 1024;
 /// Longest token a verifier reads, in bytes (PROFILES 1).
 pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest DPoP proof in bytes: header with its key and claims take some 600.
+pub const PROOF_BYTES_MAX: usize = 8 * 1024;
+/// Longest `jti` or `nonce` of a DPoP proof in bytes: a UUID is 36.
+pub const PROOF_ID_BYTES_MAX: usize = 256;
+/// Oldest DPoP proof that is taken, in seconds. Its `jti` is remembered so long (RFC 9449 section 11.1).
+pub const PROOF_AGE_SECONDS_MAX: u32 = 60;
+/// DPoP proofs remembered by one verifier, some 40 bytes each: 10,000 a second for the time that they live.
+pub const PROOFS_REMEMBERED_MAX: usize = 1 << 20;
+/// Tokens whose signature one verifier remembers to have checked, some 1 KiB each: those in use at one time.
+pub const TOKENS_KNOWN_MAX: usize = 16 * 1024;
+/// Records that the broker remembers for verification, some 1 KiB each: of the credentials in use at one time.
+pub const RECORDS_REMEMBERED_MAX: usize = 32 * 1024;
+/// Values that one constraint of a token lists.
+pub const CONSTRAINT_VALUES_MAX: usize = 64;
+/// Ends that one verifier remembers, some 200 bytes each: a million revoked one by one, twice. With more it
+/// refuses everything.
+pub const ENDS_REMEMBERED_MAX: usize = 2_000_000;
+/// Longest time in seconds for which a verifier that lost the feed of revocations may answer from what it
+/// last heard, when it is configured to try: a credential's longest life would make revocation a formality.
+pub const FEED_AGE_SECONDS_MAX: u32 = 300;
+/// Longest path of a request that is mapped to an action, in bytes.
+pub const PATH_BYTES_MAX: usize = 2048;
+/// Routes of one API. Each request is held against all of them.
+pub const ROUTES_MAX: usize = 256;
+
 /// Longest common name in characters (RFC 5280 appendix A.1, ub-common-name); PostgreSQL and OpenSSL hold to it.
 pub const COMMON_NAME_CHARS_MAX: usize = 64;
 /// Longest time between two CRLs in seconds (PROFILES 4). A certificate that lives no longer can't be

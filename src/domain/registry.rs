@@ -7,7 +7,7 @@ use super::agent::{Agent, AgentEntry};
 use super::catalogue::{Action, Api, ApiState};
 use super::digest::Digest;
 use super::evidence::{Evidence, Selector};
-use super::name::{ActionName, AgentId, Issuer, OperatorName, TenantName, TrustDomain};
+use super::name::{ActionName, AgentId, ApiName, Issuer, OperatorName, TenantName, TrustDomain};
 use super::operator::Operator;
 
 /// Everything declared, as one value.
@@ -20,6 +20,7 @@ pub struct Registry {
     apis: Vec<Arc<Api>>,
     operators: Vec<Arc<Operator>>,
     actions: HashMap<ActionName, (Arc<Api>, Arc<Action>)>,
+    apis_by_name: HashMap<ApiName, Arc<Api>>,
     agents_by_first_rule: HashMap<Selector, Vec<usize>>,
 }
 
@@ -66,6 +67,7 @@ impl Registry {
             trust_domain: parts.trust_domain,
             issuer: parts.issuer,
             digest: parts.digest,
+            apis_by_name: apis.iter().map(|api| (api.name.clone(), Arc::clone(api))).collect(),
             agents_by_first_rule: index(&agents),
             agents,
             apis,
@@ -97,6 +99,11 @@ impl Registry {
     /// APIs, in the order of their files.
     pub fn apis(&self) -> &[Arc<Api>] {
         &self.apis
+    }
+
+    /// The API of this name, when credentials are issued for it.
+    pub fn active_api(&self, name: &ApiName) -> Option<&Arc<Api>> {
+        self.apis_by_name.get(name).filter(|api| api.state == ApiState::Active)
     }
 
     /// Operators.

@@ -69,7 +69,8 @@ impl<'de> Deserialize<'de> for Resource {
     }
 }
 
-fn is_segment(text: &str) -> bool {
+/// Whether `text` can be one segment of a resource.
+pub(super) fn is_segment(text: &str) -> bool {
     let allowed = |b: u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'+' | b'=' | b'~')
     };
@@ -84,6 +85,17 @@ pub struct ResourcePattern {
     segments: Vec<Segment>,
 }
 
+/// One segment of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Any text, under this name.
+    Capture(&'a str),
+    /// This text.
+    Fixed(&'a str),
+    /// The tenant's name.
+    Tenant,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Any,
@@ -95,6 +107,18 @@ impl ResourcePattern {
     /// The text as declared.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Its segments as declared.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.text.split('/').map(|part| {
+            let inner = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            match inner {
+                Some("tenant") => Piece::Tenant,
+                Some(name) => Piece::Capture(name),
+                None => Piece::Fixed(part),
+            }
+        })
     }
 
     /// Whether `resource` has this shape, with `tenant` in the place of `{tenant}`.

@@ -96,8 +96,13 @@ pub(super) struct RawConstraint<'a> {
     pub(super) key: Cow<'a, str>,
     max: Option<i64>,
     max_lifetime: Option<u64>,
-    #[serde(borrow)]
-    one_of: Option<[Scalar<'a>; 1]>,
+    min: Option<i64>,
+    #[serde(default, borrow)]
+    not_one_of: Option<Vec<Scalar<'a>>>,
+    #[serde(default, borrow)]
+    one_of: Option<Vec<Scalar<'a>>>,
+    #[serde(default, borrow)]
+    prefix: Option<Cow<'a, str>>,
 }
 
 /// A value that a constraint names.
@@ -105,27 +110,34 @@ pub(super) struct RawConstraint<'a> {
 #[serde(untagged)]
 pub(super) enum Scalar<'a> {
     Flag(bool),
+    Integer(i64),
     Text(#[serde(borrow)] Cow<'a, str>),
 }
 
-/// The rules that our tokens use. Any other one denies.
+/// The rules that one verifier can judge by itself (PROFILES 1). Any other one denies: `max_subtree` counts
+/// over several verifiers, and `rank` needs an order that no token carries.
 pub(super) enum Rule<'c> {
-    Flag(bool),
     Max(i64),
     MaxLifetime(u64),
-    Text(&'c str),
+    Min(i64),
+    NotOneOf(&'c [Scalar<'c>]),
+    OneOf(&'c [Scalar<'c>]),
+    Prefix(&'c str),
 }
 
 impl RawConstraint<'_> {
     /// Its one rule; `None` when it has none or several.
     pub(super) fn rule(&self) -> Option<Rule<'_>> {
-        match (&self.one_of, self.max, self.max_lifetime) {
-            (Some([Scalar::Flag(flag)]), None, None) => Some(Rule::Flag(*flag)),
-            (Some([Scalar::Text(text)]), None, None) => Some(Rule::Text(text)),
-            (None, Some(max), None) => Some(Rule::Max(max)),
-            (None, None, Some(lifetime)) => Some(Rule::MaxLifetime(lifetime)),
-            (Some(_) | None, Some(_) | None, Some(_) | None) => None,
-        }
+        let rules = [
+            self.max.map(Rule::Max),
+            self.max_lifetime.map(Rule::MaxLifetime),
+            self.min.map(Rule::Min),
+            self.not_one_of.as_deref().map(Rule::NotOneOf),
+            self.one_of.as_deref().map(Rule::OneOf),
+            self.prefix.as_deref().map(Rule::Prefix),
+        ];
+        let mut found = rules.into_iter().flatten();
+        found.next().filter(|_| found.next().is_none())
     }
 }
 

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::key::VerifyingKey;
 use crate::domain::digest::Digest;
@@ -78,6 +79,37 @@ fn coordinates(point: &[u8]) -> (&[u8], &[u8]) {
 
 fn digest_of(canonical: &str) -> String {
     URL_SAFE_NO_PAD.encode(Digest::of(canonical.as_bytes()).as_bytes())
+}
+
+/// The public key of a DPoP proof's header (RFC 9449 section 4.2). It may carry what says less than the key;
+/// a private half, or anything unknown, is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofJwk {
+    #[serde(default)]
+    alg: Option<String>,
+    crv: String,
+    #[serde(default, rename = "key_ops")]
+    _operations: IgnoredAny,
+    #[serde(default, rename = "kid")]
+    _kid: IgnoredAny,
+    kty: String,
+    #[serde(default, rename = "use")]
+    _use: IgnoredAny,
+    x: String,
+    #[serde(default)]
+    y: Option<String>,
+}
+
+impl ProofJwk {
+    /// The key, when it is one for `alg`.
+    pub(super) fn read(self, alg: &str) -> Option<VerifyingKey> {
+        if self.alg.is_some_and(|own| own != alg) {
+            return None;
+        }
+        let Self { crv, kty, x, y, .. } = self;
+        Jwk { alg: alg.to_owned(), crv, kid: String::new(), kty, x, y }.read()
+    }
 }
 
 #[derive(Deserialize)]

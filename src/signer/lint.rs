@@ -4,7 +4,7 @@
 //! It knows no keys.
 
 use super::certificate::CertificateForm;
-use super::claims::{RawClaims, RawConstraint, RawDetails, RawHeader, RawStatus, Rule, part};
+use super::claims::{RawClaims, RawConstraint, RawDetails, RawHeader, RawStatus, Rule, Scalar, part};
 use super::der::{element, tag};
 use super::extension::{self, ActionBinding};
 use super::mint::LintError;
@@ -121,15 +121,15 @@ fn details_match(record: &Issuance, details: &RawDetails<'_>) -> Result<(), Lint
 }
 
 fn text_is(constraint: &RawConstraint<'_>, key: &str, expected: &str) -> Result<(), LintError> {
-    let found = matches!(constraint.rule(), Some(Rule::Text(text)) if text == expected);
+    let found = matches!(constraint.rule(), Some(Rule::OneOf([Scalar::Text(text)])) if *text == expected);
     same("constraints", (&*constraint.key, found), (key, true))
 }
 
 fn parameter_is(constraint: &RawConstraint<'_>, key: &str, expected: &Value) -> Result<(), LintError> {
     let found = match (constraint.rule(), expected) {
-        (Some(Rule::Flag(found)), Value::Flag(flag)) => found == *flag,
+        (Some(Rule::OneOf([Scalar::Flag(found)])), Value::Flag(flag)) => found == flag,
         (Some(Rule::Max(found)), Value::Integer(integer)) => found == i64::from(*integer),
-        (Some(Rule::Text(found)), Value::Text(text)) => found == text.as_str(),
+        (Some(Rule::OneOf([Scalar::Text(found)])), Value::Text(text)) => *found == text.as_str(),
         (_, Value::Flag(_) | Value::Integer(_) | Value::Text(_)) => false,
     };
     same("constraints", (&*constraint.key, found), (key, true))

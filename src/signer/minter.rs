@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::certificate::{self, Certificate, CertificateProfile};
 use super::crl::{self, Crls, RevokedSerial};
 use super::csr::SubjectKey;
@@ -12,7 +14,8 @@ use super::mint::{LintError, MintError};
 use super::secret::Secret;
 use super::svid::{self, Svid};
 use super::token;
-use super::verify::{self, Moment, NotVerified};
+use super::token_keys::TokenKey;
+use super::verify::{self, Moment, NotVerified, Trust};
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
@@ -27,6 +30,7 @@ pub struct Minter {
     keys: Keys,
     issuer: Issuer,
     profile: CertificateProfile,
+    trust: ArcSwap<Trust>,
 }
 
 /// Why nothing was minted. Always a fault of ours, never of the request.
@@ -45,8 +49,10 @@ pub enum MintFailed {
 
 impl Minter {
     /// A minter with these keys.
-    pub const fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
-        Self { keys, issuer, profile }
+    pub fn new(keys: Keys, issuer: Issuer, profile: CertificateProfile) -> Self {
+        // Nobody is trusted until somebody asks, and says when.
+        let trust = ArcSwap::from_pointee(Trust::new(issuer.clone(), Vec::new(), None));
+        Self { keys, issuer, profile, trust }
     }
 
     /// The token of this record, and the digest of what was signed.
@@ -153,6 +159,19 @@ impl Minter {
     pub fn verify_certificate(&self, der: &[u8], now: Timestamp) -> Result<CredentialId, NotVerified> {
         let ca = self.keys.action_ca().certificate_der();
         verify::certificate(der, ca, &self.profile.oid_arc, exactly(now)).map(|claims| claims.binding.id)
+    }
+
+    /// Whom those trust at `now` who verify what this mints. The same value until the keys change.
+    pub fn trust(&self, now: Timestamp) -> Arc<Trust> {
+        let keys = self.keys.token_ring().keys();
+        let held = self.trust.load_full();
+        if keys.trusted(now).map(TokenKey::kid).eq(held.kids()) {
+            return held;
+        }
+        let authority = (self.keys.action_ca().certificate_der().to_vec(), self.profile.oid_arc.clone());
+        let fresh = Arc::new(Trust::new(self.issuer.clone(), keys.verifying(now), Some(authority)));
+        self.trust.store(Arc::clone(&fresh));
+        fresh
     }
 
     /// The keys, for their public parts.

@@ -67,6 +67,16 @@ pub fn authorization_details_digest(record: &Issuance) -> Result<Digest, MintErr
     serde_json::to_vec(&[details(record)]).map(|json| Digest::of(&json)).map_err(json_failed)
 }
 
+/// The same digest for an action on a resource without any parameter, argument or count. A verifier that
+/// finds it in a certificate knows that the certificate is not constrained beyond what it says.
+pub fn plain_details_digest(action: &ActionName, resource: &Resource) -> Digest {
+    // Neither form has a character that JSON escapes.
+    let json = format!(
+        r#"[{{"constraints":[{{"key":"resource","one_of":["{resource}"]}}],"scopes":["{action}"],"type":"{DETAILS_TYPE}"}}]"#
+    );
+    Digest::of(json.as_bytes())
+}
+
 fn append(input: &mut String, value: &impl Serialize) -> Result<(), MintError> {
     let mut json = Vec::with_capacity(1024);
     serde_json::to_writer(&mut json, value).map_err(json_failed)?;
@@ -242,6 +252,15 @@ mod tests {
         let unsigned = unsigned(record, &issuer(), &*key).unwrap();
         let text = String::from_utf8(unsigned.message().to_vec()).unwrap();
         String::from_utf8(part(text.split_once('.').unwrap().1.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_digest_of_plain_details_is_that_of_a_record_without_constraints() {
+        let mut record = record(Kind::Token);
+        let plain = plain_details_digest(&record.action, &record.resource);
+        assert_ne!(authorization_details_digest(&record).unwrap(), plain);
+        (record.parameters, record.args, record.single_use) = (Vec::new(), None, false);
+        assert_eq!(authorization_details_digest(&record).unwrap(), plain);
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn finding(path: &str, line: usize, message: impl Into<String>) -> Finding {
 }
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("domain", 0),
     ("attest", 1),
     ("clock", 1),
@@ -33,6 +33,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("signer", 1),
     ("store", 1),
     ("broker", 2),
+    ("verify", 2),
     ("api", 3),
     ("proto", 3),
     ("app", 4),
@@ -173,7 +174,7 @@ const fn proof(name: &'static str, homes: &'static [&'static str]) -> Proof {
     Proof { name, homes, reusable: false }
 }
 
-const PROOFS: [Proof; 7] = [
+const PROOFS: [Proof; 8] = [
     proof("Attested", &["src/attest/"]),
     // An operator's call may do several things; it was let through as a whole.
     Proof { name: "Authorized", homes: &["src/broker/operate.rs"], reusable: true },
@@ -184,6 +185,7 @@ const PROOFS: [Proof; 7] = [
     // The store's receipt, and the broker's opened seal that can only be had with it.
     proof("Recorded", &["src/broker/record.rs", "src/store/"]),
     proof("Sealed", &["src/broker/seal.rs"]),
+    proof("Verified", &["src/verify/mod.rs"]),
 ];
 
 /// A proof is defined in its home; it has no public field and can't be defaulted, read from outside or,

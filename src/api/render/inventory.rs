@@ -268,6 +268,7 @@ mod tests {
             state: ApiState::Retired,
             binding: Binding::DangerousBearer,
             actions: vec![Arc::new(action)],
+            enforcement: Default::default(),
         };
         let shown = super::api(&api);
         assert_eq!(shown.state, "retired");

@@ -263,7 +263,8 @@ pub struct Issue {
     #[arg(long, value_name = "FILE", conflicts_with = "dpop_jkt")]
     pub dpop_key: Option<PathBuf>,
     /// Token: bind it to the DPoP key with this RFC 7638 thumbprint
-    #[arg(long, value_name = "THUMBPRINT")]
+    // One thumbprint in 64 begins with a hyphen.
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true)]
     pub dpop_jkt: Option<Thumbprint>,
 }
 
@@ -356,6 +357,12 @@ mod tests {
         assert_eq!((exec.ask.kind, cli.common.output), (Kind::Token, Format::Table));
         assert!(parse("hotwork exec --action demo.read --resource demo/hello ls").is_err());
         assert!(parse("hotwork exec --action demo.read --resource demo/hello --").is_err());
+    }
+
+    #[test]
+    fn a_thumbprint_may_begin_with_a_hyphen() {
+        let line = "hotwork issue demo.read --resource demo/hello --dpop-jkt -oAyDGzDSBVoGlqj-o1AS5SCVGDKolumX4HDptz3JJM";
+        assert!(parse(line).is_ok());
     }
 
     #[test]

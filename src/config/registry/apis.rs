@@ -9,11 +9,13 @@ use crate::config::forms::{Lifetime, Line, word};
 use crate::config::raw::{Field, Table};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
 use crate::domain::limits::{CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
-use crate::domain::name::{ActionName, ApiName, TenantName};
+use crate::domain::name::{ActionName, ApiName, Audience, TenantName};
 use crate::domain::parameter::{ParameterKind, ParameterName, ParameterRule, RESERVED_NAMES, Text};
+use crate::domain::route::Origin;
 use crate::domain::time::Ttl;
 
 use super::Declared;
+use super::routes::{self, DeclaredRoute};
 
 /// A word of one of the catalogue's small lists.
 struct Word<T>(T);
@@ -43,12 +45,14 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
         table.error("name", format!("policies call an access class so; an API can't be called `{name}`"));
     }
     let tenant: Option<TenantName> = table.required("tenant");
-    let audience = table.required("audience");
+    let audience: Option<Audience> = table.required("audience");
     let owner: Option<Line> = table.required("owner");
     let purpose: Option<Line> = table.required("purpose");
     let state = table.or("state", Word(ApiState::Active));
     let binding = table.or("binding", Word(Binding::Required));
-    let actions = actions(&table, name.as_ref());
+    let origin: Option<Option<Origin>> = table.optional("origin");
+    let (actions, declared) = actions(&table, name.as_ref());
+    let enforcement = routes::enforcement(&table, origin, audience.as_ref(), tenant.as_ref(), declared);
     table.done();
     let api = Api {
         name: name?,
@@ -59,26 +63,31 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
         state: state?.0,
         binding: binding?.0,
         actions,
+        enforcement: Arc::new(enforcement),
     };
     Some(Declared { item: api, place, others })
 }
 
-fn actions(table: &Table<'_>, api: Option<&ApiName>) -> Vec<Arc<Action>> {
+/// The actions, and the routes to them.
+fn actions<'a>(table: &Table<'a>, api: Option<&ApiName>) -> (Vec<Arc<Action>>, Vec<DeclaredRoute<'a>>) {
     let mut seen: HashMap<ActionName, usize> = HashMap::new();
-    let mut actions = Vec::new();
+    let (mut actions, mut routes) = (Vec::new(), Vec::new());
     for section in table.tables("action") {
         let place = section.place_of("name");
+        let to = routes::read(&section);
         let Some(action) = action(&section, api) else { continue };
         if let Some(line) = seen.insert(action.name.clone(), place.line) {
             section.error("name", format!("declared already in line {line}: `{}`", action.name));
         }
-        actions.push(Arc::new(action));
+        let action = Arc::new(action);
+        routes.extend(to.into_iter().map(|route| route.to(&action)));
+        actions.push(action);
     }
     if table.field("action").is_none() {
         table.warning("action", "an API without an `[[action]]` can do nothing");
     }
     actions.sort_by(|a, b| a.name.cmp(&b.name));
-    actions
+    (actions, routes)
 }
 
 fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {

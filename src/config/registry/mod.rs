@@ -5,6 +5,7 @@ mod apis;
 mod cross;
 mod files;
 mod operators;
+mod routes;
 
 use std::path::Path;
 

@@ -56,6 +56,7 @@ fn api(name: &str, tenant: &str, state: ApiState, actions: Vec<Arc<Action>>) -> 
         state,
         binding: Binding::Required,
         actions,
+        enforcement: Default::default(),
     }
 }
 

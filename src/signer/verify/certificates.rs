@@ -3,6 +3,7 @@
 use super::{Moment, NotVerified};
 use crate::domain::id::Serial;
 use crate::domain::limits::CSR_BYTES_MAX;
+use crate::domain::name::AgentId;
 use crate::domain::time::Timestamp;
 use crate::signer::ca;
 use crate::signer::extension::{ActionBinding, OidArc};
@@ -16,10 +17,12 @@ const CERTIFICATE_BYTES_MAX: usize = 2 * CSR_BYTES_MAX;
 pub struct CertificateClaims {
     /// What it is for; `binding.id` is the credential's id.
     pub binding: ActionBinding,
-    /// The tenant and agent segments of its name.
-    pub agent: String,
+    /// Who holds it.
+    pub agent: AgentId,
     /// Its serial number.
     pub serial: Serial,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
 }
@@ -52,7 +55,7 @@ pub fn certificate(
         return Err(NotVerified::Signature);
     }
     let claims = certificate_claims(&leaf, &authority, oid_arc).ok_or(NotVerified::Form)?;
-    moment.within(leaf.not_before.max(authority.not_before), leaf.not_after.min(authority.not_after))?;
+    moment.within(claims.not_before.seconds(), claims.expires.seconds())?;
     Ok(claims)
 }
 
@@ -66,16 +69,19 @@ fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> 
         return None;
     }
     let binding = ActionBinding::from_der(binding.value).ok()?;
-    let prefix = format!("{}/action/", authority.only_uri().ok()?);
-    let (agent, id) = leaf.only_uri().ok()?.strip_prefix(&prefix)?.rsplit_once('/')?;
-    if id.parse() != Ok(binding.id) {
+    let domain = authority.only_uri().ok()?;
+    let mut name = leaf.only_uri().ok()?.strip_prefix(domain)?.strip_prefix("/action/")?.split('/');
+    let (tenant, agent, id) = (name.next()?, name.next()?, name.next()?);
+    if name.next().is_some() || id.parse() != Ok(binding.id) {
         return None;
     }
+    let trust_domain = domain.strip_prefix("spiffe://")?.parse().ok()?;
     Some(CertificateClaims {
         binding,
-        agent: agent.to_owned(),
+        agent: AgentId::new(&trust_domain, tenant.parse().ok()?, agent.parse().ok()?),
         serial: hex::encode(leaf.serial).parse().ok()?,
-        expires: Timestamp::from_seconds(leaf.not_after),
+        not_before: Timestamp::from_seconds(leaf.not_before.max(authority.not_before)),
+        expires: Timestamp::from_seconds(leaf.not_after.min(authority.not_after)),
     })
 }
 
@@ -110,8 +116,11 @@ mod tests {
         let claims = check(at(0)).unwrap();
         let record = record(Kind::Certificate);
         assert_eq!((claims.binding.id, Some(claims.serial)), (record.id, record.serial));
-        assert_eq!((claims.binding.action, claims.binding.resource), (record.action, record.resource));
-        assert_eq!(claims.agent, "acme/buyer");
+        assert_eq!(
+            (claims.binding.action, claims.binding.resource),
+            (record.action.clone(), record.resource.clone())
+        );
+        assert_eq!(claims.agent, record.agent);
         assert!(check(at(119)).is_ok());
         assert_eq!(check(at(120)).err(), Some(NotVerified::Expired));
         assert_eq!(check(at(-31)).err(), Some(NotVerified::NotYet));

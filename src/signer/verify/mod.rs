@@ -5,19 +5,26 @@
 //! are the caller's, who knows the request.
 
 mod certificates;
+mod proofs;
+mod trust;
 
 pub use certificates::{CertificateClaims, certificate};
+pub use proofs::{Proof, proof};
+pub use trust::Trust;
 
-use super::claims::{RawClaims, RawConstraint, RawHeader, Rule, part};
+use super::claims::{RawClaims, RawConstraint, RawHeader, Rule, Scalar, part};
 use super::extension::tier;
 use super::key::VerifyingKey;
 use super::token::{DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE};
 use crate::domain::catalogue::Tier;
+use crate::domain::constraint::{Bound, Constraint};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage};
-use crate::domain::limits::{PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
+use crate::domain::limits::{
+    CONSTRAINT_VALUES_MAX, PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
+};
 use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
-use crate::domain::parameter::{Parameter, Value};
+use crate::domain::parameter::Value;
 use crate::domain::request::Confirmation;
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
@@ -67,6 +74,8 @@ pub struct Claims {
     pub audience: Audience,
     /// When it was minted.
     pub issued: Timestamp,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
     /// What joins it to its request.
@@ -75,8 +84,8 @@ pub struct Claims {
     pub action: ActionName,
     /// The one resource.
     pub resource: Resource,
-    /// The parameters as constrained: integers are upper bounds.
-    pub parameters: Vec<Parameter>,
+    /// What the call's parameters are held to, each name once.
+    pub constraints: Vec<Constraint>,
     /// Digest of the call's arguments, when it is bound to them.
     pub args: Option<Digest>,
     /// Whether it is good for one call only.
@@ -89,6 +98,8 @@ pub struct Claims {
     pub cnf: Confirmation,
     /// How it was allowed.
     pub tier: Tier,
+    /// The key that signed it.
+    pub kid: String,
 }
 
 /// When it is, and how far two clocks may be apart: at most [`VERIFY_LEEWAY_SECONDS_MAX`] counts.
@@ -101,7 +112,11 @@ pub struct Moment {
 }
 
 impl Moment {
-    fn within(self, not_before: i64, expires: i64) -> Result<(), NotVerified> {
+    /// Whether it is within a lifetime, in seconds: from `not_before` up to but not at `expires`.
+    ///
+    /// # Errors
+    /// [`NotVerified::NotYet`] or [`NotVerified::Expired`].
+    pub fn within(self, not_before: i64, expires: i64) -> Result<(), NotVerified> {
         let leeway = i64::from(self.leeway_seconds.min(VERIFY_LEEWAY_SECONDS_MAX));
         let now = self.now.seconds();
         if now.saturating_add(leeway) < not_before {
@@ -141,7 +156,7 @@ pub fn token(
     if claims.iss != issuer.as_str() {
         return Err(NotVerified::Issuer);
     }
-    let read = read(&claims).ok_or(NotVerified::Form)?;
+    let read = read(&claims, key.kid()).ok_or(NotVerified::Form)?;
     let life = claims.exp.saturating_sub(claims.iat);
     if !(1..=i64::from(TTL_SECONDS_MAX)).contains(&life) || claims.nbf > claims.iat {
         return Err(NotVerified::Form);
@@ -151,7 +166,7 @@ pub fn token(
 }
 
 /// The claims as words of the trade; `None` when one has not its form, or two disagree.
-fn read(claims: &RawClaims<'_>) -> Option<Claims> {
+fn read(claims: &RawClaims<'_>, kid: &str) -> Option<Claims> {
     let [details] = &claims.authorization_details;
     let [scope] = &details.scopes;
     let actor = claims.act.as_ref().map(|act| &act.sub);
@@ -168,11 +183,12 @@ fn read(claims: &RawClaims<'_>) -> Option<Claims> {
         agent: claims.client_id.parse().ok()?,
         audience: claims.aud.parse().ok()?,
         issued: Timestamp::from_seconds(claims.iat),
+        not_before: Timestamp::from_seconds(claims.nbf),
         expires: Timestamp::from_seconds(claims.exp),
         lineage: claims.txn.parse().ok()?,
         action: scope.parse().ok()?,
         resource: constraints.resource?,
-        parameters: constraints.parameters,
+        constraints: constraints.parameters,
         args: constraints.args,
         single_use: constraints.calls_max == Some(1),
         calls_max: constraints.calls_max,
@@ -182,13 +198,14 @@ fn read(claims: &RawClaims<'_>) -> Option<Claims> {
             .map(|status| (status.status_list.idx, status.status_list.uri.to_string())),
         cnf: claims.cnf.clone(),
         tier: tier(&claims.hotwork_tier)?,
+        kid: kid.to_owned(),
     })
 }
 
 #[derive(Default)]
 struct Constraints {
     resource: Option<Resource>,
-    parameters: Vec<Parameter>,
+    parameters: Vec<Constraint>,
     args: Option<Digest>,
     calls_max: Option<u32>,
 }
@@ -205,25 +222,40 @@ fn constraints(list: &[RawConstraint<'_>]) -> Option<Constraints> {
             return None;
         }
         match (&*constraint.key, constraint.rule()?) {
-            ("resource", Rule::Text(text)) => read.resource = Some(text.parse().ok()?),
-            ("args_sha256", Rule::Text(text)) => read.args = Some(text.parse().ok()?),
+            ("resource", Rule::OneOf([Scalar::Text(text)])) => read.resource = Some(text.parse().ok()?),
+            ("args_sha256", Rule::OneOf([Scalar::Text(text)])) => read.args = Some(text.parse().ok()?),
             ("max_calls", Rule::MaxLifetime(calls @ 1..)) => read.calls_max = Some(calls.try_into().ok()?),
             ("resource" | "args_sha256" | "max_calls", _) => return None,
             (name, rule) => {
-                read.parameters.push(Parameter { name: name.parse().ok()?, value: value(&rule)? });
+                read.parameters.push(Constraint { name: name.parse().ok()?, bound: bound(&rule)? });
             }
         }
     }
     Some(read)
 }
 
-fn value(rule: &Rule<'_>) -> Option<Value> {
+fn bound(rule: &Rule<'_>) -> Option<Bound> {
     match rule {
-        Rule::Flag(flag) => Some(Value::Flag(*flag)),
-        Rule::Max(max) => (*max).try_into().ok().map(Value::Integer),
+        Rule::Max(max) => (*max).try_into().ok().map(Bound::Max),
+        // A count of calls bounds the credential and not a parameter.
         Rule::MaxLifetime(_) => None,
-        Rule::Text(text) => text.parse().ok().map(Value::Text),
+        Rule::Min(min) => (*min).try_into().ok().map(Bound::Min),
+        Rule::NotOneOf(list) => values(list).map(Bound::NotOneOf),
+        Rule::OneOf(list) => values(list).map(Bound::OneOf),
+        Rule::Prefix(text) => text.parse().ok().map(Bound::Prefix),
     }
+}
+
+fn values(list: &[Scalar<'_>]) -> Option<Vec<Value>> {
+    if list.is_empty() || list.len() > CONSTRAINT_VALUES_MAX {
+        return None;
+    }
+    let value = |scalar: &Scalar<'_>| match scalar {
+        Scalar::Flag(flag) => Some(Value::Flag(*flag)),
+        Scalar::Integer(integer) => (*integer).try_into().ok().map(Value::Integer),
+        Scalar::Text(text) => text.parse().ok().map(Value::Text),
+    };
+    list.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -273,7 +305,9 @@ mod tests {
             assert_eq!((claims.id, claims.lineage), (record.id, record.lineage));
             assert_eq!((claims.action, claims.resource), (record.action, record.resource));
             assert_eq!((claims.agent, claims.audience), (record.agent, record.audience));
-            assert_eq!((claims.parameters, claims.args), (record.parameters, record.args));
+            let asked: Vec<Constraint> = record.parameters.iter().map(Constraint::of).collect();
+            assert_eq!((claims.constraints, claims.args), (asked, record.args));
+            assert_eq!(claims.kid, key.kid());
             assert_eq!((claims.expires, claims.single_use), (record.expires, true));
         }
     }
@@ -338,7 +372,11 @@ mod tests {
             ("\"scope\":\"pay.invoice.settle\"", "\"scope\":\"pay.invoice.read\""),
             ("\"del_depth\":0", "\"del_depth\":1"),
             ("{\"key\":\"resource\",\"one_of\":[\"invoice/2026-0042\"]},", ""),
-            ("\"one_of\":[\"EUR\"]", "\"prefix\":\"E\""),
+            ("\"one_of\":[\"EUR\"]", "\"max_subtree\":3"),
+            ("\"one_of\":[\"EUR\"]", "\"rank\":3"),
+            ("\"one_of\":[\"EUR\"]", "\"one_of\":[]"),
+            ("\"one_of\":[\"EUR\"]", "\"one_of\":[\"EUR\"],\"prefix\":\"E\""),
+            ("\"one_of\":[\"EUR\"]", "\"one_of\":[{}]"),
             ("\"key\":\"urgent\"", "\"key\":\"amount\""),
             ("\"max_lifetime\":1", "\"max_lifetime\":0"),
             ("\"max_lifetime\":1", "\"max\":1"),

@@ -3,6 +3,7 @@
 mod examples;
 mod files;
 mod problems;
+mod routes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -80,7 +80,7 @@ fn problems_of_apis() {
             (
                 "purpose = \"p\"",
                 "purpose = \"p\"\nporpoise = 1",
-                "6:1: porpoise: unknown key, expected one of `name`, `tenant`, `audience`, `owner`, `purpose`, `state`, `binding`, `action`",
+                "6:1: porpoise: unknown key, expected one of `name`, `tenant`, `audience`, `owner`, `purpose`, `state`, `binding`, `origin`, `action`",
             ),
             (
                 "access = \"read\"",

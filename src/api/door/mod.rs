@@ -1,0 +1,34 @@
+//! The door for servers that stand in front of an API: Envoy asks over gRPC (`ext_authz`), nginx over HTTP
+//! (`auth_request`), both on one Unix socket, and the same check answers both from memory.
+//!
+//! It is no public endpoint. Who may connect is the socket's mode; what they learn is whether a credential
+//! that they hold permits a request, and never anything about another.
+
+mod auth_request;
+mod certificate;
+mod ext_authz;
+mod gate;
+mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::service::Routes;
+
+use crate::broker::Broker;
+use crate::domain::limits::MESSAGE_BYTES_MAX;
+use crate::proto::envoy::authorization_server::AuthorizationServer;
+
+use ext_authz::ExtAuthz;
+
+pub use gate::Gate;
+pub use serve::serve;
+
+/// Both protocols over one gate.
+pub fn routes(broker: Arc<Broker>) -> Router {
+    let gate = Arc::new(Gate::new(broker));
+    let envoy = AuthorizationServer::new(ExtAuthz::new(Arc::clone(&gate)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Routes::new(envoy).prepare().into_axum_router().merge(auth_request::routes(gate))
+}

@@ -1,0 +1,228 @@
+//! A tower layer for services over HTTP (axum, tonic): each request is verified before the service sees it,
+//! on every connection, however long it is open. The proof goes into the request's extensions as
+//! `Arc<Verified>`.
+//!
+//! A response that streams on is not cut off when its credential ends: services that stream check
+//! [`super::Authority::expires`] and the state themselves.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use ::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use tower::{Layer, Service};
+
+use super::http::{Arrived, Denied, Protected, check};
+use super::{Refusal, Verifier};
+use crate::domain::clock::Clock;
+
+/// The header that says why a request was refused, as a stable code.
+pub const REFUSED: HeaderName = HeaderName::from_static("x-hotwork-refused");
+/// The header that carries a nonce for the next proof (RFC 9449 section 9).
+pub const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// The client's certificate (DER), which the TLS acceptor puts into a request's extensions when it proved
+/// that the client has the key.
+#[derive(Clone, Debug)]
+pub struct PeerCertificate(pub Arc<[u8]>);
+
+/// Verifies each request of the service that it is laid around.
+#[derive(Clone)]
+pub struct VerifyLayer {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    verifier: Arc<Verifier>,
+    api: Protected,
+    clock: Arc<dyn Clock>,
+}
+
+impl VerifyLayer {
+    /// Protects `api` with `verifier`.
+    pub fn new(verifier: Arc<Verifier>, api: Protected, clock: Arc<dyn Clock>) -> Self {
+        Self { parts: Arc::new(Parts { verifier, api, clock }) }
+    }
+}
+
+impl<S> Layer<S> for VerifyLayer {
+    type Service = Verifying<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Verifying { inner, parts: Arc::clone(&self.parts) }
+    }
+}
+
+/// A service behind the layer.
+#[derive(Clone)]
+pub struct Verifying<S> {
+    inner: S,
+    parts: Arc<Parts>,
+}
+
+/// What a call becomes: the service's answer, or a refusal at once.
+type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
+
+impl<S, B, R> Service<Request<B>> for Verifying<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Send + 'static,
+    S::Future: Send + 'static,
+    R: Default + Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Answer<R, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.parts.check(&request) {
+            Ok(verified) => {
+                request.extensions_mut().insert(Arc::new(verified));
+                Box::pin(self.inner.call(request))
+            }
+            Err(denied) => Box::pin(ready(Ok(refused(&denied)))),
+        }
+    }
+}
+
+impl Parts {
+    fn check<B>(&self, request: &Request<B>) -> Result<super::Verified, Denied> {
+        let now = self.clock.now().map_err(|_| Denied { refusal: Refusal::Clock, action: None })?;
+        let certificate = request.extensions().get::<PeerCertificate>();
+        let arrived = Arrived {
+            method: request.method().as_str(),
+            target: request.uri().path_and_query().map_or("", |target| target.as_str()),
+            headers: request.headers(),
+            certificate: certificate.map(|PeerCertificate(der)| &**der),
+            args: None,
+        };
+        check(&self.verifier, &self.api, &arrived, now)
+    }
+}
+
+/// The answer to a refused request (RFC 6750 section 3, RFC 9449 section 7.1).
+fn refused<R: Default>(denied: &Denied) -> Response<R> {
+    let mut response = Response::new(R::default());
+    *response.status_mut() =
+        StatusCode::from_u16(denied.refusal.http_status()).unwrap_or(StatusCode::FORBIDDEN);
+    let headers = response.headers_mut();
+    for (name, value) in refusal_headers(denied) {
+        // Codes, action names and nonces are all fit for a header; one that were not is left out.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// The header fields of a refusal.
+pub fn refusal_headers(denied: &Denied) -> Vec<(HeaderName, String)> {
+    let mut headers = vec![
+        (WWW_AUTHENTICATE, denied.challenge()),
+        (REFUSED, denied.refusal.code().to_owned()),
+        (CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    if let Refusal::Nonce(nonce) = &denied.refusal {
+        headers.push((NONCE, nonce.as_str().to_owned()));
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::route::{Enforcement, Route, Target};
+    use crate::domain::signer::Algorithm;
+    use crate::signer::key::VerifyingKey;
+    use crate::signer::verify::Trust;
+    use crate::verify::fixture::{self, NOW, bound_to, mint, proof, record, signer};
+    use crate::verify::{End, Ends, Followed, Settings, Standing, Subject, Verified, WhenLost};
+
+    const PULLS: &str = "/repos/acme/site/pulls";
+
+    fn protected() -> Protected {
+        let target = Target {
+            action: "repo.pull.open".parse().unwrap(),
+            resource: "repo/{owner}/{name}".parse().unwrap(),
+            parameters: vec![],
+            tenant: "acme".parse().unwrap(),
+        };
+        let path = "/repos/{owner}/{name}/pulls".parse().unwrap();
+        let routes = vec![Route::new("POST".parse().unwrap(), path, false, target).unwrap()];
+        let enforcement = Enforcement { origin: Some("https://git.example".parse().unwrap()), routes };
+        Protected {
+            audience: "https://git.example".parse().unwrap(),
+            dangerous_bearer: false,
+            enforcement: Arc::new(enforcement),
+        }
+    }
+
+    fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let builder = Request::builder().method("POST").uri(path);
+        headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value)).body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_request_of_one_service_is_judged_anew() {
+        let (broker, agent) = (signer(Algorithm::Es256), signer(Algorithm::Ed25519));
+        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None);
+        let state = Arc::new(Followed::new(5, WhenLost::Strict));
+        state.begin(Ends::default(), 1, NOW);
+        let standing = Arc::clone(&state) as Arc<dyn Standing>;
+        let verifier = Arc::new(Verifier::new(Arc::new(trust), standing, Settings::default()));
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let service = layer.layer(service_fn(async |request: Request<()>| {
+            let verified = request.extensions().get::<Arc<Verified>>().unwrap();
+            Ok::<_, Infallible>(Response::new(verified.authority().agent.to_string()))
+        }));
+        let token = mint(&record(bound_to(&*agent)), &*broker);
+        let ask = |path: &'static str, jti: &str| {
+            let proof = proof(&*agent, &token, NOW.seconds(), jti, "");
+            let authorization = format!("DPoP {token}");
+            service.clone().oneshot(request(path, &[("authorization", &authorization), ("dpop", &proof)]))
+        };
+        let code = |response: &Response<String>| {
+            let refused = response.headers().get(REFUSED).map(|code| code.to_str().unwrap().to_owned());
+            (response.status().as_u16(), refused.unwrap_or_default())
+        };
+        let permitted = ask(PULLS, "1").await.unwrap();
+        assert_eq!(code(&permitted), (200, String::new()));
+        assert_eq!(permitted.into_body(), "spiffe://example.org/tenant/acme/agent/coder");
+        assert_eq!(code(&ask(PULLS, "1").await.unwrap()), (401, "proof-replayed".into()));
+        assert_eq!(code(&ask("/repos/acme/payroll/pulls", "2").await.unwrap()), (401, "proof-url".into()));
+        let stranger = service.clone().oneshot(request(PULLS, &[])).await.unwrap();
+        assert_eq!(code(&stranger), (401, "credential-missing".into()));
+        assert_eq!(stranger.headers()[WWW_AUTHENTICATE], "DPoP algs=\"ES256 Ed25519\"");
+        let all = End { subject: Subject::All, tenants: vec![], until: Some(NOW), time: NOW, forget: None };
+        state.hear([all], 2, NOW);
+        let ended = ask(PULLS, "3").await.unwrap();
+        assert_eq!(code(&ended), (401, "credential-ended".into()));
+        assert_eq!(ended.headers()[CACHE_CONTROL], "no-store");
+        assert!(ended.body().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumped_refuses() {
+        let broker = signer(Algorithm::Es256);
+        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None);
+        let standing = Arc::new(fixture::Fixed(crate::verify::Status::Live));
+        let verifier = Arc::new(Verifier::new(Arc::new(trust), standing, Settings::default()));
+        let clock = ManualClock::new(NOW);
+        clock.break_by(-5_000);
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(clock));
+        let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+        let response = layer.layer(inner).oneshot(request(PULLS, &[])).await.unwrap();
+        assert_eq!(response.headers()[REFUSED], "clock-untrusted");
+    }
+}
