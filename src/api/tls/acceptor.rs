@@ -102,7 +102,7 @@ impl Acceptor {
     /// The handshake.
     ///
     /// # Errors
-    /// [`NoConnection`].
+    /// Why there is no connection: the client, its certificate, TLS or the time.
     pub async fn handshake(&self, stream: TcpStream) -> Result<Connection, NoConnection> {
         // A failure to set it costs latency only.
         let _slower = stream.set_nodelay(true);
