@@ -189,6 +189,7 @@ impl Enrollments {
             | Event::Load(_)
             | Event::Release(_)
             | Event::Revoke(_)
+            | Event::Rotate(_)
             | Event::Start(_) => {}
         }
     }

@@ -301,6 +301,7 @@ impl Reader {
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Remove(_)
+            | Event::Rotate(_)
             | Event::Start(_) => Err(ReadError::Mismatch(index)),
         }
     }
