@@ -29,6 +29,15 @@ pub fn write(dir: &Path, uid: u32, operator: &OperatorName) -> io::Result<()> {
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
         io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
     }
-    Ok(())
+    // The state that was acknowledged is of no use after a power cut when its registry is gone.
+    for (name, _) in FILES {
+        sync_parent(&dir.join(name))?;
+    }
+    sync_parent(dir)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
 }

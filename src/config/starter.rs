@@ -85,7 +85,12 @@ fn line(key: &str, value: &str) -> String {
 /// Writes a file that is not there yet; says whether it did.
 fn write_new(path: &Path, text: &str) -> io::Result<bool> {
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| true),
+        Ok(mut file) => {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())?;
+            Ok(true)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
