@@ -11,6 +11,7 @@ const FILES: [&str; 6] = [
     "hotwork/v1/audit_service.proto",
     "hotwork/v1/credential.proto",
     "hotwork/v1/credential_service.proto",
+    "hotwork/v1/revocation.proto",
     "hotwork/v1/verification_service.proto",
 ];
 

@@ -167,19 +167,51 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        let asked = convert::operate::revocation(request.get_ref()).map_err(status)?;
+        let asked = convert::selector::revocation(request.get_ref()).map_err(status)?;
         let by = self.authorize(&request, authz::REVOKE).await?;
         let done = if asked.dry_run {
-            self.broker.revoke_dry_run(&by, &asked.selector).await
+            self.broker.revoke_dry_run(&by, &asked.revoke).await
         } else {
-            self.broker.revoke(&by, asked.selector, asked.reason).await
+            self.broker.revoke(&by, asked.revoke).await
         };
-        let done = done.map_err(status)?;
-        Ok(Response::new(v1::RevokeResponse {
-            live_credentials: done.live,
-            time: done.done.map(|(time, _)| render::timestamp(time)),
-            log_index: done.done.map(|(_, index)| index),
-        }))
+        Ok(Response::new(render::revocation::revoked(&done.map_err(status)?)))
+    }
+
+    async fn lock(&self, request: Request<v1::LockRequest>) -> Result<Response<v1::LockResponse>, Status> {
+        let (selector, terms) = convert::selector::lock(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::LOCK).await?;
+        let held = self.broker.lock(&by, selector, terms).await.map_err(status)?;
+        Ok(Response::new(v1::LockResponse { lock: Some(render::revocation::lock(&held)) }))
+    }
+
+    async fn unlock(
+        &self,
+        request: Request<v1::UnlockRequest>,
+    ) -> Result<Response<v1::UnlockResponse>, Status> {
+        let lock = request.get_ref().lock_id;
+        let by = self.authorize(&request, authz::UNLOCK).await?;
+        let (time, log_index) = self.broker.unlock(&by, lock).await.map_err(status)?;
+        Ok(Response::new(v1::UnlockResponse { time: Some(render::timestamp(time)), log_index }))
+    }
+
+    async fn list_locks(
+        &self,
+        request: Request<v1::ListLocksRequest>,
+    ) -> Result<Response<v1::ListLocksResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_LOCKS).await?;
+        let held = self.broker.locks(by.operator());
+        let locks = held.iter().map(|held| render::revocation::lock(held)).collect();
+        Ok(Response::new(v1::ListLocksResponse { locks }))
+    }
+
+    async fn list_verifiers(
+        &self,
+        request: Request<v1::ListVerifiersRequest>,
+    ) -> Result<Response<v1::ListVerifiersResponse>, Status> {
+        self.authorize(&request, authz::LIST_VERIFIERS).await?;
+        let verifiers = self.broker.verifiers().list().iter().map(render::revocation::verifier).collect();
+        let epoch = self.broker.ledger().revocations().epoch();
+        Ok(Response::new(v1::ListVerifiersResponse { verifiers, epoch }))
     }
 
     async fn explain(

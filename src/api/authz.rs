@@ -32,12 +32,16 @@ table! {
     LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
     LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;
     LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call;
+    LIST_LOCKS: "hotwork.v1.AdminService/ListLocks", Viewer, Call;
+    LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call;
+    LOCK: "hotwork.v1.AdminService/Lock", Revoker, Change;
     PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
     PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
     RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
     ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
+    UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change;
 }
 
 #[cfg(test)]

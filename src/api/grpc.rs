@@ -141,7 +141,8 @@ pub async fn operators(door: Door, edge: Edge) -> Result<(), ServeError> {
 }
 
 fn verification(edge: &Edge) -> VerificationServiceServer<Verification> {
-    let service = Verification::new(Arc::clone(&edge.broker), Arc::clone(&edge.published));
+    let service =
+        Verification::new(Arc::clone(&edge.broker), Arc::clone(&edge.published), edge.drain.clone());
     VerificationServiceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX)

@@ -1,6 +1,7 @@
 //! What is counted. Labels are closed sets: never an agent, a resource or anything a caller can choose.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -49,6 +50,10 @@ pub struct Metrics {
     issuing: Gauge,
     live: Gauge,
     log_entries: Gauge,
+    epoch: Gauge,
+    subscribers: Gauge,
+    feed_lag: Gauge<f64, AtomicU64>,
+    locks: Gauge,
     rejected_logged: Mutex<Option<Instant>>,
 }
 
@@ -69,6 +74,10 @@ impl Metrics {
             issuing: Gauge::default(),
             live: Gauge::default(),
             log_entries: Gauge::default(),
+            epoch: Gauge::default(),
+            subscribers: Gauge::default(),
+            feed_lag: Gauge::default(),
+            locks: Gauge::default(),
             rejected_logged: Mutex::new(None),
         };
         metrics.register(issued.clone(), version);
@@ -94,6 +103,12 @@ impl Metrics {
         );
         registry.register("credentials_live", "Credentials that are live", self.live.clone());
         registry.register("log_entries", "Entries of the log", self.log_entries.clone());
+        registry.register("revocation_epoch", "The newest epoch of revocations", self.epoch.clone());
+        let help = "Verifiers that follow the revocations";
+        registry.register("revocation_subscribers", help, self.subscribers.clone());
+        let help = "Age of the oldest revocation that a connected verifier has not acknowledged, in seconds";
+        registry.register("revocation_feed_lag_seconds", help, self.feed_lag.clone());
+        registry.register("locks", "Locks in force", self.locks.clone());
     }
 
     /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status`.
@@ -105,6 +120,10 @@ impl Metrics {
         self.issuing.set(i64::from(status.problem.is_none()));
         self.live.set(gauge(status.live));
         self.log_entries.set(gauge(status.ledger.size));
+        self.epoch.set(gauge(status.feed.epoch));
+        self.subscribers.set(i64::try_from(status.feed.connected).unwrap_or(i64::MAX));
+        self.feed_lag.set(Duration::from_millis(status.feed.lag_ms.max(0).unsigned_abs()).as_secs_f64());
+        self.locks.set(i64::try_from(status.locks).unwrap_or(i64::MAX));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

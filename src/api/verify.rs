@@ -5,29 +5,71 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::broker::Broker;
+use crate::broker::verifiers::VerifierError;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 
-use super::convert;
+use super::convert::{self, BadField};
+use super::drain::Drain;
+use super::feed::{self, Feed};
 use super::published::Published;
 use super::render;
 use super::status::status;
+use super::verifier::verifier;
 
 /// The service for verifiers.
 pub struct Verification {
     broker: Arc<Broker>,
     published: Arc<Published>,
+    drain: Drain,
 }
 
 impl Verification {
     /// The service over these parts.
-    pub fn new(broker: Arc<Broker>, published: Arc<Published>) -> Self {
-        Self { broker, published }
+    pub fn new(broker: Arc<Broker>, published: Arc<Published>, drain: Drain) -> Self {
+        Self { broker, published, drain }
+    }
+}
+
+/// An epoch that is not there yet is a bad field; the rest is not about the request's form.
+fn acknowledgement(error: VerifierError, newest: u64) -> Status {
+    match error {
+        VerifierError::Ahead(_) => {
+            status(BadField::new("epoch", format!("one that was sent, at most `{newest}`")))
+        }
+        VerifierError::Full | VerifierError::Unknown => status(error),
     }
 }
 
 #[tonic::async_trait]
 impl VerificationService for Verification {
+    type WatchRevocationsStream = Feed;
+
+    async fn watch_revocations(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Feed>, Status> {
+        let label = convert::selector::label(&request.get_ref().label).map_err(status)?;
+        let id = verifier(&self.broker, &request, label)?;
+        let after = request.get_ref().after_epoch;
+        let subscription = self.broker.verifiers().connect(id, self.broker.time()).map_err(status)?;
+        Ok(Response::new(feed::follow(Arc::clone(&self.broker), self.drain.clone(), subscription, after)))
+    }
+
+    async fn acknowledge_epoch(
+        &self,
+        request: Request<v1::AcknowledgeEpochRequest>,
+    ) -> Result<Response<v1::AcknowledgeEpochResponse>, Status> {
+        let message = request.get_ref();
+        let label = convert::selector::label(&message.label).map_err(status)?;
+        let id = verifier(&self.broker, &request, label)?;
+        let newest_epoch = self.broker.ledger().revocations().epoch();
+        let now = self.broker.time();
+        let taken = self.broker.verifiers().acknowledge(&id, message.epoch, newest_epoch, now);
+        taken.map_err(|error| acknowledgement(error, newest_epoch))?;
+        Ok(Response::new(v1::AcknowledgeEpochResponse { newest_epoch }))
+    }
+
     async fn introspect(
         &self,
         request: Request<v1::IntrospectRequest>,

@@ -11,9 +11,11 @@ use crate::domain::catalogue::{Action, Api, Binding, Tier};
 use crate::domain::credential::Kind;
 use crate::domain::denial::Reason;
 use crate::domain::digest::Digest;
+use crate::domain::evidence::Selector;
 use crate::domain::name::PolicyName;
 use crate::domain::parameter::{Misfit, Parameter, ParameterName};
 use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::revocation::{Facts, InForce, Locks};
 use crate::domain::time::{Timestamp, Ttl};
 use crate::policy::{Query, Verdict};
 
@@ -31,6 +33,7 @@ pub struct Permitted {
     pub(super) kind: Kind,
     pub(super) policies: Vec<PolicyName>,
     pub(super) evidence: Digest,
+    pub(super) attested: Vec<Selector>,
     pub(super) registry: Digest,
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
@@ -45,11 +48,19 @@ pub struct Denied {
     pub parameter: Option<ParameterName>,
     /// The policies that forbade it.
     pub policies: Vec<PolicyName>,
+    /// The lock that refused it.
+    pub lock: Option<Arc<InForce>>,
 }
 
 impl From<Reason> for Denied {
     fn from(reason: Reason) -> Self {
-        Self { reason, parameter: None, policies: Vec::new() }
+        Self { reason, parameter: None, policies: Vec::new(), lock: None }
+    }
+}
+
+impl From<Arc<InForce>> for Denied {
+    fn from(lock: Arc<InForce>) -> Self {
+        Self { lock: Some(lock), ..Reason::Locked.into() }
     }
 }
 
@@ -68,13 +79,17 @@ pub struct Holder {
 /// [`Denied`] with the first reason found; the order is fixed, so the same request gives the same answer.
 pub fn decide(
     rules: &Rules,
+    locks: &Locks,
     attested: &Attested,
     request: ActionRequest,
     holder: Holder,
     now: Timestamp,
 ) -> Result<Permitted, Denied> {
     let agent = attested.agent();
+    let kept = attested.evidence().kept();
     let (verdict, api, action) = judge(rules, agent, &request, &holder, now)?;
+    // After everything else: who may not have it at all does not learn that it is locked.
+    unlocked(locks, agent, &kept, &request, now)?;
     let ttl = lifetime(&request, action);
     let expires = Timestamp::from_seconds(now.seconds()).after(ttl);
     Ok(Permitted {
@@ -86,6 +101,7 @@ pub fn decide(
         kind: holder.kind,
         policies: verdict,
         evidence: attested.evidence().digest(),
+        attested: kept,
         registry: rules.registry.digest(),
         issued: now,
         // Nothing outlives the evidence it was given on.
@@ -122,6 +138,28 @@ pub(super) fn judge<'a>(
     Ok((policies, api, action))
 }
 
+/// Whether no lock refuses it. The ledger asks again, so that none is issued after a lock was acknowledged.
+pub(super) fn unlocked(
+    locks: &Locks,
+    agent: &Agent,
+    attested: &[Selector],
+    request: &ActionRequest,
+    now: Timestamp,
+) -> Result<(), Denied> {
+    let facts = Facts {
+        action: &request.action,
+        agent: &agent.id,
+        attested,
+        key: None,
+        lineage: None,
+        owner: Some(&agent.entry.owner),
+        principal: agent.principal(),
+        resource: &request.resource,
+        serial: None,
+    };
+    locks.refusing(&facts, now).map_or(Ok(()), |held| Err(Arc::clone(held).into()))
+}
+
 /// The policy question that a request is.
 pub(super) fn query<'a>(
     agent: &'a Agent,
@@ -155,7 +193,7 @@ fn standing(agent: &Agent, now: Timestamp) -> Result<(), Reason> {
 
 fn parameters(action: &Action, given: &[Parameter]) -> Result<(), Denied> {
     let about =
-        |reason, name: &ParameterName| Denied { reason, parameter: Some(name.clone()), policies: Vec::new() };
+        |reason: Reason, name: &ParameterName| Denied { parameter: Some(name.clone()), ..reason.into() };
     for parameter in given {
         let rule = action.parameters.iter().find(|rule| rule.name == parameter.name);
         let rule = rule.ok_or_else(|| about(Reason::ParameterUnknown, &parameter.name))?;
@@ -190,7 +228,7 @@ fn binding(api: &Api, holder: &Holder) -> Result<(), Reason> {
 fn consult(rules: &Rules, query: &Query<'_>) -> Result<Vec<PolicyName>, Denied> {
     match rules.policies.decide(query) {
         Verdict::Allow { policies } => Ok(policies),
-        Verdict::Forbid { policies } => Err(Denied { reason: Reason::Forbidden, parameter: None, policies }),
+        Verdict::Forbid { policies } => Err(Denied { policies, ..Reason::Forbidden.into() }),
         // A policy that can't be evaluated permits nothing.
         Verdict::Failed | Verdict::NoPermit => Err(Reason::NotPermitted.into()),
     }

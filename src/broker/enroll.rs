@@ -144,7 +144,11 @@ impl Broker {
         let asked = Unenroll { operator, reason, serial, who };
         let recorded = self.ledger.submit(Command::Remove(asked)).await?;
         self.notifier.notify(&notice);
-        Ok(Removed { ended: recorded.live_ended(), time: recorded.time(), index: recorded.index() })
+        Ok(Removed {
+            ended: recorded.live_ended().unwrap_or_default(),
+            time: recorded.time(),
+            index: recorded.index(),
+        })
     }
 
     /// The certificates that are good now.

@@ -3,13 +3,14 @@
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::entry::{Entry, Event};
+use crate::domain::evidence::Selector;
 use crate::domain::id::CredentialId;
 use crate::domain::name::AgentId;
 use crate::domain::request::{ActionRequest, Confirmation};
 use crate::domain::time::Ttl;
 use crate::store::ReadError;
 
-use super::decide::{Denied, Holder, judge, query};
+use super::decide::{Denied, Holder, judge, query, unlocked};
 use super::operate::Authorized;
 use super::{Broker, Rules};
 
@@ -57,7 +58,10 @@ impl Broker {
         let Some(agent) = rules.registry.agent_by_id(&asked.agent) else {
             return ("the agent is no longer registered".to_owned(), "register the agent".to_owned());
         };
-        match judge(rules, &agent, &asked.request, &asked.holder, self.time()) {
+        let (now, locks) = (self.time(), self.ledger.locks());
+        let judged = judge(rules, &agent, &asked.request, &asked.holder, now);
+        let open = |_: &_| unlocked(&locks, &agent, &asked.attested, &asked.request, now);
+        match judged.and_then(|allowed| open(&allowed).map(|()| allowed)) {
             Ok((policies, ..)) => {
                 let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
                 (format!("allowed by {}", names.join(", ")), String::new())
@@ -89,6 +93,13 @@ fn suggest(rules: &Rules, agent: &crate::domain::agent::Agent, asked: &Asked, de
             let name = denied.parameter.as_ref().map_or("", |name| name.as_str());
             format!("parameter `{name}`: {}", denied.reason.meaning())
         }
+        (Reason::Locked, _) => {
+            let said = denied.lock.as_ref().map(|held| (held.index, &held.lock.terms.message));
+            said.map_or_else(
+                || Reason::Locked.meaning().to_owned(),
+                |(lock, message)| format!("locked ({message}); `hotwork lock rm {lock}` ends that"),
+            )
+        }
         (reason, _) => reason.meaning().to_owned(),
     }
 }
@@ -98,6 +109,7 @@ struct Asked {
     agent: AgentId,
     request: ActionRequest,
     holder: Holder,
+    attested: Vec<Selector>,
 }
 
 impl Asked {
@@ -109,11 +121,13 @@ impl Asked {
             | Event::Consume(_)
             | Event::Enroll(_)
             | Event::Load(_)
+            | Event::Lock(_)
             | Event::Release(_)
             | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Rotate(_)
-            | Event::Start(_) => None,
+            | Event::Start(_)
+            | Event::Unlock(_) => None,
         }
     }
 
@@ -129,7 +143,9 @@ impl Asked {
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
         let bearer = denial.reason == Reason::BindingRequired;
-        Self { agent: denial.agent.clone(), request, holder: holder(denial.kind, bearer) }
+        // What the caller was attested by is in the record as a digest only.
+        let attested = Vec::new();
+        Self { agent: denial.agent.clone(), request, holder: holder(denial.kind, bearer), attested }
     }
 
     fn of_issuance(issuance: &Issuance) -> Self {
@@ -145,7 +161,7 @@ impl Asked {
             idempotency_key: None,
         };
         let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone() };
-        Self { agent: issuance.agent.clone(), request, holder }
+        Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }
     }
 }
 

@@ -40,6 +40,23 @@ pub struct Status {
     pub problem: Option<String>,
     /// Live credentials.
     pub live: u64,
+    /// The feed of revocations.
+    pub feed: FeedStatus,
+    /// Locks in force.
+    pub locks: usize,
+}
+
+/// How the feed of revocations is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedStatus {
+    /// The newest epoch.
+    pub epoch: u64,
+    /// Verifiers that follow now.
+    pub connected: usize,
+    /// Those of them that have acknowledged the newest epoch.
+    pub current: usize,
+    /// Age in milliseconds of the oldest end that one of them has not acknowledged; 0 when there is none.
+    pub lag_ms: i64,
 }
 
 impl Broker {
@@ -159,7 +176,28 @@ impl Broker {
         let ledger = self.ledger.status();
         let clock = self.clock.now().err().map(|error| error.to_string());
         let problem = ledger.problem.clone().or(clock);
-        Status { about: self.about.clone(), live: self.ledger.live_total(self.time()), ledger, problem }
+        let now = self.time();
+        let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
+        let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
+        Status { about: self.about.clone(), live, ledger, problem, feed, locks }
+    }
+
+    fn feed_status(&self, now: Timestamp) -> FeedStatus {
+        let epoch = self.ledger.revocations().epoch();
+        let mut status = FeedStatus { epoch, ..FeedStatus::default() };
+        for view in self.verifiers.connected() {
+            status.connected = status.connected.saturating_add(1);
+            let reached = view.acknowledged.map_or(0, |(reached, _)| reached);
+            if reached >= epoch {
+                status.current = status.current.saturating_add(1);
+                continue;
+            }
+            // Beyond the history, or before its first acknowledgement, it is as late as it is here.
+            let missed = self.ledger.ended_since(reached, 1).and_then(|missed| missed.first().cloned());
+            let since = missed.map_or(view.since, |missed| missed.time);
+            status.lag_ms = status.lag_ms.max(now.millis_since(since));
+        }
+        status
     }
 
     /// The time, when it can be trusted.

@@ -1,13 +1,16 @@
 //! Issue: attest, decide, seal, record, release. The road that every credential takes.
 
+use std::sync::Arc;
+
 use crate::attest::{AttestError, Attested, Presented};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::id::CredentialId;
-use crate::domain::ledger::Command;
+use crate::domain::ledger::{Command, Refusal};
 use crate::domain::parameter::ParameterName;
 use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::revocation::InForce;
 use crate::domain::time::Timestamp;
 use crate::signer::certificate::Certificate;
 use crate::signer::csr::SubjectKey;
@@ -48,6 +51,8 @@ pub enum IssueError {
         reason: Reason,
         /// The parameter it is about.
         parameter: Option<ParameterName>,
+        /// The lock that refused it.
+        lock: Option<Arc<InForce>>,
     },
     /// The record could not be made.
     #[error(transparent)]
@@ -109,12 +114,21 @@ impl Broker {
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
-        let permitted = match decide(&rules, &attested, request.clone(), holder.clone(), now) {
-            Ok(permitted) => permitted,
-            Err(denied) => return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await),
-        };
+        let permitted =
+            match decide(&rules, &self.ledger.locks(), &attested, request.clone(), holder.clone(), now) {
+                Ok(permitted) => permitted,
+                Err(denied) => {
+                    return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
+                }
+            };
         let sealed = seal(permitted, form, &self.minter, &*self.entropy, &self.places)?;
-        let recorded = record(&self.ledger, sealed, form, &self.minter).await?;
+        let recorded = match record(&self.ledger, sealed, form, &self.minter).await {
+            // A lock came in between.
+            Err(IssueError::Ledger(LedgerError::Refused(Refusal::Locked(held)))) => {
+                return Err(self.deny(&rules, &attested, request, holder.kind, held.into(), now).await);
+            }
+            recorded => recorded?,
+        };
         let (issuance, index, material) = recorded.release();
         Ok(Issued { credential: Credential { issuance: *issuance, index, ended: None }, material })
     }
@@ -140,13 +154,14 @@ impl Broker {
             Ok(id) => id,
             Err(error) => return error.into(),
         };
-        let Denied { reason, parameter, policies } = denied;
+        let Denied { reason, parameter, policies, lock } = denied;
         let denial = Denial {
             action: request.action,
             agent: attested.agent().id.clone(),
             evidence: attested.evidence().digest(),
             id,
             kind,
+            lock: lock.as_ref().map(|held| held.index),
             parameter: parameter.clone(),
             parameters: request.parameters,
             policies,
@@ -158,7 +173,7 @@ impl Broker {
             ttl: request.ttl,
         };
         match self.ledger.submit(Command::Deny(denial)).await {
-            Ok(_) => IssueError::Denied { id, reason, parameter },
+            Ok(_) => IssueError::Denied { id, reason, parameter, lock },
             Err(error) => error.into(),
         }
     }

@@ -12,6 +12,7 @@ pub mod introspect;
 pub mod inventory;
 pub mod issue;
 pub mod limit;
+pub mod lock;
 pub mod operate;
 pub mod publish;
 mod record;
@@ -23,6 +24,7 @@ pub mod rotate;
 mod seal;
 pub mod standing;
 pub mod sweep;
+pub mod verifiers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +115,7 @@ pub struct Broker {
     records: Memory<CredentialId, Credential>,
     shown: Memory<Digest, CredentialId>,
     reloading: tokio::sync::Mutex<()>,
+    verifiers: Arc<verifiers::Verifiers>,
 }
 
 impl Broker {
@@ -137,6 +140,7 @@ impl Broker {
             records: Memory::new(RECORDS_REMEMBERED_MAX),
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
             reloading: tokio::sync::Mutex::new(()),
+            verifiers: Arc::default(),
         }
     }
 
@@ -148,6 +152,11 @@ impl Broker {
     /// The ledger.
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Who follows the revocations.
+    pub const fn verifiers(&self) -> &Arc<verifiers::Verifiers> {
+        &self.verifiers
     }
 
     /// What credentials are made with, for the public parts.

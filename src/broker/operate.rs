@@ -94,26 +94,31 @@ impl Broker {
         caller: &Caller,
         requirement: Requirement,
     ) -> Result<Authorized, OperateError> {
-        let rules = self.rules();
-        let found = match caller {
-            Caller::Certificate(name) => rules.registry.operator_by_name(name),
-            Caller::Uid(uid) => rules.registry.operator_by_uid(*uid),
-        };
-        let operator = found.ok_or_else(|| OperateError::Unknown(caller.clone()))?;
+        let operator = self.operator(caller).ok_or_else(|| OperateError::Unknown(caller.clone()))?;
         let allowed = operator.may(requirement.role);
         let recorded = match requirement.audit {
             Audit::Change if allowed => Ok(()),
             Audit::Attempt | Audit::Call | Audit::Change => {
-                self.record_call(operator, requirement.rpc, allowed).await
+                self.record_call(&operator, requirement.rpc, allowed).await
             }
         };
         if let (Err(error), Audit::Call | Audit::Change) = (recorded, requirement.audit) {
             return Err(error.into());
         }
         if allowed {
-            return Ok(Authorized { operator: Arc::clone(operator) });
+            return Ok(Authorized { operator });
         }
         Err(OperateError::Role { operator: operator.name.to_string(), role: requirement.role })
+    }
+
+    /// The operator that the caller is, as the registry has it now.
+    pub fn operator(&self, caller: &Caller) -> Option<Arc<Operator>> {
+        let rules = self.rules();
+        let found = match caller {
+            Caller::Certificate(name) => rules.registry.operator_by_name(name),
+            Caller::Uid(uid) => rules.registry.operator_by_uid(*uid),
+        };
+        found.map(Arc::clone)
     }
 
     pub(super) async fn record_call(

@@ -55,7 +55,7 @@ impl Broker {
     /// Whether the credential of this record is in its lifetime and was not ended, as of now.
     pub fn is_live(&self, credential: &Credential, now: Timestamp) -> bool {
         let issuance = &credential.issuance;
-        let ended = self.ledger.revocations().ended(&issuance.id, &issuance.agent, issuance.issued).is_some();
+        let ended = self.ledger.revocations().ended_issuance(issuance).is_some();
         credential.ended.is_none() && now < issuance.expires && !ended
     }
 }

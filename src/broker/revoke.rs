@@ -1,96 +1,208 @@
 //! Revoke: an operator ends credentials that exist.
 
-use crate::domain::credential::State;
-use crate::domain::ledger::{Command, Target};
+use std::time::{Duration, Instant};
+
+use crate::domain::credential::{Credential, State};
+use crate::domain::ledger::{Command, Refusal, Target};
+use crate::domain::limits::{COUNT_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::Reason;
-use crate::domain::revocation::Selector;
+use crate::domain::operator::Operator;
+use crate::domain::revocation::{Revocation, Selector, watermark};
 use crate::domain::time::Timestamp;
 use crate::notify::Notice;
-use crate::store::{LedgerError, ReadError};
+use crate::store::{Count, Covered, LedgerError, ReadError};
 
 use super::Broker;
+use super::lock::LockTerms;
 use super::operate::Authorized;
+use super::verifiers::VerifierView;
 
-/// What a revocation did, or would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// Live credentials that ended, or would.
-    pub live: u64,
-    /// When it was durable, and its entry; `None` for a dry run.
-    pub done: Option<(Timestamp, u64)>,
+/// What is to be revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoke {
+    /// What ends.
+    pub selector: Selector,
+    /// Only what was minted before; all up to now when absent.
+    pub issued_before: Option<Timestamp>,
+    /// Why.
+    pub reason: Reason,
+    /// The lock that goes with it.
+    pub lock: Option<LockTerms>,
+    /// How long to wait for those who follow the feed; zero does not.
+    pub wait: Duration,
 }
 
-/// Why nothing was revoked.
+/// What a revocation did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Live credentials that ended, or would.
+    pub count: Count,
+    /// What was done; `None` for a dry run.
+    pub done: Option<Done>,
+}
+
+/// A revocation that is durable and in force here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// When it was durable.
+    pub time: Timestamp,
+    /// Its entry.
+    pub index: u64,
+    /// Whether it made a lock, whose id is the entry's.
+    pub locked: bool,
+    /// Those who follow the feed, with what they have acknowledged.
+    pub verifiers: Vec<VerifierView>,
+    /// Until then a resource that has not learned of it may take what ended; `None` when nothing was live.
+    pub residual: Option<Timestamp>,
+}
+
+impl Done {
+    /// The epoch that it made.
+    pub const fn epoch(&self) -> u64 {
+        self.index.saturating_add(1)
+    }
+}
+
+/// Why nothing was revoked or locked.
 #[derive(Debug, thiserror::Error)]
 pub enum RevokeError {
     /// The record could not be made. Nothing is revoked.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// There is no such credential or agent that this operator sees.
+    /// There is no such thing that this operator sees.
     #[error("{0} not found")]
     NotFound(&'static str),
     /// The index could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// An operator of some tenants can't revoke for all.
-    #[error("an operator of some tenants can't revoke everything; revoke by agent or credential")]
+    #[error("an operator of some tenants can't name everything; use another selector")]
     Scope,
 }
 
 impl Broker {
-    /// Ends what `selector` names. When this returns `Ok`, the revocation is durable and in force here.
+    /// Ends what is named. When this returns `Ok`, the revocation is durable and in force here.
     ///
     /// # Errors
     /// [`RevokeError`]; never a silent success.
-    pub async fn revoke(
-        &self,
-        by: &Authorized,
-        selector: Selector,
-        reason: Reason,
-    ) -> Result<Revoked, RevokeError> {
-        let (_, target) = self.survey(by, &selector).await?;
-        let operator = by.operator().name.clone();
-        let notice = Notice::Revoked { operator: operator.clone(), selector: selector.clone() };
-        let command = Command::Revoke { operator, reason, selector, target };
+    pub async fn revoke(&self, by: &Authorized, asked: Revoke) -> Result<Revoked, RevokeError> {
+        scope(by.operator(), &asked.selector)?;
+        let target = self.target(by.operator(), &asked.selector).await?;
+        if target.as_ref().is_some_and(|found| found.ended.is_some()) {
+            return Err(LedgerError::from(Refusal::AlreadyEnded).into());
+        }
+        let known = self.ledger.revocations();
+        let revocation = Revocation {
+            issued_before: asked.issued_before,
+            live: None,
+            lock: asked.lock.map(|terms| self.terms(terms)),
+            operator: by.operator().name.clone(),
+            reason: asked.reason,
+            selector: asked.selector,
+            tenants: by.operator().tenants.clone(),
+        };
+        let notice =
+            Notice::Revoked { operator: revocation.operator.clone(), selector: revocation.selector.clone() };
+        let locked = revocation.lock.is_some();
+        let target = target.map(|found| Target {
+            agent: found.issuance.agent,
+            issued: found.issuance.issued,
+            expires: found.issuance.expires,
+        });
+        let single = target.as_ref().map(|target| target.expires);
+        let command = Command::Revoke { revocation: revocation.clone(), target };
         let receipt = self.ledger.submit(command).await?;
         self.notifier.notify(&notice);
-        Ok(Revoked { live: receipt.live_ended(), done: Some((receipt.time(), receipt.index())) })
+        let (time, index) = (receipt.time(), receipt.index());
+        let verifiers = self.verifiers.reached(index.saturating_add(1), asked.wait).await;
+        let count = match receipt.live_ended() {
+            Some(live) => Count { live, complete: true, expires: single },
+            None => {
+                let until = revocation.until(time);
+                let covered = Covered { selector: revocation.selector, tenants: revocation.tenants, until };
+                // What it ended is known by what had not ended before it. A failed count takes nothing back.
+                let count = self.read(move |reader| reader.count_live(&covered, &known, time, deadline()));
+                count.await.unwrap_or(Count { live: 0, complete: false, expires: None })
+            }
+        };
+        let residual = residual(&count, time);
+        Ok(Revoked { count, done: Some(Done { time, index, locked, verifiers, residual }) })
     }
 
     /// Counts what [`Self::revoke`] would end, and changes nothing but the log, which shows the call.
     ///
     /// # Errors
     /// [`RevokeError`].
-    pub async fn revoke_dry_run(&self, by: &Authorized, selector: &Selector) -> Result<Revoked, RevokeError> {
-        let (live, _) = self.survey(by, selector).await?;
-        self.record_call(by.operator(), "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
-        Ok(Revoked { live, done: None })
+    pub async fn revoke_dry_run(&self, by: &Authorized, asked: &Revoke) -> Result<Revoked, RevokeError> {
+        let (operator, now) = (by.operator(), self.time());
+        scope(operator, &asked.selector)?;
+        let target = self.target(operator, &asked.selector).await?;
+        let counts = || {
+            let plain = asked.issued_before.is_none();
+            plain.then(|| self.ledger.live_covered(&asked.selector, &operator.tenants, now)).flatten()
+        };
+        let count = match target.map(|found| u64::from(found.state(now) == State::Live)).or_else(counts) {
+            Some(live) => Count { live, complete: true, expires: None },
+            None => {
+                let covered = Covered {
+                    selector: asked.selector.clone(),
+                    tenants: operator.tenants.clone(),
+                    until: watermark(&asked.selector, asked.issued_before, now),
+                };
+                let known = self.ledger.revocations();
+                self.read(move |reader| reader.count_live(&covered, &known, now, deadline())).await?
+            }
+        };
+        self.record_call(operator, "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
+        Ok(Revoked { count, done: None })
     }
 
-    /// What the selector covers: live credentials, and a single one's record.
-    async fn survey(
+    /// The record of the one credential that the selector names.
+    async fn target(
         &self,
-        by: &Authorized,
+        operator: &Operator,
         selector: &Selector,
-    ) -> Result<(u64, Option<Target>), RevokeError> {
-        let now = self.time();
-        match selector {
-            Selector::Agent(agent) if by.operator().sees(agent.tenant()) => {
-                Ok((self.ledger.live_of(agent, now), None))
-            }
-            Selector::Agent(_) => Err(RevokeError::NotFound("agent")),
-            Selector::All if by.operator().tenants.is_empty() => Ok((self.ledger.live_total(now), None)),
-            Selector::All => Err(RevokeError::Scope),
-            Selector::Credential(id) => {
-                let found = self.credential(*id).await?;
-                let seen = found.filter(|found| by.operator().sees(found.issuance.agent.tenant()));
-                let found = seen.ok_or(RevokeError::NotFound("credential"))?;
-                let live = u64::from(found.state(now) == State::Live);
-                let issuance = found.issuance;
-                let target =
-                    Target { agent: issuance.agent, issued: issuance.issued, expires: issuance.expires };
-                Ok((live, Some(target)))
-            }
-        }
+    ) -> Result<Option<Credential>, RevokeError> {
+        let Selector::Credential(id) = selector else { return Ok(None) };
+        let found = self.credential(*id).await?;
+        let seen = found.filter(|found| operator.sees(found.issuance.agent.tenant()));
+        seen.map(Some).ok_or(RevokeError::NotFound("credential"))
+    }
+}
+
+/// Whether the operator may name that. What is not theirs is not there; all other selectors reach no
+/// further than their tenants, because the record is of those only (promise P12).
+pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), RevokeError> {
+    match selector {
+        Selector::Agent(agent) if !operator.sees(agent.tenant()) => Err(RevokeError::NotFound("agent")),
+        Selector::Tenant(tenant) if !operator.sees(tenant) => Err(RevokeError::NotFound("tenant")),
+        Selector::All if !operator.tenants.is_empty() => Err(RevokeError::Scope),
+        Selector::Action(_)
+        | Selector::Agent(_)
+        | Selector::All
+        | Selector::Api(_)
+        | Selector::Attested(_)
+        | Selector::Credential(_)
+        | Selector::Key(_)
+        | Selector::Lineage(_)
+        | Selector::Owner(_)
+        | Selector::Principal(_)
+        | Selector::Resource(_)
+        | Selector::Serial(_)
+        | Selector::Tenant(_) => Ok(()),
+    }
+}
+
+fn deadline() -> Instant {
+    let now = Instant::now();
+    now.checked_add(Duration::from_millis(COUNT_MS_MAX)).unwrap_or(now)
+}
+
+fn residual(count: &Count, time: Timestamp) -> Option<Timestamp> {
+    let longest = time.plus_millis(i64::from(TTL_SECONDS_MAX) * 1000);
+    match (count.live, count.complete) {
+        (0, true) => None,
+        (_, true) => Some(count.expires.unwrap_or(longest)),
+        (_, false) => Some(longest),
     }
 }

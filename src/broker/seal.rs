@@ -1,6 +1,8 @@
 //! Step 3: mint what was permitted. The credential comes sealed: without an accessor, until its record
 //! is on stable storage.
 
+use std::sync::Arc;
+
 use crate::domain::credential::{Idempotency, Issuance, Kind};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage, Serial};
@@ -52,6 +54,9 @@ pub(super) trait Form {
         Ok((content == issuance.content).then_some(material))
     }
 
+    /// The id of the key that will sign it.
+    fn key(&self, minter: &Minter) -> Arc<str>;
+
     /// Mints the credential of this record: the digest of what was signed, and the material. A pure
     /// function of the record but for the signature.
     fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Self::Material), MintFailed>;
@@ -70,6 +75,10 @@ impl Form for TokenForm {
             |thumbprint: &Option<Thumbprint>| thumbprint.as_ref().map_or("", Thumbprint::as_str).to_owned();
         let lines = format!("{}\n{}\n", text(&self.0.jkt), text(&self.0.x5t_s256));
         Digest::of(lines.as_bytes())
+    }
+
+    fn key(&self, minter: &Minter) -> Arc<str> {
+        minter.keys().token().kid().into()
     }
 
     fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Secret), MintFailed> {
@@ -92,6 +101,10 @@ impl Form for CertificateForm {
 
     fn holder_digest(&self) -> Digest {
         Digest::of(self.0.spki())
+    }
+
+    fn key(&self, minter: &Minter) -> Arc<str> {
+        minter.keys().action_ca().signer().kid().into()
     }
 
     fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Certificate), MintFailed> {
@@ -128,7 +141,15 @@ pub(super) fn seal<F: Form>(
         request: request_digest(&permitted.request, F::KIND, form.holder_digest()),
     });
     let mut issuance = Box::new(issuance(permitted, &ids, request, status));
-    let (content, material) = form.mint(&issuance, minter)?;
+    let mut key = form.key(minter);
+    let mut minted = form.mint(&issuance, minter)?;
+    // A key that was rotated meanwhile may have signed it: the record must name the one that did.
+    if form.key(minter) != key {
+        key = form.key(minter);
+        minted = form.mint(&issuance, minter)?;
+    }
+    issuance.key = Some(key);
+    let (content, material) = minted;
     issuance.content = content;
     Ok(Sealed { issuance, material })
 }
@@ -185,6 +206,7 @@ fn issuance(
         action: permitted.request.action,
         agent: permitted.agent.id,
         args: permitted.request.args,
+        attested: permitted.attested,
         audience: permitted.api.audience.clone(),
         cnf: permitted.confirmation,
         // Filled in by the caller from what was signed.
@@ -194,9 +216,12 @@ fn issuance(
         id: ids.id,
         idempotency,
         issued: permitted.issued,
+        // Filled in by the caller, who knows the form.
+        key: None,
         kind: permitted.kind,
         lineage: ids.lineage,
         max_calls: permitted.action.max_calls,
+        owner: Some(Arc::clone(&permitted.agent.entry.owner)),
         parameters: permitted.request.parameters,
         policies: permitted.policies,
         principal,

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::text::{clean, clean_lines};
 use super::{audit_verify, json, table, words};
 use crate::domain::entry::{Entry, Event};
-use crate::domain::revocation::Selector;
+use crate::domain::revocation::{Selector, Terms};
 use crate::proto::v1;
 
 /// How often `tail -f` asks for more.
@@ -127,27 +127,45 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let what = format!("{}, {} certificates: {}", removal.who, removal.ended, removal.reason);
             ("remove", removal.operator.to_string(), what)
         }
+        Event::Lock(lock) => ("lock", lock.operator.to_string(), locked(&lock.selector, &lock.terms)),
         Event::Revoke(revoke) => {
-            let what = match &revoke.selector {
-                Selector::Agent(agent) => format!("agent {}", words::agent(agent.as_str())),
-                Selector::All => "everything".to_owned(),
-                Selector::Credential(id) => id.to_string(),
-            };
-            (
-                "revoke",
-                revoke.operator.to_string(),
-                format!("{what}, {} live: {}", revoke.live, revoke.reason),
-            )
+            let live = revoke.live.map(|live| format!(", {live} live")).unwrap_or_default();
+            let lock = revoke.lock.as_ref().map(|_| " and locked").unwrap_or_default();
+            let what = format!("{}{lock}{live}: {}", named(&revoke.selector), revoke.reason);
+            ("revoke", revoke.operator.to_string(), what)
         }
         Event::Rotate(rotation) => {
             let from = super::duration::seconds(rotation.use_at.seconds());
             ("rotate", rotation.operator.to_string(), format!("token key {} signs from {from}", rotation.kid))
         }
+        Event::Unlock(unlock) => ("unlock", unlock.operator.to_string(), format!("lock {}", unlock.lock)),
         Event::Start(start) => {
             let dev = if start.dev { " dev" } else { "" };
             ("start", own(), format!("version {}{dev}", start.version))
         }
     }
+}
+
+fn named(selector: &Selector) -> String {
+    match selector {
+        Selector::Agent(agent) => format!("agent {}", words::agent(agent.as_str())),
+        Selector::Credential(id) => id.to_string(),
+        Selector::Action(_)
+        | Selector::All
+        | Selector::Api(_)
+        | Selector::Attested(_)
+        | Selector::Key(_)
+        | Selector::Lineage(_)
+        | Selector::Owner(_)
+        | Selector::Principal(_)
+        | Selector::Resource(_)
+        | Selector::Serial(_)
+        | Selector::Tenant(_) => selector.to_string(),
+    }
+}
+
+fn locked(selector: &Selector, terms: &Terms) -> String {
+    format!("{} until {}: {}", named(selector), seconds(terms.expires.seconds()), terms.message)
 }
 
 async fn show(context: &Context, index: u64) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
+use crate::domain::limits::LOCK_SECONDS_MAX;
 use crate::domain::limits::{ENROLLMENT_SECONDS_MAX, ENROLLMENT_SECONDS_MIN};
 use crate::domain::time::Ttl;
 
@@ -64,6 +65,25 @@ pub fn parse_ttl(text: &str) -> Result<Ttl, NotALifetime> {
     }
     let seconds = u32::try_from(duration.as_secs()).map_err(|_| NotALifetime::Range)?;
     Ttl::from_seconds(seconds).map_err(|_| NotALifetime::Range)
+}
+
+/// Reads how long a lock lasts, in seconds.
+///
+/// # Errors
+/// When it is no duration, or not whole seconds within the bound.
+pub fn parse_lock(text: &str) -> Result<u32, String> {
+    let duration = parse(text).map_err(|error| error.to_string())?;
+    let seconds = u32::try_from(duration.as_secs()).ok().filter(|_| duration.subsec_nanos() == 0);
+    let seconds = seconds.filter(|seconds| (1..=LOCK_SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| "expected whole seconds from 1s to 168h".to_owned())
+}
+
+/// Reads a point in time.
+///
+/// # Errors
+/// When it has another form.
+pub fn parse_time(text: &str) -> Result<jiff::Timestamp, &'static str> {
+    text.parse().map_err(|_| "expected a time such as `2026-11-23T10:00:00Z`")
 }
 
 /// The text is not the lifetime of an operator's or verifier's certificate.
@@ -142,12 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_is_whole_seconds_within_the_bound() {
-        assert_eq!(parse_ttl("15m").map(Ttl::seconds), Ok(900));
-        for bad in ["15m1s", "0s", "1500ms"] {
-            assert_eq!(parse_ttl(bad), Err(NotALifetime::Range), "{bad}");
+    fn a_lock_lasts_a_week_at_most() {
+        assert_eq!((parse_lock("1s"), parse_lock("168h")), (Ok(1), Ok(LOCK_SECONDS_MAX)));
+        for bad in ["0s", "169h", "1500ms", "1", ""] {
+            assert!(parse_lock(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse_ttl("120"), Err(NotALifetime::Form(NotADuration)));
     }
 
     #[test]
@@ -158,6 +177,23 @@ mod tests {
         for bad in ["59s", "367d", "d", "-1d", "+1d", "1.5d", "60", "60500ms", "", "999999999999999999999d"] {
             assert_eq!(parse_long(bad), Err(NotALongLifetime), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_time_has_its_zone() {
+        assert!(parse_time("2026-11-23T10:00:00Z").is_ok());
+        for bad in ["2026-11-23", "2026-11-23T10:00:00", "yesterday", ""] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_is_whole_seconds_within_the_bound() {
+        assert_eq!(parse_ttl("15m").map(Ttl::seconds), Ok(900));
+        for bad in ["15m1s", "0s", "1500ms"] {
+            assert_eq!(parse_ttl(bad), Err(NotALifetime::Range), "{bad}");
+        }
+        assert_eq!(parse_ttl("120"), Err(NotALifetime::Form(NotADuration)));
     }
 
     #[test]

@@ -41,7 +41,10 @@ wire!(
     ListEnrollmentsResponse,
     ListEntriesResponse,
     ListKeysResponse,
+    ListLocksResponse,
     ListMyCredentialsResponse,
+    ListVerifiersResponse,
+    LockResponse,
     LogEntry,
     ProveInclusionResponse,
     ReleaseResponse,
@@ -49,6 +52,7 @@ wire!(
     RemoveEnrollmentResponse,
     RevokeResponse,
     RotateKeyResponse,
+    UnlockResponse,
     WhoAmIResponse,
 );
 

@@ -16,15 +16,18 @@ mod endpoint;
 mod enroll;
 mod exec;
 pub mod failure;
+mod feed;
 mod files;
 mod holder;
 mod inspect;
 mod issue;
 mod json;
+mod lock;
 mod operator;
 pub mod output;
 mod request;
 mod revoke;
+mod selector;
 mod shell;
 mod signals;
 mod table;
@@ -94,7 +97,9 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Api(args::operator::Api::List) => operator::apis(context).await,
         Command::Operator(command) => enroll::run(context, v1::EnrolledAs::Operator, command).await,
         Command::Verifier(command) => enroll::run(context, v1::EnrolledAs::Verifier, command).await,
-        Command::Revoke(args) => revoke::run(context, args).await,
+        Command::Revoke(args) => return revoke::run(context, args).await,
+        Command::Lock(command) => lock::run(context, command).await,
+        Command::Feed => feed::show(context).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,

@@ -1,48 +1,75 @@
-//! `hotwork revoke`: ends credentials, after a look at how many.
+//! `hotwork revoke`: ends credentials, after a look at how many, and tells who knows of it.
 
-use super::args::operator::Revoke;
+use std::future::Future;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prost_types::Timestamp;
+
+use super::args::control::Revoke;
 use super::client::Context;
 use super::duration::absolute;
 use super::failure::{Exit, Failure};
-use super::operator::agent_id;
+use super::lock::terms;
+use super::output::Screen;
+use super::selector::{Named, named};
 use super::table;
-use super::text::clean;
+use crate::domain::limits::{LOCK_SECONDS_DEFAULT, WAIT_SECONDS_MAX};
 use crate::domain::name::Reason;
 use crate::proto::v1;
-use crate::proto::v1::revocation_selector::Selector;
 
 /// The reason of a dry run, which changes and records nothing of the kind.
 const DRY: &str = "dry run";
+/// A call that takes longer shows that it goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the bar moves.
+const STEP: Duration = Duration::from_millis(100);
 
-/// `hotwork revoke`.
+/// `hotwork revoke`. Gives the exit code: 10 when a verifier has not acknowledged in time.
 ///
 /// # Errors
 /// When the operator declines, or the broker refuses or can't be reached.
-pub async fn run(context: &Context, args: &Revoke) -> Result<(), Failure> {
+pub async fn run(context: &Context, args: &Revoke) -> Result<u8, Failure> {
+    let wait = args.wait.unwrap_or_default();
+    if wait > Duration::from_secs(WAIT_SECONDS_MAX) {
+        return Err(Failure::usage(format!("--wait: expected at most {WAIT_SECONDS_MAX}s"))
+            .hint("`hotwork feed` shows who has acknowledged later"));
+    }
+    // An answer that waits for others must not be cut off by our own deadline.
+    let context = Context { timeout: context.timeout.max(wait + Duration::from_secs(2)), ..context.clone() };
     let mut client = context.admin().await?;
-    let (selector, what) = match (&args.credential, &args.agent) {
-        (Some(id), _) => (Selector::CredentialId(id.to_string()), format!("credential {id}")),
-        (None, Some(agent)) => {
-            let id = agent_id(context, &mut client, agent).await?;
-            (Selector::Agent(id.clone()), format!("everything of {}", clean(&id)))
-        }
-        (None, None) => (Selector::All(true), "EVERYTHING, of all agents".to_owned()),
-    };
-    let selector = Some(v1::RevocationSelector { selector: Some(selector) });
+    let named = named(&context, &mut client, &args.selector).await?;
     let mut call = async |reason: &str, dry_run| {
-        let message = v1::RevokeRequest { selector: selector.clone(), reason: reason.to_owned(), dry_run };
-        context.call(client.revoke(context.request(message))).await
+        let message = request(args, &named, reason, dry_run);
+        with_progress(&context.screen, wait, context.call(client.revoke(context.request(message)))).await
     };
     if args.dry_run {
         let reason = args.reason.as_ref().map_or(DRY, Reason::as_str);
-        return show(context, &call(reason, true).await?, &what);
+        show(&context, &call(reason, true).await?, &named.words)?;
+        return Ok(0);
     }
-    let reason = reason(context, args)?;
-    if context.screen.interactive && !args.yes && args.credential.is_none() {
-        let live = call(reason.as_str(), true).await?.live_credentials;
-        confirm(context, &what, live)?;
+    let reason = reason(&context, args)?;
+    if context.screen.interactive && !args.yes && !named.single {
+        let dry = call(reason.as_str(), true).await?;
+        confirm(&context, &named.words, &live(&dry))?;
     }
-    show(context, &call(reason.as_str(), false).await?, &what)
+    let answer = call(reason.as_str(), false).await?;
+    show(&context, &answer, &named.words)?;
+    Ok(late(&context, args, &answer))
+}
+
+fn request(args: &Revoke, named: &Named, reason: &str, dry_run: bool) -> v1::RevokeRequest {
+    let message = args.lock_message.as_ref().map_or("", Reason::as_str);
+    v1::RevokeRequest {
+        selector: Some(named.selector.clone()),
+        reason: reason.to_owned(),
+        dry_run,
+        issued_before: args
+            .issued_before
+            .map(|time| Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }),
+        wait: args.wait.and_then(|wait| prost_types::Duration::try_from(wait).ok()),
+        lock: args.lock.then(|| terms(args.lock_ttl.unwrap_or(LOCK_SECONDS_DEFAULT), message)),
+    }
 }
 
 fn reason(context: &Context, args: &Revoke) -> Result<Reason, Failure> {
@@ -57,7 +84,7 @@ fn reason(context: &Context, args: &Revoke) -> Result<Reason, Failure> {
     line.parse().map_err(|error| Failure::usage(format!("reason: {error}")))
 }
 
-fn confirm(context: &Context, what: &str, live: u64) -> Result<(), Failure> {
+fn confirm(context: &Context, what: &str, live: &str) -> Result<(), Failure> {
     let question = format!("This ends {what}: {live} live credentials, now and for good. Go on? [y/N]");
     let answer = context.screen.ask(&question)?;
     if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
@@ -66,17 +93,100 @@ fn confirm(context: &Context, what: &str, live: u64) -> Result<(), Failure> {
     Err(Failure::new(Exit::Failed, "not-confirmed", "nothing was revoked").hint("answer `y`, or give --yes"))
 }
 
+/// Waits for the answer; on a terminal a bar shows that it takes long.
+async fn with_progress<T>(screen: &Screen, wait: Duration, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if !screen.interactive {
+        return answer.await;
+    }
+    if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answer).await {
+        return answer;
+    }
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(millis(wait.max(PATIENCE))), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("waiting for verifiers {wide_bar} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_position(millis(PATIENCE));
+    loop {
+        match tokio::time::timeout(STEP, &mut answer).await {
+            Ok(answer) => {
+                bar.finish_and_clear();
+                return answer;
+            }
+            Err(_) => bar.inc(millis(STEP)),
+        }
+    }
+}
+
+fn live(answer: &v1::RevokeResponse) -> String {
+    let least = if answer.live_is_lower_bound { "at least " } else { "" };
+    format!("{least}{}", answer.live_credentials)
+}
+
 fn show(context: &Context, answer: &v1::RevokeResponse, what: &str) -> Result<(), Failure> {
-    let index = answer.log_index.map(|index| index.to_string()).unwrap_or_default();
     let names = || answer.log_index.map(|index| index.to_string()).into_iter().collect();
     context.screen.show(answer, names, |screen| {
         let done = answer.log_index.is_some();
-        let fields = [
+        let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        let mut fields = vec![
             (if done { "ended" } else { "would end" }, what.to_owned()),
-            ("live credentials", answer.live_credentials.to_string()),
+            ("live credentials", live(answer)),
             ("durable since", if done { absolute(answer.time.as_ref()) } else { String::new() }),
-            ("log entry", index),
+            ("log entry", text(answer.log_index)),
+            ("epoch", text(answer.epoch)),
+            ("lock", text(answer.lock_id)),
         ];
+        fields.extend(answer.verifiers.iter().map(|verifier| ("verifier", acknowledged(answer, verifier))));
+        if done {
+            fields.push(("worst residual", residual(answer)));
+        }
         table::fields(screen, &fields)
     })
+}
+
+fn has(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> bool {
+    verifier.acknowledged_epoch >= answer.epoch.unwrap_or_default()
+}
+
+fn acknowledged(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> String {
+    let name = &verifier.name;
+    if has(answer, verifier) {
+        let after = delay_ms(answer, verifier).map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+        return format!("{name} acknowledged epoch {}{after}", verifier.acknowledged_epoch);
+    }
+    let gone = if verifier.connected { "" } else { " and has gone" };
+    format!("{name} has NOT acknowledged{gone}; it is at epoch {}", verifier.acknowledged_epoch)
+}
+
+fn delay_ms(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> Option<i64> {
+    let millis = |time: &Timestamp| time.seconds * 1000 + i64::from(time.nanos / 1_000_000);
+    let (from, to) = (answer.time.as_ref()?, verifier.acknowledge_time.as_ref()?);
+    Some((millis(to) - millis(from)).max(0))
+}
+
+/// The longest that somebody may have taken, or may still take, what ended.
+fn residual(answer: &v1::RevokeResponse) -> String {
+    let Some(until) = &answer.residual_time else { return "none: nothing was live".to_owned() };
+    let elsewhere = format!("{} where nobody follows the feed or asks the broker", absolute(Some(until)));
+    let verifiers = &answer.verifiers;
+    if verifiers.is_empty() || !verifiers.iter().all(|verifier| has(answer, verifier)) {
+        return format!("until {elsewhere}");
+    }
+    let slowest =
+        verifiers.iter().filter_map(|verifier| delay_ms(answer, verifier)).max().unwrap_or_default();
+    format!("{slowest} ms at those that follow; until {elsewhere}")
+}
+
+/// 10 when a verifier has not acknowledged, and somebody waited for that.
+fn late(context: &Context, args: &Revoke, answer: &v1::RevokeResponse) -> u8 {
+    let late = answer.verifiers.iter().filter(|verifier| !has(answer, verifier)).count();
+    if late == 0 || args.wait.is_none() {
+        return 0;
+    }
+    let of = answer.verifiers.len();
+    context.screen.note(&format!(
+        "{late} of {of} verifiers have not acknowledged in time; the revocation is in force at the broker"
+    ));
+    Exit::Partial.number()
 }

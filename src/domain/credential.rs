@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Tier;
 use super::digest::Digest;
+use super::evidence::Selector;
 use super::id::{CredentialId, Lineage, Serial};
 use super::name::{ActionName, AgentId, Audience, PolicyName, Purpose};
 use super::parameter::Parameter;
@@ -29,6 +30,9 @@ pub struct Issuance {
     /// Digest of the call's arguments, when it is bound to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Digest>,
+    /// What attestation established, of the kinds that credentials are revoked by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attested: Vec<Selector>,
     /// The API's audience.
     pub audience: Audience,
     /// The holder's key. A bearer token shows as `{}`: the API's explicit opt-out, marked in the log.
@@ -46,6 +50,9 @@ pub struct Issuance {
     pub idempotency: Option<Idempotency>,
     /// When it was minted.
     pub issued: Timestamp,
+    /// The id of the key that signed it; of a certificate, the issuing authority's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
     /// What form it has.
     pub kind: Kind,
     /// What joins it to its request and children.
@@ -53,6 +60,9 @@ pub struct Issuance {
     /// How many calls it is good for, when they are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<NonZeroU32>,
+    /// Who answered for the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Arc<str>>,
     /// The parameters, as constrained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,

@@ -30,6 +30,8 @@ pub enum Reason {
     BreakGlassOnly,
     /// A policy forbids it.
     Forbidden,
+    /// An operator has locked it for now.
+    Locked,
     /// No policy permits it, or the resource is not of the action's shape.
     NotPermitted,
     /// A required parameter is missing.
@@ -46,13 +48,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ActionUnknown,
         Self::AgentSuspended,
         Self::ApprovalRequired,
         Self::BindingRequired,
         Self::BreakGlassOnly,
         Self::Forbidden,
+        Self::Locked,
         Self::NotPermitted,
         Self::ParameterMissing,
         Self::ParameterOutOfBounds,
@@ -70,6 +73,7 @@ impl Reason {
             Self::BindingRequired => "binding-required",
             Self::BreakGlassOnly => "break-glass-only",
             Self::Forbidden => "forbidden",
+            Self::Locked => "locked",
             Self::NotPermitted => "not-permitted",
             Self::ParameterMissing => "parameter-missing",
             Self::ParameterOutOfBounds => "parameter-out-of-bounds",
@@ -92,6 +96,7 @@ impl Reason {
             }
             Self::BreakGlassOnly => "the action is for open break-glass sessions only",
             Self::Forbidden => "a policy forbids it; an operator can see which with `hotwork explain`",
+            Self::Locked => "an operator has locked it for now",
             Self::NotPermitted => {
                 "no policy permits it; an operator can see what is nearest with `hotwork explain`"
             }
@@ -126,6 +131,9 @@ pub struct Denial {
     pub id: CredentialId,
     /// The form asked for.
     pub kind: Kind,
+    /// The lock that refused it: the log index of the entry that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<u64>,
     /// The parameter that was refused, for reasons about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter: Option<ParameterName>,

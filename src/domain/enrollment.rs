@@ -187,10 +187,12 @@ impl Enrollments {
             | Event::Deny(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Lock(_)
             | Event::Release(_)
             | Event::Revoke(_)
             | Event::Rotate(_)
-            | Event::Start(_) => {}
+            | Event::Start(_)
+            | Event::Unlock(_) => {}
         }
     }
 

@@ -13,7 +13,7 @@ use super::enrollment::{Enrollment, Removal};
 use super::id::CredentialId;
 use super::limits::ENTRY_BYTES_MAX;
 use super::name::{AgentId, OperatorName};
-use super::revocation::Revocation;
+use super::revocation::{Lock, Revocation, Unlock};
 use super::time::Timestamp;
 
 /// The version of the entry format.
@@ -47,6 +47,8 @@ pub enum Event {
     Issue(Box<Issuance>),
     /// The registry was loaded.
     Load(Load),
+    /// An operator locked something.
+    Lock(Lock),
     /// A holder gave a credential back.
     Release(Release),
     /// Certificates of an operator or verifier ended.
@@ -57,6 +59,8 @@ pub enum Event {
     Rotate(Rotation),
     /// The broker started.
     Start(Start),
+    /// An operator ended a lock.
+    Unlock(Unlock),
 }
 
 /// An operator's call.

@@ -53,6 +53,40 @@ impl fmt::Display for Selector {
     }
 }
 
+impl FromStr for Selector {
+    type Err = BadName;
+
+    /// Reads the form that `Display` writes.
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let (kind, value) = text.split_once(':').ok_or(BadName { expected: "`kind:value`" })?;
+        Self::new(kind, value)
+    }
+}
+
+impl Serialize for Selector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The kinds that a record keeps, because credentials are revoked and locked by them: few, and such as an
+/// incident names.
+const KEPT: [&str; 5] = ["container.id", "systemd.unit", "systemd.user_unit", "unix.sha256", "unix.uid"];
+
+impl SelectorKind {
+    /// Whether a record keeps facts of this kind, so that they can be revoked and locked by.
+    pub fn is_kept(&self) -> bool {
+        KEPT.contains(&self.as_str())
+    }
+}
+
 /// All that one attestation established, in canonical order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -88,6 +122,11 @@ impl Evidence {
     /// The facts, sorted.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.selectors.iter()
+    }
+
+    /// The facts that a record keeps, sorted: one of a kind, as the kinds are.
+    pub fn kept(&self) -> Vec<Selector> {
+        self.selectors.iter().filter(|fact| fact.kind.is_kept()).cloned().collect()
     }
 
     /// The values of one kind, sorted.

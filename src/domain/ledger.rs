@@ -4,112 +4,28 @@
 //! [`State::apply`], which can't fail. A [`Change`] carries its entry in private fields, so that state
 //! can't change without a record of it. Rebuilding is [`State::replay`] over the log.
 
-use std::collections::HashMap;
+mod command;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::consumption::{Consumptions, Debit};
+pub use self::command::{Command, Refusal, Target};
+use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
-use super::denial::Denial;
 use super::digest::Digest;
-use super::enrollment::{EnrollRefusal, Enrollment, Enrollments, Unenroll};
-use super::entry::{Call, Entry, Event, Load, Release, Rotation, Start, VERSION};
+use super::enrollment::Enrollments;
+use super::entry::{Entry, Event, Release, VERSION};
 use super::id::CredentialId;
-use super::limits::{CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX};
+use super::limits::{
+    CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
+};
 use super::live::LiveCounts;
-use super::name::{AgentId, OperatorName, Reason};
-use super::revocation::{self, Revocation, Revocations, Selector};
+use super::name::AgentId;
+use super::revocation::{
+    self, Facts, InForce, KEPT_MS, Lock, Locks, Mark, Revocation, Revocations, Selector,
+};
 use super::status_list::{Lists, StatusRef};
 use super::time::Timestamp;
-
-/// What is asked of the ledger.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Record an operator's call.
-    Call(Call),
-    /// Debit one call of a counted credential.
-    Consume {
-        /// The credential's record.
-        issuance: Box<Issuance>,
-        /// SHA-256 of the verifier's idempotency key.
-        key: Digest,
-    },
-    /// Record a denial.
-    Deny(Denial),
-    /// Record a certificate of an operator or verifier.
-    Enroll(Enrollment),
-    /// Record an issuance.
-    Issue(Box<Issuance>),
-    /// Record a load of the registry.
-    Load(Load),
-    /// End a credential for its holder.
-    Release(Release),
-    /// End certificates of an operator or verifier.
-    Remove(Unenroll),
-    /// End credentials for an operator.
-    Revoke {
-        /// Who.
-        operator: OperatorName,
-        /// Why.
-        reason: Reason,
-        /// What ends.
-        selector: Selector,
-        /// For a single credential: its holder and expiry, from its record.
-        target: Option<Target>,
-    },
-    /// Record a rotation of the token key.
-    Rotate(Rotation),
-    /// Record a start.
-    Start(Start),
-}
-
-/// What a single revocation or release has to know of its credential's record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The holder.
-    pub agent: AgentId,
-    /// When it was minted.
-    pub issued: Timestamp,
-    /// When it ends by itself.
-    pub expires: Timestamp,
-}
-
-/// Why a command changes nothing.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// The credential has ended already.
-    #[error("the credential has ended already")]
-    AlreadyEnded,
-    /// All calls of the credential have been debited.
-    #[error("all calls of the credential have been used")]
-    CallsExhausted,
-    /// The clock is behind the newest entry: it was set back, and nothing is minted on it (promise P11).
-    #[error("the clock is {0} ms behind the log")]
-    ClockBehind(i64),
-    /// The call was debited before, under the same key.
-    #[error("the call was debited before")]
-    Debited(Debit),
-    /// The certificate can't be added or removed.
-    #[error(transparent)]
-    Enroll(#[from] EnrollRefusal),
-    /// The idempotency key stands for another request.
-    #[error("the idempotency key was used for another request")]
-    KeyReused,
-    /// The agent has too many idempotency keys in use.
-    #[error("more than {IDEMPOTENCY_KEYS_PER_AGENT_MAX} idempotency keys are in use")]
-    KeysExhausted,
-    /// The calls of the credential are not counted.
-    #[error("the calls of this credential are not counted")]
-    NotCounted,
-    /// A revocation was recorded after the credential was minted.
-    #[error("a revocation overtook the request")]
-    Overtaken,
-    /// The same request was recorded before: here is its record.
-    #[error("the request was recorded before")]
-    Repeated(Box<Issuance>, u64),
-    /// The command waited too long; its id's time is too far from the commit's.
-    #[error("the command waited too long")]
-    Stale,
-}
 
 /// A decided change. It can only be had from [`State::decide`].
 #[derive(Clone, Debug)]
@@ -136,6 +52,9 @@ pub struct State {
     lists: Lists,
     revocations: Arc<Revocations>,
     enrollments: Arc<Enrollments>,
+    locks: Arc<Locks>,
+    /// What of `revocations` no longer matters from a second on.
+    due: BTreeMap<i64, Vec<Selector>>,
 }
 
 #[derive(Clone, Debug)]
@@ -160,7 +79,13 @@ impl State {
         Arc::clone(&self.enrollments)
     }
 
-    /// Counts of live credentials.
+    /// What may not be issued for now, as a snapshot.
+    pub fn locks(&self) -> Arc<Locks> {
+        Arc::clone(&self.locks)
+    }
+
+    /// Counts of live credentials: exact for what was ended by itself, its agent, its tenant or with
+    /// everything; what another selector ended counts until its expiry.
     pub const fn live(&self) -> &LiveCounts {
         &self.live
     }
@@ -193,13 +118,21 @@ impl State {
                 change(Event::Issue(issuance))
             }
             Command::Load(load) => change(Event::Load(load)),
+            Command::Lock(lock) => {
+                self.may_lock(time)?;
+                change(Event::Lock(lock))
+            }
             Command::Release(release) => self.decide_release(release, time),
             Command::Remove(asked) => change(Event::Remove(self.enrollments.removal(asked, time)?)),
-            Command::Revoke { operator, reason, selector, target } => {
-                self.decide_revoke(operator, reason, selector, target, time)
-            }
+            Command::Revoke { revocation, target } => self.decide_revoke(revocation, target, time),
             Command::Rotate(rotation) => change(Event::Rotate(rotation)),
             Command::Start(start) => change(Event::Start(start)),
+            Command::Unlock(unlock) => {
+                let held = self.locks.get(unlock.lock);
+                let in_force = held.filter(|held| time < held.lock.terms.expires);
+                in_force.ok_or(Refusal::LockUnknown(unlock.lock))?;
+                change(Event::Unlock(unlock))
+            }
         }
     }
 
@@ -213,6 +146,10 @@ impl State {
         if issuance.issued > time {
             return Err(Refusal::Stale);
         }
+        // Before the retry keys: a retry does not get around a lock.
+        if let Some(held) = self.locks.refusing(&Facts::from(issuance), time) {
+            return Err(Refusal::Locked(Arc::clone(held)));
+        }
         if let Some(Idempotency { key, request }) = issuance.idempotency {
             let keys = self.keys.get(&issuance.agent);
             let known = keys.and_then(|keys| keys.get(&key));
@@ -223,15 +160,14 @@ impl State {
                 return Err(Refusal::KeysExhausted);
             }
         }
-        let ended = self.revocations.ended(&issuance.id, &issuance.agent, issuance.issued);
+        let ended = self.revocations.ended_issuance(issuance);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
     }
 
     fn repeated(&self, known: &Known, request: Digest) -> Refusal {
-        let Issuance { id, agent, issued, idempotency, .. } = &*known.issuance;
-        if idempotency.is_none_or(|idempotency| idempotency.request != request) {
+        if known.issuance.idempotency.is_none_or(|idempotency| idempotency.request != request) {
             Refusal::KeyReused
-        } else if self.revocations.ended(id, agent, *issued).is_some() {
+        } else if self.revocations.ended_issuance(&known.issuance).is_some() {
             // A retry does not bring back what was ended.
             Refusal::AlreadyEnded
         } else {
@@ -241,7 +177,7 @@ impl State {
 
     fn decide_consume(&self, issuance: &Issuance, key: Digest, time: Timestamp) -> Result<Change, Refusal> {
         // First: a retry does not bring back what was ended.
-        let ended = self.revocations.ended(&issuance.id, &issuance.agent, issuance.issued).is_some();
+        let ended = self.revocations.ended_issuance(issuance).is_some();
         if ended || issuance.expires <= time {
             return Err(Refusal::AlreadyEnded);
         }
@@ -261,25 +197,37 @@ impl State {
         Ok(Change { entry, released: Some(target) })
     }
 
+    fn may_lock(&self, time: Timestamp) -> Result<(), Refusal> {
+        if self.locks.is_full(time) { Err(Refusal::LocksExhausted) } else { Ok(()) }
+    }
+
     fn decide_revoke(
         &self,
-        operator: OperatorName,
-        reason: Reason,
-        selector: Selector,
+        revocation: Revocation,
         target: Option<Target>,
         time: Timestamp,
     ) -> Result<Change, Refusal> {
-        let live = match (&selector, &target) {
-            (Selector::All, _) => self.live.total(time),
-            (Selector::Agent(agent), _) => self.live.of_agent(agent, time),
-            (Selector::Credential(id), Some(target)) => {
-                self.is_live(*id, target, time)?;
-                1
-            }
-            (Selector::Credential(_), None) => 0,
-        };
-        let event = Event::Revoke(Revocation { live, operator, reason, selector });
+        if revocation.lock.is_some() {
+            self.may_lock(time)?;
+        }
+        if let (Selector::Credential(id), Some(target)) = (&revocation.selector, &target) {
+            self.is_live(*id, target, time)?;
+        }
+        let live = self.live_covered(&revocation, target.is_some(), time);
+        let event = Event::Revoke(Revocation { live, ..revocation });
         Ok(Change { entry: Entry { event, time, v: VERSION }, released: target })
+    }
+
+    /// How many live credentials it ends, where the counts tell.
+    fn live_covered(&self, revocation: &Revocation, has_target: bool, time: Timestamp) -> Option<u64> {
+        let Revocation { issued_before, selector, tenants, .. } = revocation;
+        if let Selector::Credential(_) = selector {
+            return Some(u64::from(has_target));
+        }
+        if issued_before.is_some() {
+            return None;
+        }
+        self.live.covered(selector, tenants, time)
     }
 
     fn is_live(&self, id: CredentialId, target: &Target, time: Timestamp) -> Result<(), Refusal> {
@@ -308,10 +256,12 @@ impl State {
             | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Lock(_)
             | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Rotate(_)
-            | Event::Start(_) => None,
+            | Event::Start(_)
+            | Event::Unlock(_) => None,
         };
         self.apply_entry(entry, found.as_ref(), index);
     }
@@ -328,28 +278,31 @@ impl State {
         self.lists.note(status, expires);
     }
 
-    /// The state of a log whose older entries matter only by these revocations, and whose newest entry is
-    /// at `time`.
-    pub fn starting_from(revocations: Revocations, time: Timestamp) -> Self {
-        Self { time, revocations: Arc::new(revocations), ..Self::default() }
+    /// The state of a log whose older entries matter only by these revocations and locks, and whose newest
+    /// entry is at `time`.
+    pub fn starting_from(revocations: Revocations, locks: Locks, time: Timestamp) -> Self {
+        Self { time, revocations: Arc::new(revocations), locks: Arc::new(locks), ..Self::default() }
     }
 
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
+            Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
             Event::Issue(issuance) => self.apply_issue(issuance, index),
+            Event::Lock(lock) => self.add_lock(lock.clone(), entry.time, index),
             Event::Release(release) => {
                 let ended = Arc::new(revocation::release(&release.agent, entry.time, index));
                 self.end_one(release.credential, target, ended);
             }
-            Event::Revoke(revocation) => {
-                let ended = Arc::new(revocation::revoke(revocation, entry.time, index));
-                self.apply_revoke(revocation, target, ended);
-            }
-            Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
-            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => {}
+            Event::Revoke(revoked) => self.apply_revoke(revoked, target, entry.time, index),
+            Event::Unlock(unlock) => Arc::make_mut(&mut self.locks).remove(unlock.lock),
+            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Start(_) => {}
         }
+    }
+
+    fn add_lock(&mut self, lock: Lock, time: Timestamp, index: u64) {
+        Arc::make_mut(&mut self.locks).add(InForce { index, time, lock });
     }
 
     fn apply_issue(&mut self, issuance: &Issuance, index: u64) {
@@ -361,26 +314,41 @@ impl State {
         }
     }
 
-    fn apply_revoke(&mut self, revocation: &Revocation, target: Option<&Target>, ended: Arc<Ended>) {
-        match &revocation.selector {
-            Selector::Agent(agent) => {
-                Arc::make_mut(&mut self.revocations).end_agent(agent.clone(), ended);
-                self.live.clear_agent(agent);
+    fn apply_revoke(&mut self, revoked: &Revocation, target: Option<&Target>, time: Timestamp, index: u64) {
+        if let Selector::Credential(id) = &revoked.selector {
+            self.end_one(*id, target, Arc::new(revocation::revoke(revoked, time, index)));
+        } else {
+            let mark = Mark::of(revoked, time, index);
+            if mark.until.is_some() {
+                self.due_at(time.plus_millis(KEPT_MS), revoked.selector.clone());
             }
-            Selector::All => {
-                Arc::make_mut(&mut self.revocations).end_all(ended);
-                self.live.clear();
+            if revoked.issued_before.is_none() {
+                self.live.clear(&revoked.selector, &revoked.tenants);
             }
-            Selector::Credential(id) => self.end_one(*id, target, ended),
+            let revocations = Arc::make_mut(&mut self.revocations);
+            revocations.reach(index.saturating_add(1));
+            revocations.end_many(&revoked.selector, mark);
+        }
+        if let Some(lock) = revoked.lock() {
+            self.add_lock(lock, time, index);
         }
     }
 
     fn end_one(&mut self, id: CredentialId, target: Option<&Target>, ended: Arc<Ended>) {
+        let revocations = Arc::make_mut(&mut self.revocations);
+        revocations.reach(ended.index.saturating_add(1));
         // Without a record the credential has left the index, so it expired long ago.
         if let Some(target) = target {
-            Arc::make_mut(&mut self.revocations).end_one(id, target.expires, ended);
+            revocations.end_one(id, ended);
             self.live.remove(&target.agent, target.expires);
+            // A verifier may take it a little longer than we do.
+            let leeway_ms = i64::from(VERIFY_LEEWAY_SECONDS_MAX) * 1000;
+            self.due_at(target.expires.plus_millis(leeway_ms), Selector::Credential(id));
         }
+    }
+
+    fn due_at(&mut self, time: Timestamp, selector: Selector) {
+        self.due.entry(time.seconds().saturating_add(1)).or_default().push(selector);
     }
 
     /// Drops what has expired by itself. Called now and then; it changes no answer.
@@ -393,9 +361,16 @@ impl State {
             keys.retain(|_, known| known.issuance.expires > now);
         }
         self.keys.retain(|_, keys| !keys.is_empty());
-        Arc::make_mut(&mut self.revocations).forget(now);
+        let later = self.due.split_off(&now.seconds().saturating_add(1));
+        let due = std::mem::replace(&mut self.due, later);
+        for selector in due.values().flatten() {
+            Arc::make_mut(&mut self.revocations).forget(selector, now);
+        }
         if self.enrollments.has_ended(now) {
             Arc::make_mut(&mut self.enrollments).forget(now);
+        }
+        for lock in self.locks.expired(now) {
+            Arc::make_mut(&mut self.locks).remove(lock);
         }
     }
 }

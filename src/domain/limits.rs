@@ -245,3 +245,34 @@ pub const REGISTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const POLICIES_MAX: usize = 50_000;
 /// Problems that one check reports; whoever has more has one cause.
 pub const PROBLEMS_MAX: usize = 1_000;
+
+/// Longest owner or principal in bytes: a principal can be an agent's SPIFFE ID.
+pub const PARTY_BYTES_MAX: usize = SPIFFE_ID_BYTES_MAX;
+/// Longest key id in bytes: a thumbprint has 43.
+pub const KEY_ID_BYTES_MAX: usize = 128;
+/// Locks in force. Each issuance looks at those that name it, and an incident needs a handful.
+pub const LOCKS_MAX: usize = 1_000;
+/// Longest time that a lock lasts, in seconds: a week. What should stay shut is a change of the policy.
+pub const LOCK_SECONDS_MAX: u32 = 7 * 24 * 3600;
+/// How long a lock lasts when its maker does not say, in seconds.
+pub const LOCK_SECONDS_DEFAULT: u32 = 3600;
+
+/// Ends that a verifier can resume over, some 200 bytes each. One that was away for longer gets a snapshot.
+pub const FEED_HISTORY_MAX: usize = 16_384;
+/// Ends in one message of the feed: 1,000 of the longest kind fit in a message.
+pub const FEED_MESSAGE_DELTAS_MAX: usize = 1_000;
+/// Messages that wait for one subscriber before the broker waits with it.
+pub const FEED_QUEUE_MAX: usize = 8;
+/// Seconds in which a subscriber must have taken a message; then it is dropped.
+pub const FEED_STALL_SECONDS_MAX: u64 = 10;
+/// Seconds between two messages of a quiet feed.
+pub const FEED_HEARTBEAT_SECONDS: u64 = 5;
+/// Subscribers to the feed at once: ten times what is measured.
+pub const SUBSCRIBERS_MAX: usize = 1_000;
+/// Verifiers remembered with what they acknowledged; those that are gone make room first.
+pub const VERIFIERS_MAX: usize = 2_000;
+/// Longest time that a revocation waits for acknowledgements, in seconds; below [`REQUEST_SECONDS_MAX`].
+pub const WAIT_SECONDS_MAX: u64 = 8;
+/// Longest time that a count of what a selector covers may take, in milliseconds. Beyond it the count is a
+/// lower bound: nobody waits for a census in an incident.
+pub const COUNT_MS_MAX: u64 = 500;

@@ -14,6 +14,8 @@ pub mod digest;
 pub mod enrollment;
 pub mod entry;
 pub mod evidence;
+#[cfg(test)]
+pub mod fixture;
 pub mod id;
 pub mod ledger;
 pub mod limits;

@@ -41,6 +41,12 @@ macro_rules! name {
             }
         }
 
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -113,6 +119,10 @@ name!(
 name!(
     /// A policy's id: the file's stem and the policy's own `@id` or position.
     PolicyName, is_policy, "letters, digits, `.`, `_`, `-`, `/` or `#`, 128 bytes at most"
+);
+name!(
+    /// What a verifier calls itself.
+    VerifierLabel, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
 name!(
     /// A code of the caller's purpose.

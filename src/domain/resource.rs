@@ -3,6 +3,7 @@
 //! Comparison is byte for byte after one strict parse. There are no wildcards, no escapes and no second
 //! spelling, so two parties can't read one name two ways.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,6 +29,12 @@ impl Resource {
     /// The path prefixes above it, longest first: `a/b` and `a` for `a/b/c`.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         self.0.char_indices().rev().filter(|(_, c)| *c == '/').filter_map(|(at, _)| self.0.get(..at))
+    }
+}
+
+impl Borrow<str> for Resource {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

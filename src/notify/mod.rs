@@ -21,6 +21,13 @@ pub enum Notice {
         /// Why.
         problem: String,
     },
+    /// Something was locked.
+    Locked {
+        /// Who.
+        operator: OperatorName,
+        /// What.
+        selector: Selector,
+    },
     /// A registry load was refused; the one in force stays.
     LoadFailed {
         /// Number of problems.
@@ -63,9 +70,12 @@ impl Notifier for LogNotifier {
             Notice::LoadFailed { problems } => {
                 tracing::error!(problems, "registry load refused, the one in force stays");
             }
+            Notice::Locked { operator, selector } => {
+                tracing::warn!(%operator, %selector, "locked");
+            }
             Notice::Removed { operator, who } => tracing::warn!(%operator, %who, "certificates removed"),
             Notice::Revoked { operator, selector } => {
-                tracing::warn!(%operator, ?selector, "credentials revoked");
+                tracing::warn!(%operator, %selector, "credentials revoked");
             }
         }
     }

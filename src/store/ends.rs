@@ -6,7 +6,7 @@
 use super::index::record::{Chunk, RecordKind, key};
 use super::index::scan::Cursor;
 use super::reader::{ReadError, Reader};
-use crate::domain::credential::{Ended, EndedHow, Issuance};
+use crate::domain::credential::{EndedHow, Issuance};
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::{CredentialId, Serial};
 use crate::domain::limits::{LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
@@ -32,11 +32,6 @@ pub struct EarlyEnd {
 /// How far ends have been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndsCursor(Option<Cursor>);
-
-/// How `issuance` was ended, as the snapshot has it.
-fn ended<'r>(revocations: &'r Revocations, issuance: &Issuance) -> Option<&'r Ended> {
-    revocations.ended(&issuance.id, &issuance.agent, issuance.issued).map(|ended| &**ended)
-}
 
 impl Reader {
     /// The credentials that can still be live at `now` and were ended since `cursor`, and how far that is.
@@ -66,9 +61,13 @@ impl Reader {
             next = Cursor { time: chunk.time, index: chunk.end() };
             for record in chunk.records.iter().filter(|record| chunk.index_of(record) >= from.index) {
                 match record.kind {
-                    RecordKind::Deny | RecordKind::Enroll | RecordKind::Issue => {}
+                    RecordKind::Deny
+                    | RecordKind::Enroll
+                    | RecordKind::Issue
+                    | RecordKind::Lock
+                    | RecordKind::Unlock => {}
                     RecordKind::End => singles.extend(CredentialId::from_bytes(record.id).ok()),
-                    RecordKind::MarkAgent | RecordKind::MarkAll => broad = true,
+                    RecordKind::Mark | RecordKind::MarkScoped => broad = true,
                 }
             }
             Ok(())
@@ -134,7 +133,7 @@ impl Reader {
 }
 
 fn early_end(issuance: &Issuance, now: Timestamp, revocations: &Revocations) -> Option<EarlyEnd> {
-    let ended = ended(revocations, issuance).filter(|_| issuance.expires > now)?;
+    let ended = revocations.ended_issuance(issuance).filter(|_| issuance.expires > now)?;
     Some(EarlyEnd {
         serial: issuance.serial,
         status: issuance.status,

@@ -18,9 +18,10 @@ use crate::domain::digest::Digest;
 use crate::domain::enrollment::Enrollments;
 use crate::domain::entry::Event;
 use crate::domain::ledger::{Change, Command, Refusal, State};
-use crate::domain::name::AgentId;
+use crate::domain::name::{AgentId, TenantName};
 use crate::domain::note::VerifierKey;
-use crate::domain::revocation::Revocations;
+use crate::domain::revocation::feed::{Delta, History};
+use crate::domain::revocation::{Locks, Revocations, Selector};
 use crate::domain::status_list::Lists;
 use crate::domain::time::Timestamp;
 
@@ -35,7 +36,7 @@ pub struct Ledger {
 pub struct Recorded {
     index: u64,
     time: Timestamp,
-    live_ended: u64,
+    live_ended: Option<u64>,
     calls_left: u32,
 }
 
@@ -43,17 +44,19 @@ impl Recorded {
     pub(super) fn new(index: u64, change: &Change) -> Self {
         let entry = change.entry();
         let (live_ended, calls_left) = match &entry.event {
-            Event::Consume(consumption) => (0, consumption.left),
-            Event::Remove(removal) => (removal.ended, 0),
+            Event::Consume(consumption) => (None, consumption.left),
+            Event::Remove(removal) => (Some(removal.ended), 0),
             Event::Revoke(revocation) => (revocation.live, 0),
             Event::Call(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Lock(_)
             | Event::Release(_)
             | Event::Rotate(_)
-            | Event::Start(_) => (0, 0),
+            | Event::Start(_)
+            | Event::Unlock(_) => (None, 0),
         };
         Self { index, time: entry.time, live_ended, calls_left }
     }
@@ -68,8 +71,9 @@ impl Recorded {
         self.time
     }
 
-    /// How many live credentials a revocation ended, or certificates a removal; 0 for other commands.
-    pub const fn live_ended(&self) -> u64 {
+    /// How many live credentials a revocation ended, when its record has that, or certificates a removal;
+    /// `None` for other commands.
+    pub const fn live_ended(&self) -> Option<u64> {
         self.live_ended
     }
 
@@ -139,7 +143,12 @@ pub(super) struct Shared {
     /// are read from it elsewhere.
     pub(super) state: RwLock<State>,
     pub(super) revocations: ArcSwap<Revocations>,
+    /// The epoch of `revocations`, for those who wait.
+    pub(super) epoch: watch::Sender<u64>,
     pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
+    pub(super) locks: ArcSwap<Locks>,
+    /// The newest ends, for verifiers that follow.
+    pub(super) history: RwLock<History>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -237,6 +246,31 @@ impl Ledger {
     /// As [`Self::enrollments`], to wait for the next change.
     pub fn watch_enrollments(&self) -> watch::Receiver<Arc<Enrollments>> {
         self.shared().enrollments.subscribe()
+    }
+
+    /// The newest durable epoch ([`Revocations::epoch`]), to wait for the next. When it shows one,
+    /// [`Self::revocations`] has it.
+    pub fn watch_revocations(&self) -> watch::Receiver<u64> {
+        self.shared().epoch.subscribe()
+    }
+
+    /// What ended after `epoch`, oldest first, at most `count`. `None` when the history does not go back so
+    /// far, or the log never had that epoch: the caller takes a snapshot.
+    pub fn ended_since(&self, epoch: u64, count: usize) -> Option<Vec<Arc<Delta>>> {
+        let history = self.shared().history.read().unwrap_or_else(PoisonError::into_inner);
+        history.since(epoch, count)
+    }
+
+    /// What may not be issued for now, as an immutable snapshot. A lock is in it when its `submit` returns.
+    pub fn locks(&self) -> Arc<Locks> {
+        self.shared().locks.load_full()
+    }
+
+    /// Live credentials that `selector` names of the agents of `tenants` (of all when empty); `None` where
+    /// only a look at the records tells. It may count a group that is being written.
+    pub fn live_covered(&self, selector: &Selector, tenants: &[TenantName], now: Timestamp) -> Option<u64> {
+        let state = self.shared().state.read().unwrap_or_else(PoisonError::into_inner);
+        state.live().covered(selector, tenants, now)
     }
 
     /// Live credentials of `agent` at `now`. It may count a group that is being written.

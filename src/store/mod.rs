@@ -3,6 +3,7 @@
 //! [`Ledger`] is the door. The journal is the authority; index and tiles are derived from it and made anew
 //! when they are gone. The rules of what may change are `domain::ledger`'s.
 
+mod count;
 pub mod ends;
 pub mod engine;
 pub mod fault;
@@ -19,6 +20,7 @@ pub mod tree;
 pub mod verify;
 mod writer;
 
+pub use count::{Count, Covered};
 pub use engine::{Batch, Place, Store, StoreError};
 pub use journal::recovery::Damage;
 pub use ledger::{Ledger, LedgerError, LedgerStatus, Recorded};

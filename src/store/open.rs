@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ring::signature::{ED25519, UnparsedPublicKey};
+use tokio::sync::watch;
 
 use super::engine::Store;
 use super::index::{Content, Index, IndexError};
@@ -25,6 +26,7 @@ use crate::domain::clock::Clock;
 use crate::domain::ledger::State;
 use crate::domain::limits::{JOURNAL_SEGMENT_BYTES_MAX, LEDGER_QUEUE_MAX};
 use crate::domain::note::{Checkpoint, VerifierKey};
+use crate::domain::revocation::feed::History;
 use crate::domain::signer::{Algorithm, Signer};
 
 /// What a ledger is opened with.
@@ -126,6 +128,9 @@ impl Ledger {
             time: found.time,
         };
         let shared = Arc::new(Shared {
+            epoch: watch::channel(state.revocations().epoch()).0,
+            history: RwLock::new(History::new(state.revocations().epoch())),
+            locks: ArcSwap::new(state.locks()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
             state: RwLock::new(state),

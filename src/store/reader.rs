@@ -3,7 +3,7 @@
 //! The index finds, the journal has the record. A reader sees what is durable, and damage is an error,
 //! never a missing record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -239,12 +239,7 @@ impl Reader {
         Entry::from_json(&json).map_err(|source| ReadError::Entry { index, source })
     }
 
-    fn load(
-        &self,
-        chunk: &Chunk,
-        record: &Record,
-        ends: &mut HashMap<u64, Ended>,
-    ) -> Result<Credential, ReadError> {
+    fn load(&self, chunk: &Chunk, record: &Record, ends: &mut Ends) -> Result<Credential, ReadError> {
         let index = chunk.index_of(record);
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
@@ -254,46 +249,56 @@ impl Reader {
             | Event::Enroll(_)
             | Event::Issue(_)
             | Event::Load(_)
+            | Event::Lock(_)
             | Event::Release(_)
             | Event::Remove(_)
             | Event::Revoke(_)
             | Event::Rotate(_)
-            | Event::Start(_) => return Err(ReadError::Mismatch(index)),
+            | Event::Start(_)
+            | Event::Unlock(_) => return Err(ReadError::Mismatch(index)),
         };
         let ended = self.ended(&issuance, index, ends)?;
         Ok(Credential { issuance, index, ended })
     }
 
-    /// How a credential ended early: by its own end, or by the first watermark after it while it lived.
-    fn ended(
-        &self,
-        issuance: &Issuance,
-        index: u64,
-        ends: &mut HashMap<u64, Ended>,
-    ) -> Result<Option<Ended>, ReadError> {
+    /// How a credential ended early: by its own end, or by the first watermark over it while it lived.
+    fn ended(&self, issuance: &Issuance, index: u64, ends: &mut Ends) -> Result<Option<Ended>, ReadError> {
         let store = &self.shared().index;
-        let single = store.end_of(issuance.id.as_bytes())?;
-        let mut first = single;
-        for agent in [Some(issuance.agent.as_str()), None] {
-            let mark = store.mark_after(agent, index)?;
-            let in_life = mark.filter(|(_, time)| *time < issuance.expires).map(|(index, _)| index);
-            first = first.into_iter().chain(in_life).min();
+        let mut first = store.end_of(issuance.id.as_bytes())?;
+        let mut marks = store.marks_over(issuance, index)?;
+        marks.sort_unstable_by_key(|mark| mark.index);
+        for mark in marks {
+            if first.is_some_and(|first| first < mark.index) {
+                break;
+            }
+            let mine = !mark.scoped || self.end_at(mark.index, ends)?.1.contains(issuance.agent.tenant());
+            if mine {
+                first = Some(mark.index);
+                break;
+            }
         }
         let Some(at) = first else { return Ok(None) };
-        if let Some(known) = ends.get(&at) {
-            return Ok(Some(known.clone()));
-        }
-        let ended = self.end_at(at)?;
-        ends.insert(at, ended.clone());
-        Ok(Some(ended))
+        Ok(Some(self.end_at(at, ends)?.0.clone()))
     }
 
-    fn end_at(&self, index: u64) -> Result<Ended, ReadError> {
+    /// How the entry at `index` ended credentials, and of which tenants only.
+    fn end_at<'e>(&self, index: u64, ends: &'e mut Ends) -> Result<&'e End, ReadError> {
+        match ends.entry(index) {
+            hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            hash_map::Entry::Vacant(place) => Ok(place.insert(self.read_end(index)?)),
+        }
+    }
+
+    fn read_end(&self, index: u64) -> Result<End, ReadError> {
         let json = self.shared().positions.entry(index)?.ok_or(ReadError::Mismatch(index))?;
         let entry = Entry::from_json(&json).map_err(|source| ReadError::Entry { index, source })?;
         match &entry.event {
-            Event::Release(release) => Ok(revocation::release(&release.agent, entry.time, index)),
-            Event::Revoke(revoked) => Ok(revocation::revoke(revoked, entry.time, index)),
+            Event::Release(release) => {
+                Ok((revocation::release(&release.agent, entry.time, index), Vec::new()))
+            }
+            Event::Revoke(revoked) => {
+                Ok((revocation::revoke(revoked, entry.time, index), revoked.tenants.clone()))
+            }
             Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
@@ -301,11 +306,18 @@ impl Reader {
             | Event::Issue(_)
             | Event::Load(_)
             | Event::Remove(_)
+            | Event::Lock(_)
             | Event::Rotate(_)
-            | Event::Start(_) => Err(ReadError::Mismatch(index)),
+            | Event::Start(_)
+            | Event::Unlock(_) => Err(ReadError::Mismatch(index)),
         }
     }
 }
+
+/// Ends that were read, by entry.
+type Ends = HashMap<u64, End>;
+/// How an entry ended credentials, and of which tenants only; of all when empty.
+type End = (Ended, Vec<TenantName>);
 
 impl Filter {
     fn takes(&self, chunk: &Chunk, record: &Record) -> bool {

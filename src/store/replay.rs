@@ -7,20 +7,18 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::engine::Place;
-use super::index::record::{Brief, Chunk, RecordKind};
+use super::index::record::{Brief, Chunk, RecordKind, Revoked};
 use super::index::{Content, Index, IndexError, note_issues};
 use super::journal::group::Group;
 use super::journal::recovery::{Damage, Found};
 use super::journal::segment::{self, SegmentHeader};
-use crate::domain::entry::{Entry, Event};
+use crate::domain::entry::{Entry, Event, VERSION};
 use crate::domain::id::CredentialId;
 use crate::domain::ledger::{State, Target};
-use crate::domain::limits::{LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::AgentId;
-use crate::domain::revocation::{self, Revocations, Selector};
+use crate::domain::revocation::{InForce, KEPT_MS, Locks, Mark, Revocations, Selector};
 use crate::domain::time::Timestamp;
 
 /// Why the state could not be made.
@@ -43,7 +41,7 @@ pub(super) enum ReplayError {
 
 /// Entries at or before this time can't bear on any decision of a log whose newest entry is at `newest`.
 fn window_start(newest: Timestamp) -> Timestamp {
-    newest.plus_millis(-i64::from(TTL_SECONDS_MAX) * 1000 - LEDGER_COMMAND_AGE_MS_MAX)
+    newest.plus_millis(-KEPT_MS)
 }
 
 /// Brings the index up to the journal's end and makes the state.
@@ -178,19 +176,23 @@ impl Pass<'_> {
             Brief::Consume
             | Brief::Enroll { .. }
             | Brief::Issue { .. }
+            | Brief::Lock(_)
             | Brief::Release(_)
-            | Brief::Revoke(_) => {}
+            | Brief::Revoke(_)
+            | Brief::Unlock(_) => {}
         }
         let entry = Entry::from_json(json).map_err(|_| damaged())?;
         let target = match brief {
-            Brief::Revoke(Selector::Credential(id)) => self.target(*id)?,
+            Brief::Revoke(Revoked { selector: Selector::Credential(id), .. }) => self.target(*id)?,
             Brief::Consume
             | Brief::Deny { .. }
             | Brief::Enroll { .. }
             | Brief::Issue { .. }
+            | Brief::Lock(_)
+            | Brief::Other
             | Brief::Release(_)
             | Brief::Revoke(_)
-            | Brief::Other => None,
+            | Brief::Unlock(_) => None,
         };
         if let Some(state) = &mut self.state {
             state.replay(&entry, index, |_| target.clone());
@@ -214,29 +216,50 @@ impl Pass<'_> {
         Ok(agent.map(|agent| Target { agent, issued: id.time(), expires: record.expires }))
     }
 
-    /// The state before the entry `before`, of which only the watermarks and the time still matter.
+    /// The state before the entry `before`, of which only the ended lineages, the locks and the time still
+    /// matter.
     fn old_state(&self, before: u64) -> Result<State, ReplayError> {
         let mut revocations = Revocations::default();
-        for index in self.index.newest_marks(before)? {
-            let json = self.found.positions.entry(index);
-            let json = json.ok().flatten().ok_or(IndexError::Gap(index))?;
-            let entry = Entry::from_json(&json).map_err(|_| IndexError::Gap(index))?;
-            let Event::Revoke(revoked) = &entry.event else { return Err(IndexError::Gap(index).into()) };
-            let ended = Arc::new(revocation::revoke(revoked, entry.time, index));
-            match &revoked.selector {
-                Selector::Agent(agent) => revocations.end_agent(agent.clone(), ended),
-                Selector::All => revocations.end_all(ended),
-                Selector::Credential(_) => return Err(IndexError::Gap(index).into()),
-            }
+        revocations.reach(self.index.epoch()?);
+        for index in self.index.marks_for_good(before)? {
+            let (Event::Revoke(revoked), time) = self.entry_at(index)? else {
+                return Err(IndexError::Gap(index).into());
+            };
+            revocations.end_many(&revoked.selector, Mark::of(&revoked, time, index));
         }
-        let mut state = State::starting_from(revocations, self.newest);
+        let mut locks = Locks::default();
+        for index in self.index.locks_in_force(before, self.newest)? {
+            let (event, time) = self.entry_at(index)?;
+            let lock = match event {
+                Event::Lock(lock) => Some(lock),
+                Event::Revoke(revoked) => revoked.lock(),
+                Event::Call(_)
+                | Event::Consume(_)
+                | Event::Deny(_)
+                | Event::Enroll(_)
+                | Event::Issue(_)
+                | Event::Load(_)
+                | Event::Release(_)
+                | Event::Remove(_)
+                | Event::Rotate(_)
+                | Event::Start(_)
+                | Event::Unlock(_) => None,
+            };
+            let lock = lock.ok_or(IndexError::Gap(index))?;
+            locks.add(InForce { index, time, lock });
+        }
+        let mut state = State::starting_from(revocations, locks, self.newest);
         for index in self.index.enrollments(before, self.newest)? {
-            let json = self.found.positions.entry(index);
-            let json = json.ok().flatten().ok_or(IndexError::Gap(index))?;
-            let entry = Entry::from_json(&json).map_err(|_| IndexError::Gap(index))?;
-            state.replay(&entry, index, |_| None);
+            let (event, time) = self.entry_at(index)?;
+            state.replay(&Entry { event, time, v: VERSION }, index, |_| None);
         }
         Ok(state)
+    }
+
+    fn entry_at(&self, index: u64) -> Result<(Event, Timestamp), ReplayError> {
+        let json = self.found.positions.entry(index).ok().flatten().ok_or(IndexError::Gap(index))?;
+        let entry = Entry::from_json(&json).map_err(|_| IndexError::Gap(index))?;
+        Ok((entry.event, entry.time))
     }
 }
 

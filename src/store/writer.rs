@@ -22,6 +22,7 @@ use crate::domain::ledger::{Change, Command, State};
 use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::Checkpoint;
+use crate::domain::revocation::feed::Delta;
 use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
 
@@ -196,13 +197,30 @@ impl Writer {
         self.frontier = group.frontier.clone();
         self.sequence = self.sequence.saturating_add(1);
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
-        self.shared.revocations.store(state.revocations());
+        let (revocations, locks) = (state.revocations(), state.locks());
         self.shared.show_enrollments(state.enrollments());
         drop(state);
+        let epoch = revocations.epoch();
+        self.shared.locks.store(locks);
+        self.shared.revocations.store(revocations);
+        self.remember_ends(group);
+        self.shared.epoch.send_if_modified(|newest| std::mem::replace(newest, epoch) != epoch);
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());
         self.shared.head.store(Arc::new(Head { size, root, note, time }));
         Ok(tiles)
+    }
+
+    /// Adds what the group ended to the feed's history.
+    fn remember_ends(&self, group: &Group) {
+        let first =
+            group.frontier.size().saturating_sub(u64::try_from(group.changes.len()).unwrap_or_default());
+        let changes = group.changes.iter().zip(first..);
+        let mut ends = changes.filter_map(|(change, index)| Delta::of(change.entry(), index)).peekable();
+        if ends.peek().is_some() {
+            let mut history = self.shared.history.write().unwrap_or_else(PoisonError::into_inner);
+            ends.for_each(|delta| history.push(delta));
+        }
     }
 
     /// Applies the group to the index. When that fails the group is still durable, and the next start

@@ -9,7 +9,7 @@ use hotwork::proto::v1;
 use hotwork::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
 use hotwork::proto::v1::audit_service_server::AuditServiceServer;
 use hotwork::proto::v1::credential_service_server::{CredentialService, CredentialServiceServer};
-use hotwork::proto::v1::verification_service_server::{VerificationService, VerificationServiceServer};
+use hotwork::proto::v1::verification_service_server::VerificationServiceServer;
 use prost_types::Timestamp;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
@@ -84,11 +84,11 @@ impl Double {
     }
 }
 
-fn in_seconds(seconds: i64) -> Option<Timestamp> {
+pub fn in_seconds(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds: jiff::Timestamp::now().as_second() + seconds, nanos: 0 })
 }
 
-fn record(kind: v1::CredentialKind) -> v1::Credential {
+pub fn record(kind: v1::CredentialKind) -> v1::Credential {
     v1::Credential {
         id: ID.to_owned(),
         kind: kind.into(),
@@ -102,7 +102,7 @@ fn record(kind: v1::CredentialKind) -> v1::Credential {
     }
 }
 
-fn refusal(code: Code, reason: &str) -> Status {
+pub fn refusal(code: Code, reason: &str) -> Status {
     let metadata = HashMap::from([("decision_id".to_owned(), ID.to_owned())]);
     let mut details = ErrorDetails::with_error_info(reason, "hotwork", metadata);
     details.set_retry_info(Some(Duration::from_secs(3)));
@@ -110,7 +110,7 @@ fn refusal(code: Code, reason: &str) -> Status {
 }
 
 impl Wire {
-    fn saw(&self, what: impl Into<String>) {
+    pub fn saw(&self, what: impl Into<String>) {
         self.seen.lock().unwrap().push(what.into());
     }
 
@@ -229,36 +229,16 @@ impl CredentialService for Wire {
     }
 }
 
-#[tonic::async_trait]
-impl VerificationService for Wire {
-    async fn consume(&self, request: Request<v1::ConsumeRequest>) -> Answer<v1::ConsumeResponse> {
-        let message = request.into_inner();
-        self.seen.lock().unwrap().push(format!("consume {}", message.idempotency_key));
-        if message.idempotency_key == "too-late" {
-            let details = ErrorDetails::with_error_info("calls-exhausted", "hotwork", HashMap::new());
-            return Err(Status::with_error_details(Code::PermissionDenied, "all calls used", details));
-        }
-        let credential = Some(record(v1::CredentialKind::Token));
-        Ok(Response::new(v1::ConsumeResponse { calls_left: 2, log_index: 7, credential }))
-    }
-
-    async fn introspect(&self, request: Request<v1::IntrospectRequest>) -> Answer<v1::IntrospectResponse> {
-        use v1::introspect_request::Credential;
-        let active = request.into_inner().credential == Some(Credential::Token(TOKEN.to_owned()));
-        let credential = active.then(|| record(v1::CredentialKind::Token));
-        Ok(Response::new(v1::IntrospectResponse { active, credential }))
-    }
-
-    async fn get_trust_bundle(
-        &self,
-        _: Request<v1::GetTrustBundleRequest>,
-    ) -> Answer<v1::GetTrustBundleResponse> {
-        let log_verifier_key = "example.org/log+00000000+AQ==".to_owned();
-        Ok(Response::new(v1::GetTrustBundleResponse {
-            log_verifier_key,
-            ..v1::GetTrustBundleResponse::default()
-        }))
-    }
+/// One that has the epoch 42, and one that is late.
+fn verifiers() -> Vec<v1::Verifier> {
+    let verifier = |name: &str, acknowledged_epoch| v1::Verifier {
+        name: name.to_owned(),
+        connected: true,
+        acknowledged_epoch,
+        acknowledge_time: in_seconds(0),
+        ..v1::Verifier::default()
+    };
+    vec![verifier("unix:uid=1,pid=2#envoy", 42), verifier("unix:uid=1,pid=3", 7)]
 }
 
 #[tonic::async_trait]
@@ -307,7 +287,45 @@ impl AdminService for Wire {
             live_credentials: 2,
             time: done.then(|| in_seconds(0)).flatten(),
             log_index: done.then_some(41),
+            epoch: done.then_some(42),
+            verifiers: request.wait.iter().flat_map(|_| verifiers()).collect(),
+            lock_id: request.lock.map(|_| 41),
+            ..v1::RevokeResponse::default()
         }))
+    }
+
+    async fn lock(&self, request: Request<v1::LockRequest>) -> Answer<v1::LockResponse> {
+        let request = request.into_inner();
+        let (selector, terms) = (request.selector.unwrap().selector.unwrap(), request.terms.unwrap());
+        self.saw(format!("lock {selector:?} {} {}", terms.ttl.unwrap().seconds, terms.message));
+        let lock = Some(v1::Lock { id: 43, message: terms.message, ..v1::Lock::default() });
+        Ok(Response::new(v1::LockResponse { lock }))
+    }
+
+    async fn unlock(&self, request: Request<v1::UnlockRequest>) -> Answer<v1::UnlockResponse> {
+        match request.into_inner().lock_id {
+            43 => Ok(Response::new(v1::UnlockResponse { time: in_seconds(0), log_index: 44 })),
+            _ => Err(Status::not_found("lock not found")),
+        }
+    }
+
+    async fn list_locks(&self, _: Request<v1::ListLocksRequest>) -> Answer<v1::ListLocksResponse> {
+        let selector = Some(v1::revocation_selector::Selector::Tenant("acme".to_owned()));
+        let lock = v1::Lock {
+            id: 43,
+            selector: Some(v1::RevocationSelector { selector }),
+            message: "call \u{1b}[2J".to_owned(),
+            expire_time: in_seconds(60),
+            ..v1::Lock::default()
+        };
+        Ok(Response::new(v1::ListLocksResponse { locks: vec![lock] }))
+    }
+
+    async fn list_verifiers(
+        &self,
+        _: Request<v1::ListVerifiersRequest>,
+    ) -> Answer<v1::ListVerifiersResponse> {
+        Ok(Response::new(v1::ListVerifiersResponse { verifiers: verifiers(), epoch: 42 }))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {

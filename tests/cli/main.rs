@@ -12,6 +12,7 @@
 
 mod double;
 mod double_log;
+mod double_verify;
 mod enroll;
 mod exec;
 mod failures;

@@ -142,3 +142,78 @@ fn a_key_is_rotated_by_name_and_at_once_only_when_said() {
     }
     assert!(rotate("keys").status.success() && rotate("keys list").status.success());
 }
+
+#[test]
+fn a_revocation_takes_exactly_one_selector_and_each_reaches_the_broker() {
+    let double = Double::start();
+    for (given, wanted) in [
+        (format!("--lineage {ID}"), format!("Lineage({ID:?})")),
+        (format!("--serial 4{}:00", "0".repeat(29)), format!("Serial(\"4{}\")", "0".repeat(31))),
+        ("--owner team".to_owned(), "Owner(\"team\")".to_owned()),
+        ("--principal user:7".to_owned(), "Principal(\"user:7\")".to_owned()),
+        ("--tenant acme".to_owned(), "Tenant(\"acme\")".to_owned()),
+        ("--api demo".to_owned(), "Api(\"demo\")".to_owned()),
+        ("--action demo.read".to_owned(), "Action(\"demo.read\")".to_owned()),
+        ("--resource-prefix repo/acme".to_owned(), "ResourcePrefix(\"repo/acme\")".to_owned()),
+        (
+            "--attested unix.uid=1000".to_owned(),
+            "Attested(AttestedFact { kind: \"unix.uid\", value: \"1000\" })".to_owned(),
+        ),
+        ("--key k-1".to_owned(), "KeyId(\"k-1\")".to_owned()),
+    ] {
+        let output = run(&double, &format!("revoke {given} --reason x --yes"));
+        assert_eq!(output.status.code(), Some(0), "{given}: {output:?}");
+        assert_eq!(double.seen().last().unwrap(), &format!("revoke {wanted} x false"));
+    }
+    let before = double.seen().len();
+    for bad in [
+        "revoke --reason x --yes",
+        "revoke --tenant a --action demo.read --reason x",
+        "revoke --all --agent a --reason x",
+        "revoke --serial 00 --reason x",
+        "revoke --attested uid --reason x",
+        "revoke --resource-prefix a/ --reason x",
+        "revoke --all --issued-before yesterday --reason x",
+        "revoke --all --wait 9s --reason x",
+        "revoke --all --lock-ttl 5m --reason x",
+        "revoke --all --lock --lock-ttl 169h --reason x",
+        "lock create --all",
+        "lock create --message x",
+        "lock rm x",
+    ] {
+        assert_eq!(run(&double, bad).status.code(), Some(2), "{bad}");
+    }
+    let single = run(&double, &format!("lock create --credential {ID} --message x"));
+    assert!(single.status.code() == Some(2) && stderr(&single).contains("hotwork revoke"), "{single:?}");
+    assert_eq!(double.seen().len(), before, "the broker was not asked");
+}
+
+#[test]
+fn a_verifier_that_is_late_is_exit_10_only_when_somebody_waited() {
+    let double = Double::start();
+    let output = run(&double, "revoke --all --yes --reason x --wait 1s --lock");
+    assert_eq!(output.status.code(), Some(10));
+    let shown = stdout(&output);
+    assert!(shown.contains("unix:uid=1,pid=2#envoy acknowledged epoch 42"), "{shown}");
+    assert!(shown.contains("unix:uid=1,pid=3 has NOT acknowledged"), "{shown}");
+    assert!(stderr(&output).contains("1 of 2 verifiers"), "{output:?}");
+    let output = run(&double, "revoke --all --yes --reason x --wait 1s -o json");
+    assert_eq!((output.status.code(), json(&output)["epoch"].as_str()), (Some(10), Some("42")));
+    assert_eq!(run(&double, "revoke --all --yes --reason x").status.code(), Some(0));
+}
+
+#[test]
+fn locks_are_made_listed_and_removed() {
+    let double = Double::start();
+    let output = run(&double, "lock create --agent bot --ttl 30m --message frozen -o name");
+    assert_eq!(stdout(&output), "43\n");
+    assert_eq!(double.seen(), [format!("lock Agent({AGENT:?}) 1800 frozen")]);
+    let list = stdout(&run(&double, "lock list"));
+    assert!(list.contains("everything of the tenant acme") && !list.contains('\u{1b}'), "{list:?}");
+    assert_eq!(run(&double, "lock rm 43").status.code(), Some(0));
+    let unknown = run(&double, "lock rm 44");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains("hotwork lock list"), "{unknown:?}");
+    let verifiers = run(&double, "feed -o json");
+    assert_eq!(json(&verifiers)["verifiers"][0]["acknowledgedEpoch"], "42");
+}

@@ -141,7 +141,8 @@ async fn each_bad_operator_request_is_named_and_revokes_nothing() {
     let mut admin = daemon.admin().await;
     let selector = |selector| Some(RevocationSelector { selector: Some(selector) });
     let all = || selector(revocation_selector::Selector::All(true));
-    let request = |selector, reason: &str| RevokeRequest { selector, reason: reason.into(), dry_run: false };
+    let request =
+        |selector, reason: &str| RevokeRequest { selector, reason: reason.into(), ..Default::default() };
     for (bad, field) in [
         (request(None, "r"), "selector"),
         (request(Some(RevocationSelector { selector: None }), "r"), "selector"),

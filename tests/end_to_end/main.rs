@@ -16,10 +16,12 @@
 mod bad_input;
 mod consume;
 mod edges;
+mod feed;
 mod first_minutes;
 mod kill_nine;
 mod oauth;
 mod publications;
+mod revocation;
 mod rotation;
 mod scenarios;
 mod support;

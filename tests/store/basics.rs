@@ -13,7 +13,7 @@ fn a_record_is_read_back_before_and_after_a_restart() {
     let clock = clock();
     let ledger = open(dir.path(), &clock);
     let recorded = submit(&ledger, issue(START, 1, "a")).unwrap();
-    assert_eq!((recorded.index(), recorded.time(), recorded.live_ended()), (0, START, 0));
+    assert_eq!((recorded.index(), recorded.time(), recorded.live_ended()), (0, START, None));
     let check = |ledger: &hotwork::store::Ledger| {
         let found = ledger.reader().credential(id(START, 1)).unwrap().unwrap();
         assert_eq!((found.issuance, found.index, found.ended), (issuance(START, 1, "a"), 0, None));
@@ -40,13 +40,13 @@ fn a_revocation_is_in_the_snapshot_and_stays_after_a_restart() {
     }
     submit(&ledger, issue(START, 3, "b")).unwrap();
     let one = submit(&ledger, revoke_one(&issuance(START, 0, "a"))).unwrap();
-    assert_eq!(one.live_ended(), 1);
+    assert_eq!(one.live_ended(), Some(1));
     assert_eq!(
         submit(&ledger, revoke_one(&issuance(START, 0, "a"))).unwrap_err(),
         LedgerError::Refused(Refusal::AlreadyEnded)
     );
     let many = submit(&ledger, revoke(Selector::Agent(agent("a")))).unwrap();
-    assert_eq!(many.live_ended(), 2);
+    assert_eq!(many.live_ended(), Some(2));
     let check = |ledger: &hotwork::store::Ledger| {
         let ended = |number, name| {
             ledger.revocations().ended(&id(START, number), &agent(name), START).map(|ended| ended.index)
@@ -116,7 +116,7 @@ fn a_clock_behind_the_log_mints_nothing_and_still_revokes() {
     clock.break_by(5_000);
     assert!(matches!(submit(&ledger, issue(START, 3, "a")), Err(LedgerError::Clock(_))));
     let revoked = submit(&ledger, revoke(Selector::All)).unwrap();
-    assert_eq!((revoked.time(), revoked.live_ended()), (START, 2));
+    assert_eq!((revoked.time(), revoked.live_ended()), (START, Some(2)));
 }
 
 #[test]
@@ -146,4 +146,22 @@ fn a_command_at_the_age_bound_is_recorded_and_found_and_one_beyond_is_refused() 
     clock.advance_millis(1);
     let stale = submit(&ledger, issue(START, 2, "a")).unwrap_err();
     assert_eq!(stale, LedgerError::Refused(Refusal::Stale));
+}
+
+#[test]
+fn the_epoch_is_of_the_newest_end_and_grows_with_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let ledger = open(dir.path(), &clock);
+    let epochs = ledger.watch_revocations();
+    assert_eq!((*epochs.borrow(), ledger.revocations().epoch()), (0, 0));
+    submit(&ledger, issue(START, 1, "a")).unwrap();
+    assert!(!epochs.has_changed().unwrap(), "an issuance ends nothing");
+    let revoked = submit(&ledger, revoke_one(&issuance(START, 1, "a"))).unwrap();
+    submit(&ledger, issue(START, 2, "a")).unwrap();
+    assert_eq!(*epochs.borrow(), revoked.index() + 1);
+    assert!(ledger.revocations().ended_issuance(&issuance(START, 1, "a")).is_some());
+    drop(ledger);
+    let ledger = open(dir.path(), &clock);
+    assert_eq!(*ledger.watch_revocations().borrow(), revoked.index() + 1, "after a restart");
 }

@@ -51,6 +51,7 @@ fn everything(ledger: &Ledger, now: Timestamp) -> String {
         let last = ledger.reader().last_issue(&agent(name)).unwrap();
         all += &format!("{name} {} {last:?}\n", ledger.live_of(&agent(name), now));
     }
+    all += &format!("epoch {}\n", ledger.revocations().epoch());
     all + &format!("{:?} {}", ledger.status(), ledger.index_digest().unwrap())
 }
 

@@ -15,3 +15,5 @@ mod damage;
 mod derived;
 mod disk;
 mod properties;
+mod races;
+mod selectors;

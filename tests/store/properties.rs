@@ -97,7 +97,7 @@ proptest! {
                             count += 1;
                         }
                     }
-                    prop_assert_eq!(submit(live, revoke(selector)).unwrap().live_ended(), count);
+                    prop_assert_eq!(submit(live, revoke(selector)).unwrap().live_ended(), Some(count));
                     model.size += 1;
                 }
                 Step::Wait(millis) => now = now.plus_millis(*millis),

@@ -7,11 +7,12 @@ use hotwork::clock::ManualClock;
 use hotwork::domain::catalogue::Tier;
 use hotwork::domain::credential::{Idempotency, Issuance, Kind};
 use hotwork::domain::digest::Digest;
+use hotwork::domain::evidence::Selector as Fact;
 use hotwork::domain::id::{CredentialId, Lineage};
 use hotwork::domain::ledger::{Command, Target};
 use hotwork::domain::name::AgentId;
 use hotwork::domain::request::Confirmation;
-use hotwork::domain::revocation::Selector;
+use hotwork::domain::revocation::{Revocation, Selector};
 use hotwork::domain::signer::{Algorithm, Signer, SigningFailed};
 use hotwork::domain::time::Timestamp;
 use hotwork::store::{Ledger, LedgerError, Options, Recorded};
@@ -74,6 +75,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         action: "demo.read".parse().unwrap(),
         agent: agent(name),
         args: None,
+        attested: vec![Fact::new("unix.uid", "1000").unwrap()],
         audience: "https://demo.example".parse().unwrap(),
         cnf: Confirmation::default(),
         content: Digest::of(&number.to_be_bytes()),
@@ -82,9 +84,11 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         id: id(at, number),
         idempotency: None,
         issued: at,
+        key: Some("key-1".into()),
         kind: Kind::Token,
         lineage: Lineage::new(at, &[3; 10]),
         max_calls: None,
+        owner: Some("team a".into()),
         parameters: Vec::new(),
         policies: vec!["demo#0".parse().unwrap()],
         principal: agent(name).as_str().into(),
@@ -108,23 +112,25 @@ pub fn issue_with_key(at: Timestamp, number: u64, name: &str, key: &[u8], reques
     Command::Issue(Box::new(issuance))
 }
 
-pub fn revoke(selector: Selector) -> Command {
-    Command::Revoke {
+pub fn revocation(selector: Selector) -> Revocation {
+    Revocation {
+        issued_before: None,
+        live: None,
+        lock: None,
         operator: "olga".parse().unwrap(),
         reason: "incident 7".parse().unwrap(),
         selector,
-        target: None,
+        tenants: Vec::new(),
     }
+}
+
+pub fn revoke(selector: Selector) -> Command {
+    Command::Revoke { revocation: revocation(selector), target: None }
 }
 
 pub fn revoke_one(issuance: &Issuance) -> Command {
     let target = Target { agent: issuance.agent.clone(), issued: issuance.issued, expires: issuance.expires };
-    Command::Revoke {
-        operator: "olga".parse().unwrap(),
-        reason: "incident 8".parse().unwrap(),
-        selector: Selector::Credential(issuance.id),
-        target: Some(target),
-    }
+    Command::Revoke { revocation: revocation(Selector::Credential(issuance.id)), target: Some(target) }
 }
 
 pub fn block_on<F: Future>(future: F) -> F::Output {

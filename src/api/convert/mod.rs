@@ -6,6 +6,7 @@ pub mod enroll;
 pub mod issue;
 pub mod operate;
 pub mod page;
+pub mod selector;
 pub mod verify;
 
 use std::borrow::Cow;

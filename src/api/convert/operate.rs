@@ -1,45 +1,10 @@
-//! What operators ask for: selectors and reasons of revocations, filters, log ranges.
+//! What operators ask for: agents, filters, log ranges.
 
 use crate::domain::limits::SPIFFE_ID_BYTES_MAX;
-use crate::domain::name::{AgentId, AgentName, Reason};
-use crate::domain::revocation::Selector;
+use crate::domain::name::{AgentId, AgentName};
 use crate::proto::v1;
 
 use super::{BadField, optional, parsed};
-
-/// A revocation as asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revocation {
-    /// What ends.
-    pub selector: Selector,
-    /// Why.
-    pub reason: Reason,
-    /// Whether to count only.
-    pub dry_run: bool,
-}
-
-/// Parses a request to revoke.
-///
-/// # Errors
-/// The first bad field. A dry run needs a reason too, so that taking `dry_run` away is the whole difference.
-pub fn revocation(message: &v1::RevokeRequest) -> Result<Revocation, BadField> {
-    Ok(Revocation {
-        selector: selector(message.selector.as_ref())?,
-        reason: parsed("reason", &message.reason)?,
-        dry_run: message.dry_run,
-    })
-}
-
-fn selector(message: Option<&v1::RevocationSelector>) -> Result<Selector, BadField> {
-    use v1::revocation_selector::Selector as Wire;
-    match message.and_then(|message| message.selector.as_ref()) {
-        Some(Wire::Agent(id)) => parsed("selector.agent", id).map(Selector::Agent),
-        Some(Wire::All(true)) => Ok(Selector::All),
-        Some(Wire::All(false)) => Err(BadField::new("selector.all", "`true`, or another selector")),
-        Some(Wire::CredentialId(id)) => parsed("selector.credential_id", id).map(Selector::Credential),
-        None => Err(BadField::new("selector", "`credential_id`, `agent` or `all`, got none")),
-    }
-}
 
 /// Looks at which key is to be rotated.
 ///
@@ -100,43 +65,6 @@ pub fn old_size(given: u64, size: u64) -> Result<u64, BadField> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use v1::revocation_selector::Selector as Wire;
-
-    fn revoke(selector: Option<Wire>, reason: &str) -> Result<Revocation, String> {
-        let message = v1::RevokeRequest {
-            selector: Some(v1::RevocationSelector { selector }),
-            reason: reason.into(),
-            dry_run: false,
-        };
-        revocation(&message).map_err(|error| error.field.into_owned())
-    }
-
-    #[test]
-    fn a_revocation_names_exactly_one_selector_and_a_reason() {
-        let id = "0193a6a0-0000-7000-8000-000000000000";
-        assert!(revoke(Some(Wire::CredentialId(id.into())), "leaked").is_ok());
-        assert!(revoke(Some(Wire::Agent("spiffe://td/tenant/t/agent/a".into())), "leaked").is_ok());
-        assert_eq!(revoke(Some(Wire::All(true)), "leaked").map(|r| r.selector), Ok(Selector::All));
-        let long = "x".repeat(201);
-        for (selector, reason, field) in [
-            (None, "x", "selector"),
-            (Some(Wire::All(false)), "x", "selector.all"),
-            (Some(Wire::Agent(String::new())), "x", "selector.agent"),
-            (Some(Wire::Agent("a".into())), "x", "selector.agent"),
-            (Some(Wire::Agent("spiffe://td/tenant/t/agent/*".into())), "x", "selector.agent"),
-            (Some(Wire::CredentialId(String::new())), "x", "selector.credential_id"),
-            (Some(Wire::All(true)), "", "reason"),
-            (Some(Wire::All(true)), " ", "reason"),
-            (Some(Wire::All(true)), "two\nlines", "reason"),
-            (Some(Wire::All(true)), "\u{1b}[2J", "reason"),
-            (Some(Wire::All(true)), &long, "reason"),
-        ] {
-            assert_eq!(revoke(selector, reason), Err(field.to_owned()));
-        }
-        let none = v1::RevokeRequest::default();
-        assert_eq!(revocation(&none).unwrap_err().field, "selector");
-    }
-
     #[test]
     fn an_agent_is_named_by_id_name_or_template() {
         let agent = |id: &str| super::agent(&v1::GetAgentRequest { id: id.into() });

@@ -175,11 +175,13 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
         | Event::Consume(_)
         | Event::Enroll(_)
         | Event::Load(_)
+        | Event::Lock(_)
         | Event::Release(_)
         | Event::Remove(_)
         | Event::Revoke(_)
         | Event::Rotate(_)
-        | Event::Start(_) => None,
+        | Event::Start(_)
+        | Event::Unlock(_) => None,
     }
 }
 
@@ -199,6 +201,10 @@ pub fn status(status: &Status, rules: &Rules, published: &Published) -> v1::GetS
         log_root: STANDARD.encode(status.ledger.root.as_bytes()),
         live_credentials: status.live,
         dev: status.about.dev,
+        revocation_epoch: status.feed.epoch,
+        verifiers_connected: count(status.feed.connected),
+        verifiers_current: count(status.feed.current),
+        locks: count(status.locks),
     }
 }
 

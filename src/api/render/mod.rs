@@ -3,6 +3,7 @@
 pub mod credential;
 pub mod enrollment;
 pub mod inventory;
+pub mod revocation;
 
 use crate::domain::time::Timestamp;
 

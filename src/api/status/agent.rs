@@ -10,6 +10,7 @@ use crate::domain::clock::Untrustworthy;
 use crate::domain::denial::Reason;
 use crate::domain::id::CredentialId;
 use crate::domain::parameter::ParameterName;
+use crate::domain::revocation::InForce;
 use crate::signer::key::BadKey;
 use crate::signer::minter::MintFailed;
 
@@ -58,9 +59,15 @@ impl From<TooMany> for Refused {
 }
 
 /// A decision that was no: its reason code, what it means, and the decision's id for `explain`.
-fn denied(id: CredentialId, reason: Reason, parameter: Option<&ParameterName>) -> Refused {
+fn denied(
+    id: CredentialId,
+    reason: Reason,
+    parameter: Option<&ParameterName>,
+    lock: Option<&InForce>,
+) -> Refused {
     let about = parameter.map(|name| format!(" (`{name}`)")).unwrap_or_default();
-    let message = format!("denied{about}: {}", reason.meaning());
+    let said = lock.map(|held| format!(": {}", held.lock.terms.message)).unwrap_or_default();
+    let message = format!("denied{about}: {}{said}", reason.meaning());
     Refused::new(Code::PermissionDenied, reason.code(), message).decision(id)
 }
 
@@ -69,7 +76,9 @@ impl From<IssueError> for Refused {
         match error {
             IssueError::Attest(error) => error.into(),
             IssueError::Clock(error) => error.into(),
-            IssueError::Denied { id, reason, parameter } => denied(id, reason, parameter.as_ref()),
+            IssueError::Denied { id, reason, parameter, lock } => {
+                denied(id, reason, parameter.as_ref(), lock.as_deref())
+            }
             IssueError::Ledger(error) => error.into(),
             IssueError::NotRepeatable => {
                 let message = "the idempotency key's first request can't be repeated: keys have changed since; \

@@ -88,6 +88,16 @@ impl From<Refusal> for Refused {
                 let message = "the calls of this credential are not counted; ask `Introspect`";
                 Self::new(Code::FailedPrecondition, "calls-not-counted", message)
             }
+            // The use case makes a recorded denial of it; here it is the answer without one.
+            Refusal::Locked(held) => {
+                let message = format!("an operator has locked it for now: {}", held.lock.terms.message);
+                Self::new(Code::PermissionDenied, "locked", message)
+            }
+            Refusal::LockUnknown(_) => Self::not_found("lock"),
+            Refusal::LocksExhausted => {
+                let message = "too many locks are in force; remove some, or lock more broadly";
+                Self::new(Code::ResourceExhausted, "locks-exhausted", message)
+            }
             Refusal::Overtaken => {
                 let message = "a revocation overtook the request; ask again if it is still wanted";
                 Self::new(Code::Aborted, "overtaken-by-revocation", message)

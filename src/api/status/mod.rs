@@ -75,6 +75,29 @@ impl Refused {
         Self::new(Code::Unauthenticated, "no-evidence", "the connection does not show who is calling")
     }
 
+    /// The caller's transport proves somebody who is no verifier.
+    pub fn not_a_verifier() -> Self {
+        let message = "the feed names every tenant's agents; it is for enrolled verifiers and for operators of all tenants";
+        Self::new(Code::PermissionDenied, "not-a-verifier", message)
+    }
+
+    /// The subscriber took no message in time.
+    pub fn feed_stalled() -> Self {
+        let message = "the subscriber took no message in time; come back with the last epoch";
+        Self::new(Code::ResourceExhausted, "feed-stalled", message)
+    }
+
+    /// The subscriber has fallen behind what can be told one by one.
+    pub fn feed_behind() -> Self {
+        let message = "the subscriber has fallen behind the feed; come back for a snapshot";
+        Self::new(Code::Aborted, "feed-behind", message)
+    }
+
+    /// The broker is about to stop.
+    pub fn draining() -> Self {
+        Self::new(Code::Unavailable, "draining", "the broker is stopping; come back")
+    }
+
     const fn retry(mut self, after: Duration) -> Self {
         self.retry = Some(after);
         self

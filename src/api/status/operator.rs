@@ -9,6 +9,7 @@ use crate::broker::operate::OperateError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::rotate::RotateError;
 use crate::broker::standing::StandingError;
+use crate::broker::verifiers::VerifierError;
 use crate::domain::operator::Role;
 use crate::signer::keystore::KeyStoreError;
 
@@ -95,6 +96,22 @@ impl From<RotateError> for Refused {
             RotateError::Read(error) => error.into(),
             RotateError::Scope => {
                 Self::new(Code::PermissionDenied, "scope-all-tenants", RotateError::Scope.to_string())
+            }
+        }
+    }
+}
+
+impl From<VerifierError> for Refused {
+    fn from(error: VerifierError) -> Self {
+        match error {
+            VerifierError::Ahead(_) => Self::new(Code::InvalidArgument, "epoch-ahead", error.to_string()),
+            VerifierError::Full => {
+                Self::new(Code::ResourceExhausted, "subscribers-exhausted", error.to_string())
+            }
+            VerifierError::Unknown => {
+                let message = "the verifier does not follow the feed; call `WatchRevocations` first, with the \
+                               same label and on the same connection";
+                Self::new(Code::FailedPrecondition, "not-subscribed", message)
             }
         }
     }

@@ -74,7 +74,7 @@ fn attestation_is_unauthenticated_or_unavailable() {
 fn every_denial_has_its_reason_its_meaning_and_the_decision() {
     for reason in Reason::ALL {
         let parameter = "amount".parse().ok();
-        let error = IssueError::Denied { id: id(), reason, parameter };
+        let error = IssueError::Denied { id: id(), reason, parameter, lock: None };
         let status = check(error, Code::PermissionDenied, reason.code());
         assert!(status.message().contains(reason.meaning()) && status.message().contains("`amount`"));
         let info = status.get_details_error_info().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::Kind;
 use crate::cli::duration;
@@ -11,6 +11,7 @@ use crate::domain::resource::Resource;
 
 /// `bench`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 It issues real credentials, each recorded and signed; on a broker that matters, don't.
 The action's rate must be above the load: `demo.read` of `hotworkd dev` allows 100,000 a second.
@@ -23,6 +24,9 @@ Examples:
   hotwork bench
   hotwork bench --kind cert --callers 64 --duration 30s -o json")]
 pub struct Bench {
+    /// What to measure, when it is not the rate of issuance.
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// What form the credentials have: token, or cert (from a request made beforehand)
     #[arg(long, value_enum, default_value = "token", hide_possible_values = true)]
     pub kind: Kind,
@@ -35,6 +39,47 @@ pub struct Bench {
     /// How long each run measures, after a warm-up of a tenth of it
     #[arg(long, default_value = "5s", value_parser = duration::parse, value_name = "DURATION")]
     pub duration: Duration,
+    /// The action to ask for
+    #[arg(long, default_value = "demo.read")]
+    pub action: ActionName,
+    /// Its resource
+    #[arg(long, default_value = "demo/bench")]
+    pub resource: Resource,
+}
+
+/// What else is measured.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// How soon a revocation is acknowledged, and how soon verifiers see it
+    #[command(after_help = "\
+It issues and revokes real credentials; on a broker that matters, don't. Who runs it must be an operator
+who may revoke for all tenants. --credentials issues so many and then revokes everything of this agent.
+
+Examples:
+  hotwork bench revoke
+  hotwork bench revoke --subscribers 100 --callers 8 --credentials 100000 -o json
+  hotwork bench revoke --revoked-before 100000")]
+    Revoke(RevokeBench),
+}
+
+/// `bench revoke`.
+#[derive(Args, Clone, Debug)]
+pub struct RevokeBench {
+    /// How many follow the feed, each on its own connection
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub subscribers: usize,
+    /// How many revoke at once
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub callers: usize,
+    /// How many revocations are measured
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub revocations: usize,
+    /// Lineages that are revoked before anything is measured
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub revoked_before: usize,
+    /// Credentials that one more revocation ends at once
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub credentials: usize,
     /// The action to ask for
     #[arg(long, default_value = "demo.read")]
     pub action: ActionName,

@@ -1,6 +1,7 @@
 //! The command line: its words, their forms, and their help.
 
 pub mod bench;
+pub mod control;
 pub mod enroll;
 pub mod operator;
 
@@ -133,7 +134,12 @@ pub enum Command {
     #[command(subcommand)]
     Verifier(enroll::Enroll),
     /// Operator: end credentials now
-    Revoke(operator::Revoke),
+    Revoke(Box<control::Revoke>),
+    /// Operator: refuse what may come
+    #[command(subcommand)]
+    Lock(control::Lock),
+    /// Operator: who follows the revocations, and what they have acknowledged
+    Feed,
     /// Operator: why a decision went as it did
     Explain(operator::Explain),
     /// Operator: the tamper-evident log

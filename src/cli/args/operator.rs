@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::duration;
 use crate::domain::id::CredentialId;
-use crate::domain::name::Reason;
 
 /// `agent`.
 #[derive(Debug, Subcommand)]
@@ -28,40 +27,6 @@ pub enum Api {
     /// List the registered APIs with their actions
     #[command(visible_alias = "ls")]
     List,
-}
-
-/// `revoke`.
-#[derive(Args, Debug)]
-#[command(
-    group = ArgGroup::new("selector").required(true).args(["credential", "agent", "all"]),
-    after_help = "\
-The reason goes into the log: whoever reads it later must see why work was stopped.
-On a terminal, --agent and --all ask first and show how many credentials would end.
-
-Examples:
-  hotwork revoke --credential 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'laptop lost'
-  hotwork revoke --agent deploy-bot --reason 'key leaked in CI' --dry-run
-  hotwork revoke --all --reason 'incident 42' --yes"
-)]
-pub struct Revoke {
-    /// One credential
-    #[arg(long, value_name = "ID")]
-    pub credential: Option<CredentialId>,
-    /// Everything of one agent, by SPIFFE ID or name
-    #[arg(long, value_name = "AGENT")]
-    pub agent: Option<String>,
-    /// Everything there is
-    #[arg(long)]
-    pub all: bool,
-    /// Why, for the record: one printable line
-    #[arg(long)]
-    pub reason: Option<Reason>,
-    /// Only count what would end
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// `explain`.

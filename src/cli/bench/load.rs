@@ -182,7 +182,7 @@ impl Samples {
 }
 
 /// The value below which `percent` of the sorted values lie; 0 when there are none.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
+pub(super) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     let at = sorted.len().saturating_mul(percent) / 100;
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 //! daemon's CPU for each credential, beside the raw P-256 signing rate measured in the same run.
 
 mod load;
+mod revoke;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use tokio::net::UnixStream;
 use tonic::transport::Channel;
 
 use super::args::Kind;
-use super::args::bench::Bench;
+use super::args::bench::{Bench, RevokeBench, What};
 use super::client::{self, Context};
 use super::endpoint::{Endpoint, Listener};
 use super::failure::{Exit, Failure};
@@ -47,6 +48,9 @@ struct Run {
 /// # Errors
 /// When the broker can't be reached, or answers the first request with an error.
 pub async fn run(context: &Context, args: &Bench) -> Result<(), Failure> {
+    if let Some(What::Revoke(args)) = &args.what {
+        return revocations(context, args).await;
+    }
     let counts = args.callers.iter().chain(&args.connections);
     if counts.clone().any(|count| !(1..=CALLERS_MAX).contains(count)) {
         return Err(Failure::usage(format!("--callers, --connections: expected 1 to {CALLERS_MAX}")));
@@ -84,6 +88,67 @@ pub async fn run(context: &Context, args: &Bench) -> Result<(), Failure> {
         Some(failure) => Err(Failure::new(Exit::Failed, "bench-failed", failure)
             .hint("the action's rate may be below the load; see `hotwork actions`")),
         None => Ok(()),
+    }
+}
+
+/// `hotwork bench revoke`.
+async fn revocations(context: &Context, args: &RevokeBench) -> Result<(), Failure> {
+    if !(1..=CALLERS_MAX / 4).contains(&args.callers) || args.subscribers > CALLERS_MAX / 4 {
+        let most = CALLERS_MAX / 4;
+        return Err(Failure::usage(format!("--callers, --subscribers: expected at most {most}")));
+    }
+    let (agent, admin) = (socket(Listener::Agent, context)?, socket(Listener::Admin, context)?);
+    // One request the ordinary way first, so that a refusal reads as everywhere.
+    let mut client = context.admin().await?;
+    context.call(client.list_verifiers(context.request(crate::proto::v1::ListVerifiersRequest {}))).await?;
+    let args = args.clone();
+    let broken = || Failure::new(Exit::Failed, "runtime", "the load could not be run");
+    let run = move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|_| broken())?;
+        runtime.block_on(revoke::run(agent, admin, args)).map_err(Failure::from)
+    };
+    let figures = std::thread::spawn(run).join().map_err(|_| broken())??;
+    let names = || vec![figures.acknowledged_p99_us.to_string()];
+    context.screen.show_value(&figures, names, |screen| {
+        let us = |micros: u64| format!("{micros} us");
+        let mut fields = vec![
+            ("subscribers", figures.subscribers.to_string()),
+            ("callers", figures.callers.to_string()),
+            ("revoked before", figures.revoked_before.to_string()),
+            ("revocations", figures.revocations.to_string()),
+            ("acknowledged p50", us(figures.acknowledged_p50_us)),
+            ("acknowledged p99", us(figures.acknowledged_p99_us)),
+            ("visible p50", us(figures.visible_p50_us)),
+            ("visible p99", us(figures.visible_p99_us)),
+            ("visible max", us(figures.visible_max_us)),
+            ("missed", figures.missed.to_string()),
+        ];
+        if figures.bulk_credentials > 0 {
+            fields.push(("in one call", figures.bulk_credentials.to_string()));
+            fields.push(("acknowledged", us(figures.bulk_acknowledged_us)));
+            fields.push(("visible at all", us(figures.bulk_visible_us)));
+        }
+        table::fields(screen, &fields)
+    })?;
+    match figures.missed {
+        0 => Ok(()),
+        missed => {
+            let message = format!("{missed} revocations were not seen by every subscriber");
+            Err(Failure::new(Exit::Failed, "missed", message).hint("see `hotwork feed`"))
+        }
+    }
+}
+
+fn socket(listener: Listener, context: &Context) -> Result<PathBuf, Failure> {
+    let given = match listener {
+        Listener::Admin => context.admin_endpoint.as_deref(),
+        Listener::Agent => context.endpoint.as_deref(),
+        Listener::Verifier => context.verifier_endpoint.as_deref(),
+    };
+    match listener.read(given)? {
+        Endpoint::Unix(path) => Ok(path),
+        Endpoint::Https(_) => Err(Failure::usage("bench: expected a `unix://` endpoint")),
     }
 }
 

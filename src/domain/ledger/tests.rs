@@ -1,10 +1,10 @@
 //! The ledger's rules, one by one.
 
+mod ends;
+
 use super::*;
-use crate::domain::catalogue::Tier;
-use crate::domain::credential::Kind;
-use crate::domain::id::Lineage;
-use crate::domain::request::Confirmation;
+use crate::domain::consumption::Debit;
+use crate::domain::revocation::{Terms, Unlock};
 
 const START: Timestamp = Timestamp::from_seconds(1_763_900_000);
 
@@ -13,38 +13,30 @@ fn agent(name: &str) -> AgentId {
 }
 
 fn issuance(holder: &str, at: Timestamp, random: u8) -> Box<Issuance> {
-    Box::new(Issuance {
-        action: "demo.read".parse().unwrap(),
-        agent: agent(holder),
-        args: None,
-        audience: "https://demo.example".parse().unwrap(),
-        cnf: Confirmation::default(),
-        content: Digest::of(&[random]),
-        evidence: Digest::of(b"evidence"),
-        expires: Timestamp::from_seconds(at.seconds() + 120),
-        id: CredentialId::new(at, &[random; 10]),
-        idempotency: None,
-        issued: at,
-        kind: Kind::Token,
-        lineage: Lineage::new(at, &[random; 10]),
-        max_calls: None,
-        parameters: vec![],
-        policies: vec![],
-        principal: holder.into(),
-        purpose: None,
-        registry: Digest::of(b"registry"),
-        resource: "demo/hello".parse().unwrap(),
-        serial: None,
-        single_use: false,
-        status: None,
-        tier: Tier::Auto,
-    })
+    Box::new(crate::domain::fixture::issuance(holder, at, random))
 }
 
 fn keyed(holder: &str, at: Timestamp, random: u8, key: &str, request: &str) -> Box<Issuance> {
     let idempotency =
         Idempotency { key: Digest::of(key.as_bytes()), request: Digest::of(request.as_bytes()) };
     Box::new(Issuance { idempotency: Some(idempotency), ..*issuance(holder, at, random) })
+}
+
+fn revocation(selector: Selector) -> Revocation {
+    Revocation {
+        issued_before: None,
+        live: None,
+        lock: None,
+        operator: "alice".parse().unwrap(),
+        reason: "test".parse().unwrap(),
+        selector,
+        tenants: Vec::new(),
+    }
+}
+
+fn lock(selector: Selector, expires: Timestamp) -> Lock {
+    let terms = Terms { expires, message: "frozen".parse().unwrap() };
+    Lock { operator: "alice".parse().unwrap(), selector, tenants: Vec::new(), terms }
 }
 
 /// A state with a log of its own, as the writer drives it.
@@ -77,10 +69,9 @@ impl Log {
             issued: issuance.issued,
             expires: issuance.expires,
         });
-        let (operator, reason) = ("alice".parse().unwrap(), "test".parse().unwrap());
-        let entry = self.submit(Command::Revoke { operator, reason, selector, target }, now)?;
+        let entry = self.submit(Command::Revoke { revocation: revocation(selector), target }, now)?;
         match entry.event {
-            Event::Revoke(revocation) => Ok(revocation.live),
+            Event::Revoke(revocation) => Ok(revocation.live.unwrap_or(u64::MAX)),
             other => panic!("{other:?}"),
         }
     }
@@ -91,7 +82,7 @@ impl Log {
     }
 
     fn ended(&self, issuance: &Issuance) -> bool {
-        self.state.revocations().ended(&issuance.id, &issuance.agent, issuance.issued).is_some()
+        self.state.revocations().ended_issuance(issuance).is_some()
     }
 }
 
@@ -107,6 +98,20 @@ fn an_entry_is_canonical_json_and_reads_back() {
     log.issue(&record).unwrap();
     log.revoke(Selector::Credential(record.id), Some(&record), START).unwrap();
     log.revoke(Selector::All, None, START).unwrap();
+    let whole = Revocation {
+        issued_before: Some(START),
+        lock: Some(Terms { expires: START, message: "frozen".parse().unwrap() }),
+        tenants: vec!["t".parse().unwrap()],
+        ..revocation(Selector::Attested(record.attested[0].clone()))
+    };
+    log.submit(Command::Revoke { revocation: whole, target: None }, START).unwrap();
+    let made = log.submit(
+        Command::Lock(lock(Selector::Owner("o <o@example>".parse().unwrap()), record.expires)),
+        START,
+    );
+    made.unwrap();
+    let lock = log.entries.len() as u64 - 1;
+    log.submit(Command::Unlock(Unlock { lock, operator: "alice".parse().unwrap() }), START).unwrap();
     for entry in &log.entries {
         let bytes = entry.to_canonical_json().unwrap();
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -234,8 +239,7 @@ fn replaying_the_log_gives_the_same_answers() {
         });
     }
     for record in &records {
-        let ended =
-            |state: &State| state.revocations().ended(&record.id, &record.agent, record.issued).cloned();
+        let ended = |state: &State| state.revocations().ended_issuance(record).cloned();
         assert_eq!(ended(&again), ended(&log.state));
     }
     assert_eq!(again.live().total(START), log.state.live().total(START));

@@ -3,6 +3,8 @@
 //! It knows keys and values. An error of sled, or a value that is not as written, is damage of the index:
 //! the journal has everything, and the next start makes the index anew.
 
+mod brief;
+pub mod mark;
 pub mod record;
 pub mod scan;
 
@@ -11,13 +13,13 @@ use std::path::Path;
 
 use sled::{Db, Tree};
 
-use self::record::{BadChunk, Brief, CHUNK_RECORDS_MAX, Chunk, RecordKind, mark_key};
+use self::record::{BadChunk, Brief, CHUNK_RECORDS_MAX, Chunk, RecordKind};
 use super::engine::Place;
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
 
 /// The format that this program writes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Pages that sled keeps in memory. Lookups touch the newest groups; the daemon idles in 40 MiB.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How often sled writes to its file, in milliseconds. The journal is durable without it.
@@ -37,6 +39,9 @@ pub enum IndexError {
         "the index has format {0}, this program knows up to {FORMAT}; upgrade, or remove the index directory"
     )]
     Newer(u64),
+    /// It was written by an older version. It is rebuilt from the journal.
+    #[error("the index has the old format {0}")]
+    Older(u64),
     /// sled failed.
     #[error("the index failed")]
     Sled(#[from] sled::Error),
@@ -45,11 +50,12 @@ pub enum IndexError {
 /// The open index.
 #[derive(Clone, Debug)]
 pub struct Index {
+    enrolled: Tree,
     db: Db,
     groups: Tree,
     ended: Tree,
     marks: Tree,
-    enrolled: Tree,
+    locks: Tree,
     meta: Tree,
 }
 
@@ -62,15 +68,6 @@ pub struct Content {
     pub last_issue: HashMap<String, Timestamp>,
 }
 
-/// A new watermark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Whose credentials; everybody's when absent.
-    pub agent: Option<String>,
-    /// The revocation's entry.
-    pub index: u64,
-}
-
 impl Index {
     /// Opens or makes the index in `directory`.
     ///
@@ -80,19 +77,20 @@ impl Index {
         let config = sled::Config::new().path(directory).cache_capacity(CACHE_BYTES);
         let db = config.flush_every_ms(Some(FLUSH_EVERY_MS)).open()?;
         let open = |name: &str| db.open_tree(name);
-        let (groups, ended, marks, meta) = (open("groups")?, open("ended")?, open("marks")?, open("meta")?);
+        let (groups, ended, marks) = (open("groups")?, open("ended")?, open("marks")?);
+        let (locks, meta) = (open("locks")?, open("meta")?);
         let enrolled = open("enrolled")?;
-        let index = Self { db, groups, ended, marks, enrolled, meta };
+        let index = Self { db, groups, ended, marks, locks, enrolled, meta };
         index.migrate()?;
         Ok(index)
     }
 
-    /// Brings an older format to this one. There is none yet: a later one drops what it can't read, and
-    /// the gap makes the caller rebuild.
+    /// An older format is made anew: the journal has everything.
     fn migrate(&self) -> Result<(), IndexError> {
         match self.number("format")? {
             None => self.set_number("format", FORMAT),
             Some(FORMAT) => Ok(()),
+            Some(older) if older < FORMAT => Err(IndexError::Older(older)),
             Some(newer) => Err(IndexError::Newer(newer)),
         }
     }
@@ -112,6 +110,11 @@ impl Index {
         Ok(self.number("swept")?.unwrap_or_default())
     }
 
+    /// The log index, plus 1, of the newest entry that ended anything, swept or not.
+    pub(super) fn epoch(&self) -> Result<u64, IndexError> {
+        Ok(self.number("epoch")?.unwrap_or_default())
+    }
+
     /// Reads the whole index and holds it to itself: every checksum, no gap, every end and watermark
     /// there. A crash may have cost sled anything, the journal nothing.
     ///
@@ -119,6 +122,7 @@ impl Index {
     /// [`IndexError`]; the caller rebuilds.
     pub fn check(&self) -> Result<Content, IndexError> {
         let mut content = Content { applied: self.swept()?, last_issue: HashMap::new() };
+        let epoch = self.epoch()?;
         for (ordinal, item) in self.groups.iter().enumerate() {
             let (key, value) = item?;
             let chunk = Chunk::parse(&key, &value)?;
@@ -127,25 +131,19 @@ impl Index {
             if !follows {
                 return Err(IndexError::Gap(content.applied));
             }
-            self.check_ends(&chunk)?;
+            self.check_ends(&chunk, epoch)?;
             note_issues(&chunk, &mut content.last_issue);
             content.applied = chunk.end();
         }
         Ok(content)
     }
 
-    fn check_ends(&self, chunk: &Chunk) -> Result<(), IndexError> {
+    fn check_ends(&self, chunk: &Chunk, epoch: u64) -> Result<(), IndexError> {
         for record in &chunk.records {
             let index = chunk.index_of(record);
-            let there = match record.kind {
-                RecordKind::Deny | RecordKind::Issue => true,
-                RecordKind::End => self.ended.contains_key(record.id)?,
-                RecordKind::Enroll => self.enrolled.contains_key(index.to_be_bytes())?,
-                RecordKind::MarkAgent | RecordKind::MarkAll => {
-                    self.marks.contains_key(mark_key(chunk.agent_of(record), index))?
-                }
-            };
-            if !there {
+            let single = record.kind != RecordKind::End || self.ended.contains_key(record.id)?;
+            let counted = !record.kind.ends() || index < epoch;
+            if !(single && counted && self.has_mark(chunk, record)?) {
                 return Err(IndexError::Gap(index));
             }
         }
@@ -176,22 +174,15 @@ impl Index {
 
     fn insert(&self, chunk: &Chunk) -> Result<(), IndexError> {
         for record in &chunk.records {
-            let index = chunk.index_of(record).to_be_bytes();
-            match record.kind {
-                RecordKind::Deny | RecordKind::Issue => {}
-                RecordKind::End => {
-                    // The first end counts.
-                    let _known = self.ended.compare_and_swap(record.id, None::<&[u8]>, Some(&index[..]))?;
-                }
-                RecordKind::Enroll => {
-                    self.enrolled.insert(index, &record.expires.millis().to_be_bytes())?;
-                }
-                RecordKind::MarkAgent | RecordKind::MarkAll => {
-                    let agent = chunk.agent_of(record);
-                    let time = chunk.time.millis().to_be_bytes();
-                    self.marks.insert(mark_key(agent, chunk.index_of(record)), &time)?;
-                }
+            if record.kind == RecordKind::End {
+                let index = chunk.index_of(record).to_be_bytes();
+                // The first end counts.
+                let _known = self.ended.compare_and_swap(record.id, None::<&[u8]>, Some(&index[..]))?;
             }
+            self.insert_mark(chunk, record)?;
+        }
+        if let Some(newest) = chunk.records.iter().rfind(|record| record.kind.ends()) {
+            self.set_number("epoch", chunk.index_of(newest).saturating_add(1))?;
         }
         self.groups.insert(chunk.key(), chunk.encode())?;
         Ok(())
@@ -212,7 +203,7 @@ impl Index {
     /// When sled fails.
     pub fn digest(&self) -> Result<Digest, IndexError> {
         let mut bytes = Vec::new();
-        for tree in [&self.groups, &self.ended, &self.marks, &self.enrolled, &self.meta] {
+        for tree in [&self.groups, &self.ended, &self.marks, &self.locks, &self.enrolled, &self.meta] {
             for item in tree {
                 let (key, value) = item?;
                 bytes.extend(u64::try_from(key.len()).unwrap_or_default().to_be_bytes());

@@ -10,14 +10,9 @@
 //! crc32c u32 over key and value
 //! ```
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
-use crate::domain::digest::Digest;
-use crate::domain::entry::{Entry, Event};
-use crate::domain::id::CredentialId;
-use crate::domain::revocation::Selector;
-use crate::domain::status_list::StatusRef;
+pub use super::brief::{Brief, Revoked};
+use super::mark;
+use crate::domain::revocation::{Selector, watermark};
 use crate::domain::time::Timestamp;
 use crate::store::engine::Place;
 use crate::store::journal::group::Take;
@@ -26,148 +21,6 @@ use crate::store::journal::group::Take;
 pub const CHUNK_RECORDS_MAX: usize = 64;
 const VERSION: u8 = 1;
 const RECORD_BYTES: usize = 31;
-
-/// What the index has to know of an entry. It is read from canonical JSON without the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Brief<'a> {
-    /// A debit, which the state and the log keep.
-    Consume,
-    /// A denial.
-    Deny {
-        /// The decision.
-        id: CredentialId,
-        /// Who asked.
-        agent: &'a str,
-    },
-    /// A certificate of an operator or verifier, or its removal.
-    Enroll {
-        /// When it no longer matters.
-        expires: Timestamp,
-    },
-    /// A credential.
-    Issue {
-        /// Its id.
-        id: CredentialId,
-        /// Its holder.
-        agent: &'a str,
-        /// When it ends by itself.
-        expires: Timestamp,
-        /// Whether it has a retry key.
-        has_key: bool,
-        /// Where its status stands.
-        status: Option<StatusRef>,
-    },
-    /// A holder ended a credential.
-    Release(CredentialId),
-    /// An operator ended credentials.
-    Revoke(Selector),
-    /// Something that only the log keeps.
-    Other,
-}
-
-impl<'a> Brief<'a> {
-    /// Of an entry.
-    pub fn of(entry: &'a Entry) -> Self {
-        match &entry.event {
-            Event::Consume(_) => Self::Consume,
-            Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
-            Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
-            Event::Remove(removal) => Self::Enroll { expires: removal.expires },
-            Event::Issue(issuance) => Self::Issue {
-                id: issuance.id,
-                agent: issuance.agent.as_str(),
-                expires: issuance.expires,
-                has_key: issuance.idempotency.is_some(),
-                status: issuance.status,
-            },
-            Event::Release(release) => Self::Release(release.credential),
-            Event::Revoke(revocation) => Self::Revoke(revocation.selector.clone()),
-            Event::Call(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => Self::Other,
-        }
-    }
-
-    /// Of an entry's canonical JSON.
-    ///
-    /// # Errors
-    /// When it is no entry.
-    pub fn of_json(json: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let brief: BriefEntry<'a> = serde_json::from_slice(json)?;
-        Ok(match brief.event {
-            BriefEvent::Consume(IgnoredAny) => Self::Consume,
-            BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
-            BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
-                Self::Enroll { expires: enrolled.expires }
-            }
-            BriefEvent::Issue(issue) => Self::Issue {
-                id: issue.id,
-                agent: issue.agent,
-                expires: issue.expires,
-                has_key: issue.idempotency.is_some(),
-                status: issue.status,
-            },
-            BriefEvent::Release(release) => Self::Release(release.credential),
-            BriefEvent::Revoke(revoke) => Self::Revoke(revoke.selector),
-            BriefEvent::Call(IgnoredAny)
-            | BriefEvent::Load(IgnoredAny)
-            | BriefEvent::Rotate(IgnoredAny)
-            | BriefEvent::Start(IgnoredAny) => Self::Other,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct BriefEntry<'a> {
-    #[serde(borrow)]
-    event: BriefEvent<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum BriefEvent<'a> {
-    Call(IgnoredAny),
-    Consume(IgnoredAny),
-    #[serde(borrow)]
-    Deny(BriefDeny<'a>),
-    Enroll(BriefEnroll),
-    #[serde(borrow)]
-    Issue(BriefIssue<'a>),
-    Load(IgnoredAny),
-    Release(BriefRelease),
-    Remove(BriefEnroll),
-    Revoke(BriefRevoke),
-    Rotate(IgnoredAny),
-    Start(IgnoredAny),
-}
-
-#[derive(Deserialize)]
-struct BriefDeny<'a> {
-    agent: &'a str,
-    id: CredentialId,
-}
-
-#[derive(Deserialize)]
-struct BriefEnroll {
-    expires: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct BriefIssue<'a> {
-    agent: &'a str,
-    expires: Timestamp,
-    id: CredentialId,
-    idempotency: Option<IgnoredAny>,
-    status: Option<StatusRef>,
-}
-
-#[derive(Deserialize)]
-struct BriefRelease {
-    credential: CredentialId,
-}
-
-#[derive(Deserialize)]
-struct BriefRevoke {
-    selector: Selector,
-}
 
 /// Which kind a kept record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,24 +33,44 @@ pub enum RecordKind {
     Enroll,
     /// A credential.
     Issue,
-    /// A watermark for one agent.
-    MarkAgent,
-    /// A watermark for all.
-    MarkAll,
+    /// A lock.
+    Lock,
+    /// A watermark.
+    Mark,
+    /// A watermark of some tenants only.
+    MarkScoped,
+    /// A lock's end before its time.
+    Unlock,
 }
 
 impl RecordKind {
-    const ALL: [Self; 6] = [Self::Deny, Self::End, Self::Enroll, Self::Issue, Self::MarkAgent, Self::MarkAll];
+    const ALL: [Self; 8] = [
+        Self::Deny,
+        Self::End,
+        Self::Enroll,
+        Self::Issue,
+        Self::Lock,
+        Self::Mark,
+        Self::MarkScoped,
+        Self::Unlock,
+    ];
 
     const fn code(self) -> u8 {
         match self {
+            Self::Enroll => 32,
             Self::Deny => 1,
             Self::End => 2,
             Self::Issue => 3,
-            Self::MarkAgent => 4,
-            Self::MarkAll => 5,
-            Self::Enroll => 32,
+            Self::Lock => 6,
+            Self::Mark => 7,
+            Self::MarkScoped => 8,
+            Self::Unlock => 9,
         }
+    }
+
+    /// Whether it ended credentials.
+    pub const fn ends(self) -> bool {
+        matches!(self, Self::End | Self::Mark | Self::MarkScoped)
     }
 }
 
@@ -212,10 +85,24 @@ pub struct Record {
     pub ordinal: u8,
     /// Offset of its entry from the group's start.
     pub offset: u32,
-    /// The credential's or decision's id; zeros for a watermark.
+    /// The credential's or decision's id; for a watermark what names its selector ([`super::mark::name`]);
+    /// for a lock its expiry, for a lock's end the lock, both in the first eight bytes.
     pub id: [u8; 16],
-    /// When it expires, or no longer matters; the epoch for all but credentials and enrolments.
+    /// When it expires; of a watermark, what it covers ([`super::mark`]); for an enrolment, when it no longer matters; the epoch for all others.
     pub expires: Timestamp,
+}
+
+impl Record {
+    /// The number in the first eight bytes of its id.
+    pub fn number(&self) -> u64 {
+        self.id.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+}
+
+fn numbered(number: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+    id
 }
 
 /// One value of the index.
@@ -259,31 +146,46 @@ impl Chunk {
         self.first.saturating_add(u64::from(self.entries))
     }
 
-    /// Covers the next entry, which is at `offset` in the group.
+    /// Covers the next entry, which is at `offset` in the group. A revocation with a lock leaves two records.
     pub fn push(&mut self, brief: &Brief<'_>, offset: u32) {
-        let (kind, agent, id, expires) = match brief {
-            Brief::Deny { id, agent } => (RecordKind::Deny, Some(*agent), Some(id), None),
+        let none = Timestamp::default();
+        match brief {
+            Brief::Deny { id, agent } => {
+                self.keep(RecordKind::Deny, Some(agent), *id.as_bytes(), none, offset);
+            }
             Brief::Issue { id, agent, expires, .. } => {
-                (RecordKind::Issue, Some(*agent), Some(id), Some(*expires))
+                self.keep(RecordKind::Issue, Some(agent), *id.as_bytes(), *expires, offset);
             }
-            Brief::Enroll { expires } => (RecordKind::Enroll, None, None, Some(*expires)),
-            Brief::Release(id) | Brief::Revoke(Selector::Credential(id)) => {
-                (RecordKind::End, None, Some(id), None)
+            Brief::Enroll { expires } => self.keep(RecordKind::Enroll, None, [0; 16], *expires, offset),
+            Brief::Lock(expires) => self.keep_lock(*expires, offset),
+            Brief::Release(id) => self.keep(RecordKind::End, None, *id.as_bytes(), none, offset),
+            Brief::Revoke(revoked) => {
+                if let Selector::Credential(id) = &revoked.selector {
+                    self.keep(RecordKind::End, None, *id.as_bytes(), none, offset);
+                } else {
+                    let kind = if revoked.scoped { RecordKind::MarkScoped } else { RecordKind::Mark };
+                    let until = watermark(&revoked.selector, revoked.issued_before, self.time);
+                    let until = until.unwrap_or(mark::FOR_GOOD);
+                    self.keep(kind, None, mark::name(&revoked.selector), until, offset);
+                }
+                if let Some(expires) = revoked.lock {
+                    self.keep_lock(expires, offset);
+                }
             }
-            Brief::Revoke(Selector::Agent(agent)) => {
-                (RecordKind::MarkAgent, Some(agent.as_str()), None, None)
-            }
-            Brief::Revoke(Selector::All) => (RecordKind::MarkAll, None, None, None),
-            Brief::Consume | Brief::Other => {
-                self.entries = self.entries.saturating_add(1);
-                return;
-            }
-        };
-        let agent = agent.map(|agent| self.agent(agent));
-        let id = id.map_or([0; 16], |id| *id.as_bytes());
-        let expires = expires.unwrap_or_default();
-        self.records.push(Record { kind, agent, ordinal: self.entries, offset, id, expires });
+            Brief::Unlock(lock) => self.keep(RecordKind::Unlock, None, numbered(*lock), none, offset),
+            Brief::Consume | Brief::Other => {}
+        }
         self.entries = self.entries.saturating_add(1);
+    }
+
+    fn keep_lock(&mut self, expires: Timestamp, offset: u32) {
+        let expires = numbered(expires.millis().unsigned_abs());
+        self.keep(RecordKind::Lock, None, expires, Timestamp::default(), offset);
+    }
+
+    fn keep(&mut self, kind: RecordKind, agent: Option<&str>, id: [u8; 16], expires: Timestamp, offset: u32) {
+        let agent = agent.map(|agent| self.agent(agent));
+        self.records.push(Record { kind, agent, ordinal: self.entries, offset, id, expires });
     }
 
     fn agent(&mut self, name: &str) -> u8 {
@@ -383,17 +285,4 @@ fn parse_record(take: &mut Take<'_>) -> Result<Record, BadChunk> {
     let id = take.array();
     let expires = Timestamp::from_millis(i64::from_le_bytes(take.array()));
     Ok(Record { kind, agent, ordinal, offset, id, expires })
-}
-
-/// The digest that names an agent's or everybody's watermarks in the index.
-pub fn mark_key(agent: Option<&str>, index: u64) -> Vec<u8> {
-    let mut key = mark_prefix(agent);
-    key.extend(index.to_be_bytes());
-    key
-}
-
-/// What the keys of an agent's or everybody's watermarks begin with: a digest, so that no agent's name can
-/// run into another's.
-pub fn mark_prefix(agent: Option<&str>) -> Vec<u8> {
-    Digest::of(agent.unwrap_or_default().as_bytes()).as_bytes().to_vec()
 }

@@ -1,7 +1,7 @@
 //! Finding, listing and sweeping in the index. A record is found by the time in its id, because the ledger
 //! refuses commands that waited longer than a bound.
 
-use super::record::{Chunk, Record, RecordKind, key, mark_prefix};
+use super::record::{Chunk, Record, RecordKind, key};
 use super::{Index, IndexError};
 use crate::domain::id::CredentialId;
 use crate::domain::limits::{LEDGER_COMMAND_AGE_MS_MAX, PAGE_SCAN_GROUPS_MAX};
@@ -112,43 +112,14 @@ impl Index {
         Ok(self.ended.get(id)?.and_then(|value| value.as_ref().try_into().ok()).map(u64::from_be_bytes))
     }
 
-    /// The first watermark of `agent`, or of everybody when absent, after the entry `index`: its entry and
-    /// its time.
+    /// The first entry that a group committed at `oldest` or later has; `None` when there is none.
     ///
     /// # Errors
-    /// When the index fails.
-    pub fn mark_after(
-        &self,
-        agent: Option<&str>,
-        index: u64,
-    ) -> Result<Option<(u64, Timestamp)>, IndexError> {
-        let prefix = mark_prefix(agent);
-        let from: Vec<u8> = prefix.iter().copied().chain(index.to_be_bytes()).collect();
-        let Some(item) = self.marks.range(from..).next() else { return Ok(None) };
+    /// When the index fails or is damaged.
+    pub fn first_since(&self, oldest: Timestamp) -> Result<Option<u64>, IndexError> {
+        let Some(item) = self.groups.range(key(oldest, 0)..).next() else { return Ok(None) };
         let (key, value) = item?;
-        Ok(parse_mark(&key, &value).filter(|_| key.starts_with(&prefix)))
-    }
-
-    /// The newest watermark of each agent and of everybody, of those before the entry `before`.
-    ///
-    /// # Errors
-    /// When the index fails.
-    pub fn newest_marks(&self, before: u64) -> Result<Vec<u64>, IndexError> {
-        let mut newest: Vec<(Vec<u8>, u64)> = Vec::new();
-        for item in &self.marks {
-            let (key, value) = item?;
-            let Some((index, _)) = parse_mark(&key, &value).filter(|(index, _)| *index < before) else {
-                continue;
-            };
-            let prefix = key.get(..32).unwrap_or_default();
-            match newest.last_mut() {
-                Some((last, at)) if last == prefix => *at = index,
-                _ => newest.push((prefix.to_vec(), index)),
-            }
-        }
-        let mut marks: Vec<u64> = newest.into_iter().map(|(_, index)| index).collect();
-        marks.sort_unstable();
-        Ok(marks)
+        Ok(Some(Chunk::parse(&key, &value)?.first))
     }
 
     /// The enrolments and removals before the entry `before` that still matter at `now`, in their order.
@@ -176,8 +147,8 @@ impl Index {
         for item in &self.groups {
             let (key, value) = item?;
             let chunk = Chunk::parse(&key, &value)?;
-            // An enrolment lives for months, in a place of its own.
-            let over = |record: &Record| record.kind == RecordKind::Enroll || record.expires < cutoff;
+            // What a watermark covers is not when it ends.
+            let over = |record: &Record| record.kind != RecordKind::Issue || record.expires < cutoff;
             if chunk.time >= cutoff || !chunk.records.iter().all(over) {
                 break;
             }
@@ -190,9 +161,13 @@ impl Index {
                     RecordKind::End => {
                         self.ended.remove(record.id)?;
                     }
-                    // Watermarks stay: they are few, and the newest of each agent is in force. Enrolments
-                    // have their own time.
-                    RecordKind::Enroll | RecordKind::MarkAgent | RecordKind::MarkAll => {}
+                    RecordKind::Enroll
+                    | RecordKind::Lock
+                    | RecordKind::Mark
+                    | RecordKind::MarkScoped
+                    | RecordKind::Unlock => {
+                        self.sweep_mark(&chunk, record)?;
+                    }
                 }
             }
             self.groups.remove(key)?;
@@ -217,10 +192,4 @@ fn parse_enrolled(key: &[u8], value: &[u8]) -> Option<(u64, Timestamp)> {
     let index = u64::from_be_bytes(key.try_into().ok()?);
     let expires = i64::from_be_bytes(value.try_into().ok()?);
     Some((index, Timestamp::from_millis(expires)))
-}
-
-fn parse_mark(key: &[u8], value: &[u8]) -> Option<(u64, Timestamp)> {
-    let index = u64::from_be_bytes(key.get(32..)?.try_into().ok()?);
-    let time = i64::from_be_bytes(value.try_into().ok()?);
-    Some((index, Timestamp::from_millis(time)))
 }

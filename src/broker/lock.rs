@@ -1,0 +1,82 @@
+//! Lock: an operator refuses what may come, for a time and with a message.
+
+use std::sync::Arc;
+
+use crate::domain::ledger::{Command, Refusal};
+use crate::domain::name::Reason;
+use crate::domain::operator::Operator;
+use crate::domain::revocation::{InForce, Lock, Selector, Terms, Unlock};
+use crate::domain::time::Timestamp;
+use crate::notify::Notice;
+use crate::store::LedgerError;
+
+use super::Broker;
+use super::operate::Authorized;
+use super::revoke::{RevokeError, scope};
+
+/// How long a lock is to last, and what it is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockTerms {
+    /// Whole seconds, 1 to [`crate::domain::limits::LOCK_SECONDS_MAX`].
+    pub ttl_seconds: u32,
+    /// What the refused caller is told.
+    pub message: Reason,
+}
+
+impl Broker {
+    /// Locks what `selector` names. When this returns `Ok`, nothing that it names is issued any more.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; never a silent success.
+    pub async fn lock(
+        &self,
+        by: &Authorized,
+        selector: Selector,
+        terms: LockTerms,
+    ) -> Result<Arc<InForce>, RevokeError> {
+        scope(by.operator(), &selector)?;
+        let lock = Lock {
+            operator: by.operator().name.clone(),
+            tenants: by.operator().tenants.clone(),
+            terms: self.terms(terms),
+            selector,
+        };
+        let recorded = self.ledger.submit(Command::Lock(lock.clone())).await?;
+        let (operator, selector) = (lock.operator.clone(), lock.selector.clone());
+        self.notifier.notify(&Notice::Locked { operator, selector });
+        Ok(Arc::new(InForce { index: recorded.index(), time: recorded.time(), lock }))
+    }
+
+    /// Ends a lock before its time. Gives when that was durable, and its entry.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; a lock that this operator does not see is not there.
+    pub async fn unlock(&self, by: &Authorized, lock: u64) -> Result<(Timestamp, u64), RevokeError> {
+        let locks = self.ledger.locks();
+        locks.get(lock).filter(|held| sees(by.operator(), held)).ok_or(RevokeError::NotFound("lock"))?;
+        let unlock = Unlock { lock, operator: by.operator().name.clone() };
+        match self.ledger.submit(Command::Unlock(unlock)).await {
+            Ok(recorded) => Ok((recorded.time(), recorded.index())),
+            Err(LedgerError::Refused(Refusal::LockUnknown(_))) => Err(RevokeError::NotFound("lock")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The locks in force that the operator sees, oldest first.
+    pub fn locks(&self, operator: &Operator) -> Vec<Arc<InForce>> {
+        let (now, locks) = (self.time(), self.ledger.locks());
+        let seen = locks.iter().filter(|held| now < held.lock.terms.expires && sees(operator, held));
+        seen.map(Arc::clone).collect()
+    }
+
+    pub(super) fn terms(&self, terms: LockTerms) -> Terms {
+        let expires = self.time().plus_millis(i64::from(terms.ttl_seconds) * 1000);
+        Terms { expires, message: terms.message }
+    }
+}
+
+/// An operator of some tenants sees the locks that bear on no others.
+fn sees(operator: &Operator, held: &InForce) -> bool {
+    let tenants = &held.lock.tenants;
+    operator.tenants.is_empty() || (!tenants.is_empty() && tenants.iter().all(|tenant| operator.sees(tenant)))
+}

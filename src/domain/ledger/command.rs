@@ -1,0 +1,113 @@
+//! What is asked of the ledger, and why it may refuse. Values only; the rules are beside it.
+
+use std::sync::Arc;
+
+use crate::domain::consumption::Debit;
+use crate::domain::credential::Issuance;
+use crate::domain::denial::Denial;
+use crate::domain::digest::Digest;
+use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
+use crate::domain::entry::{Call, Load, Release, Rotation, Start};
+use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
+use crate::domain::name::AgentId;
+use crate::domain::revocation::{InForce, Lock, Revocation, Unlock};
+use crate::domain::time::Timestamp;
+
+/// What is asked of the ledger.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Record an operator's call.
+    Call(Call),
+    /// Debit one call of a counted credential.
+    Consume {
+        /// The credential's record.
+        issuance: Box<Issuance>,
+        /// SHA-256 of the verifier's idempotency key.
+        key: Digest,
+    },
+    /// Record a denial.
+    Deny(Denial),
+    /// Record a certificate of an operator or verifier.
+    Enroll(Enrollment),
+    /// Record an issuance.
+    Issue(Box<Issuance>),
+    /// Record a load of the registry.
+    Load(Load),
+    /// Refuse what may come.
+    Lock(Lock),
+    /// End a credential for its holder.
+    Release(Release),
+    /// End certificates of an operator or verifier.
+    Remove(Unenroll),
+    /// End credentials for an operator.
+    Revoke {
+        /// What ends, for whom, and why; `live` is filled in here.
+        revocation: Revocation,
+        /// For a single credential: its holder and expiry, from its record.
+        target: Option<Target>,
+    },
+    /// Record a rotation of the token key.
+    Rotate(Rotation),
+    /// Record a start.
+    Start(Start),
+    /// End a lock before its time.
+    Unlock(Unlock),
+}
+
+/// What a single revocation or release has to know of its credential's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The holder.
+    pub agent: AgentId,
+    /// When it was minted.
+    pub issued: Timestamp,
+    /// When it ends by itself.
+    pub expires: Timestamp,
+}
+
+/// Why a command changes nothing.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// The credential has ended already.
+    #[error("the credential has ended already")]
+    AlreadyEnded,
+    /// All calls of the credential have been debited.
+    #[error("all calls of the credential have been used")]
+    CallsExhausted,
+    /// The clock is behind the newest entry: it was set back, and nothing is minted on it (promise P11).
+    #[error("the clock is {0} ms behind the log")]
+    ClockBehind(i64),
+    /// The call was debited before, under the same key.
+    #[error("the call was debited before")]
+    Debited(Debit),
+    /// The certificate can't be added or removed.
+    #[error(transparent)]
+    Enroll(#[from] EnrollRefusal),
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The agent has too many idempotency keys in use.
+    #[error("more than {IDEMPOTENCY_KEYS_PER_AGENT_MAX} idempotency keys are in use")]
+    KeysExhausted,
+    /// A lock refuses it.
+    #[error("a lock refuses it")]
+    Locked(Arc<InForce>),
+    /// There is no such lock in force.
+    #[error("there is no lock `{0}` in force")]
+    LockUnknown(u64),
+    /// There is no room for one more lock.
+    #[error("more than {LOCKS_MAX} locks are in force")]
+    LocksExhausted,
+    /// The calls of the credential are not counted.
+    #[error("the calls of this credential are not counted")]
+    NotCounted,
+    /// A revocation was recorded after the credential was minted.
+    #[error("a revocation overtook the request")]
+    Overtaken,
+    /// The same request was recorded before: here is its record.
+    #[error("the request was recorded before")]
+    Repeated(Box<Issuance>, u64),
+    /// The command waited too long; its id's time is too far from the commit's.
+    #[error("the command waited too long")]
+    Stale,
+}

@@ -1,0 +1,104 @@
+//! Locks, and what selectors end.
+
+use super::*;
+
+#[test]
+fn a_lock_refuses_from_its_commit_to_its_end_and_a_retry_does_not_get_around_it() {
+    let mut log = Log::default();
+    let first = keyed("a", START, 1, "k", "r");
+    log.issue(&first).unwrap();
+    let end = START.plus_millis(5000);
+    let selector = Selector::Action("demo.read".parse().unwrap());
+    log.submit(Command::Lock(lock(selector, end)), START.plus_millis(1)).unwrap();
+    let refused = |result| matches!(result, Err(Refusal::Locked(held)) if held.index == 1);
+    assert!(refused(log.issue(&issuance("a", START.plus_millis(1), 2))), "minted at the same instant");
+    assert!(refused(log.issue(&keyed("a", START.plus_millis(2), 3, "k", "r"))));
+    assert!(refused(log.issue(&issuance("b", end.plus_millis(-1), 4))));
+    assert!(!log.ended(&first), "what was issued lives on");
+    assert!(log.issue(&issuance("a", end, 5)).is_ok(), "it ends by itself");
+    let again = log.submit(Command::Unlock(Unlock { lock: 1, operator: "alice".parse().unwrap() }), end);
+    assert_eq!(again, Err(Refusal::LockUnknown(1)), "what has ended can't be ended");
+}
+
+#[test]
+fn an_unlock_ends_its_lock_and_no_other() {
+    let mut log = Log::default();
+    let end = START.plus_millis(50_000);
+    log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
+    log.submit(Command::Lock(lock(Selector::Agent(agent("a")), end)), START).unwrap();
+    let unlock = |lock| Command::Unlock(Unlock { lock, operator: "alice".parse().unwrap() });
+    assert_eq!(log.submit(unlock(7), START), Err(Refusal::LockUnknown(7)));
+    log.submit(unlock(0), START).unwrap();
+    assert!(log.issue(&issuance("b", START, 1)).is_ok());
+    assert!(matches!(log.issue(&issuance("a", START, 2)), Err(Refusal::Locked(held)) if held.index == 1));
+}
+
+#[test]
+fn locks_are_bounded_at_n_and_refused_at_n_plus_one() {
+    use crate::domain::limits::LOCKS_MAX;
+    let mut log = Log::default();
+    let end = START.plus_millis(1000);
+    for number in 0..LOCKS_MAX {
+        let agent = Selector::Agent(agent(&number.to_string()));
+        log.submit(Command::Lock(lock(agent, end)), START).unwrap();
+    }
+    assert_eq!(log.submit(Command::Lock(lock(Selector::All, end)), START), Err(Refusal::LocksExhausted));
+    let with_lock = Revocation {
+        lock: Some(Terms { expires: end, message: "frozen".parse().unwrap() }),
+        ..revocation(Selector::All)
+    };
+    let revoke = Command::Revoke { revocation: with_lock, target: None };
+    assert_eq!(log.submit(revoke, START), Err(Refusal::LocksExhausted), "and nothing is revoked");
+    assert!(log.submit(Command::Lock(lock(Selector::All, end)), end).is_ok(), "those that ended make room");
+}
+
+#[test]
+fn a_revocation_with_a_lock_ends_what_was_and_refuses_what_comes_from_the_same_instant() {
+    let mut log = Log::default();
+    let old = issuance("a", START, 1);
+    log.issue(&old).unwrap();
+    let at = START.plus_millis(10);
+    let terms = Terms { expires: at.plus_millis(1000), message: "frozen".parse().unwrap() };
+    let both = Revocation { lock: Some(terms), ..revocation(Selector::Agent(agent("a"))) };
+    log.submit(Command::Revoke { revocation: both, target: None }, at).unwrap();
+    assert!(log.ended(&old));
+    for millis in [0, 1, 999] {
+        let late = log.issue(&issuance("a", at.plus_millis(millis), 2));
+        assert!(matches!(late, Err(Refusal::Locked(_))), "{late:?}");
+    }
+    assert_eq!(log.entries.len(), 2, "one record did both");
+}
+
+#[test]
+fn nothing_is_minted_in_a_lineage_that_was_ended() {
+    let mut log = Log::default();
+    let root = issuance("a", START, 1);
+    log.issue(&root).unwrap();
+    log.revoke(Selector::Lineage(root.lineage), None, START.plus_millis(1)).unwrap();
+    let child = |at| Issuance { lineage: root.lineage, ..*issuance("b", at, 2) };
+    assert!(log.ended(&root));
+    for at in [START.plus_millis(2), START.plus_millis(KEPT_MS * 3)] {
+        log.state.forget(at);
+        assert_eq!(log.issue(&child(at)), Err(Refusal::Overtaken));
+    }
+}
+
+#[test]
+fn what_no_longer_matters_is_forgotten_and_what_does_is_not() {
+    let mut log = Log::default();
+    let (one, many) = (issuance("a", START, 1), issuance("b", START, 2));
+    log.issue(&one).unwrap();
+    log.issue(&many).unwrap();
+    log.revoke(Selector::Credential(one.id), Some(&one), START).unwrap();
+    log.revoke(Selector::Api("demo".parse().unwrap()), None, START).unwrap();
+    // Verifiers take a credential a little longer than we do.
+    log.state.forget(one.expires.plus_millis(29_000));
+    assert!(log.state.revocations().ended_issuance(&one).is_some());
+    assert_eq!(log.state.revocations().len(), 2);
+    log.state.forget(START.plus_millis(KEPT_MS - 1));
+    assert_eq!(log.state.revocations().len(), 1);
+    let epoch = log.state.revocations().epoch();
+    log.state.forget(START.plus_millis(KEPT_MS + 1000));
+    assert!(log.state.revocations().is_empty());
+    assert_eq!(log.state.revocations().epoch(), epoch);
+}

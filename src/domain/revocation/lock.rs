@@ -1,0 +1,121 @@
+//! Locks: what may not be issued for now. A lock ends by itself, and its message reaches who is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{Facts, Table};
+use super::selector::Selector;
+use crate::domain::limits::LOCKS_MAX;
+use crate::domain::name::{OperatorName, Reason, TenantName};
+use crate::domain::time::Timestamp;
+
+/// How long a lock lasts, and what it says. Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// When it ends by itself.
+    pub expires: Timestamp,
+    /// What the refused caller is told.
+    pub message: Reason,
+}
+
+/// The record of a lock. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Who locked.
+    pub operator: OperatorName,
+    /// What may not be issued.
+    pub selector: Selector,
+    /// Only for agents of these tenants; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantName>,
+    /// How long, and what it says.
+    pub terms: Terms,
+}
+
+/// The record of a lock's end before its time. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// The log index of the entry that made the lock: the lock's id.
+    pub lock: u64,
+    /// Who unlocked.
+    pub operator: OperatorName,
+}
+
+/// A lock with its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The entry that made it: the lock's id.
+    pub index: u64,
+    /// When it was durable.
+    pub time: Timestamp,
+    /// The lock.
+    pub lock: Lock,
+}
+
+/// The locks, as an immutable snapshot. At most [`LOCKS_MAX`].
+#[derive(Clone, Debug, Default)]
+pub struct Locks {
+    table: Table<Vec<Arc<InForce>>>,
+    by_index: BTreeMap<u64, Arc<InForce>>,
+}
+
+impl Locks {
+    /// The oldest lock that refuses a credential of these facts at `now`.
+    pub fn refusing(&self, facts: &Facts<'_>, now: Timestamp) -> Option<&Arc<InForce>> {
+        if self.by_index.is_empty() {
+            return None;
+        }
+        let mut found: Option<&Arc<InForce>> = None;
+        self.table.visit(facts, |locks| {
+            let refuses = |held: &&Arc<InForce>| {
+                let tenants = &held.lock.tenants;
+                let mine = tenants.is_empty() || tenants.contains(facts.agent.tenant());
+                mine && now < held.lock.terms.expires
+            };
+            found = locks.iter().filter(refuses).chain(found).min_by_key(|held| held.index);
+        });
+        found
+    }
+
+    /// The lock made by the entry `index`.
+    pub fn get(&self, index: u64) -> Option<&Arc<InForce>> {
+        self.by_index.get(&index)
+    }
+
+    /// All, oldest first; some may have expired.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<InForce>> {
+        self.by_index.values()
+    }
+
+    /// Whether there is no room for one more at `now`.
+    pub fn is_full(&self, now: Timestamp) -> bool {
+        let in_force = self.by_index.values().filter(|held| now < held.lock.terms.expires);
+        self.by_index.len() >= LOCKS_MAX && in_force.count() >= LOCKS_MAX
+    }
+
+    /// Adds a lock.
+    pub fn add(&mut self, held: InForce) {
+        let held = Arc::new(held);
+        self.table.change(&held.lock.selector, |locks| locks.push(Arc::clone(&held)), |_| true);
+        self.by_index.insert(held.index, held);
+    }
+
+    /// Takes a lock out.
+    pub fn remove(&mut self, index: u64) {
+        if let Some(held) = self.by_index.remove(&index) {
+            let drop_it = |locks: &mut Vec<Arc<InForce>>| locks.retain(|other| other.index != index);
+            self.table.change(&held.lock.selector, drop_it, |locks| !locks.is_empty());
+        }
+    }
+
+    /// The ids of locks that have expired.
+    pub fn expired(&self, now: Timestamp) -> Vec<u64> {
+        let over = self.by_index.values().filter(|held| held.lock.terms.expires <= now);
+        over.map(|held| held.index).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Revocation: what ended credentials that exist, and locks: what may not be issued for now.
+//!
+//! A broad revocation is a watermark: one record, checked in constant time, whatever it covers.
+
+mod facts;
+pub mod feed;
+mod lock;
+mod selector;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::facts::Facts;
+use self::facts::Table;
+pub use self::lock::{InForce, Lock, Locks, Terms, Unlock};
+pub use self::selector::{KeyId, Party, Selector};
+use self::shared::SharedMap;
+use super::credential::{Ended, EndedHow, Issuance};
+use super::id::CredentialId;
+use super::limits::{LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
+use super::name::{AgentId, OperatorName, Reason, TenantName};
+use super::time::Timestamp;
+
+/// How long an end matters to anybody, in milliseconds: the longest life of what it ended, the wait of a
+/// command for its commit, and what verifiers forgive between two clocks. A lineage ends for good.
+pub const KEPT_MS: i64 =
+    TTL_SECONDS_MAX as i64 * 1000 + LEDGER_COMMAND_AGE_MS_MAX + VERIFY_LEEWAY_SECONDS_MAX as i64 * 1000;
+
+/// The record of one revocation. Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// Only what was minted before; all up to the entry's own time when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<Timestamp>,
+    /// Live credentials that it ended, where that is known without a look at each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<u64>,
+    /// The lock that goes with it, in force from the same instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Terms>,
+    /// Who revoked.
+    pub operator: OperatorName,
+    /// Why.
+    pub reason: Reason,
+    /// What ended.
+    pub selector: Selector,
+    /// Only agents of these tenants; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantName>,
+}
+
+impl Revocation {
+    /// The watermark of the revocation that was committed at `time`: it ends what was minted then or
+    /// before. `None` ends whatever was or will be minted: one credential, or a lineage for good.
+    pub fn until(&self, time: Timestamp) -> Option<Timestamp> {
+        watermark(&self.selector, self.issued_before, time)
+    }
+
+    /// The lock that goes with it.
+    pub fn lock(&self) -> Option<Lock> {
+        self.lock.clone().map(|terms| Lock {
+            operator: self.operator.clone(),
+            selector: self.selector.clone(),
+            tenants: self.tenants.clone(),
+            terms,
+        })
+    }
+}
+
+/// As [`Revocation::until`], of the parts that tell it.
+pub fn watermark(selector: &Selector, before: Option<Timestamp>, time: Timestamp) -> Option<Timestamp> {
+    match (selector, before) {
+        (Selector::Credential(_), _) | (Selector::Lineage(_), None) => None,
+        (
+            Selector::Action(_)
+            | Selector::Agent(_)
+            | Selector::All
+            | Selector::Api(_)
+            | Selector::Attested(_)
+            | Selector::Key(_)
+            | Selector::Lineage(_)
+            | Selector::Owner(_)
+            | Selector::Principal(_)
+            | Selector::Resource(_)
+            | Selector::Serial(_)
+            | Selector::Tenant(_),
+            before,
+        ) => Some(before.map_or(time, |before| before.plus_millis(-1).min(time))),
+    }
+}
+
+/// One watermark in force.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// How what it covers has ended.
+    pub ended: Arc<Ended>,
+    /// It covers what was minted then or before; everything when absent.
+    pub until: Option<Timestamp>,
+    /// Only agents of these tenants; all when empty.
+    pub tenants: Arc<[TenantName]>,
+}
+
+impl Mark {
+    /// Of a revocation that was committed at `time` as the entry `index`.
+    pub fn of(revoked: &Revocation, time: Timestamp, index: u64) -> Self {
+        let (ended, until) = (Arc::new(revoke(revoked, time, index)), revoked.until(time));
+        Self { ended, until, tenants: revoked.tenants.as_slice().into() }
+    }
+
+    fn covers(&self, agent: &AgentId, issued: Timestamp) -> bool {
+        let mine = self.tenants.is_empty() || self.tenants.contains(agent.tenant());
+        mine && self.until.is_none_or(|until| issued <= until)
+    }
+
+    /// Whether it covers all that `other` does.
+    fn includes(&self, other: &Self) -> bool {
+        let later = self.until.is_none_or(|until| other.until.is_some_and(|theirs| theirs <= until));
+        let wider = self.tenants.is_empty()
+            || (!other.tenants.is_empty() && other.tenants.iter().all(|name| self.tenants.contains(name)));
+        later && wider
+    }
+
+    fn matters(&self, now: Timestamp) -> bool {
+        self.until.is_none() || now.millis_since(self.ended.time) < KEPT_MS
+    }
+}
+
+/// Everything that is revoked or released, as an immutable snapshot. The issue path and verification
+/// read it without a lock.
+#[derive(Clone, Debug, Default)]
+pub struct Revocations {
+    epoch: u64,
+    marks: Table<Vec<Mark>>,
+    singles: SharedMap<CredentialId, Arc<Ended>>,
+}
+
+impl Revocations {
+    /// The log index, plus 1, of the newest entry that ended anything; 0 when there is none. It only grows,
+    /// it is durable, and it is the same after a rebuild.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// All up to `epoch` is in here.
+    pub const fn reach(&mut self, epoch: u64) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+        }
+    }
+
+    /// How many ends are kept.
+    pub fn len(&self) -> usize {
+        self.singles.len().saturating_add(self.marks.len())
+    }
+
+    /// Whether nothing has ended that matters still.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the credential of this record was ended early, if it was. The earliest end counts. The cost does
+    /// not grow with what is revoked.
+    pub fn ended_issuance(&self, issuance: &Issuance) -> Option<&Arc<Ended>> {
+        let mut first = self.singles.get(&issuance.id);
+        self.marks.visit(&Facts::from(issuance), |marks| {
+            let covers = |mark: &&Mark| mark.covers(&issuance.agent, issuance.issued);
+            let ends = marks.iter().filter(covers).map(|mark| &mark.ended);
+            first = ends.chain(first).min_by_key(|ended| ended.index);
+        });
+        first
+    }
+
+    /// As [`Self::ended_issuance`], as far as id, agent and time of minting tell: by itself, its agent, its
+    /// tenant, or everything. For callers that have not read the record yet.
+    pub fn ended(&self, id: &CredentialId, agent: &AgentId, issued: Timestamp) -> Option<&Arc<Ended>> {
+        let mut first = self.singles.get(id);
+        self.marks.visit_agent(agent, |marks| {
+            let ends = marks.iter().filter(|mark| mark.covers(agent, issued)).map(|mark| &mark.ended);
+            first = ends.chain(first).min_by_key(|ended| ended.index);
+        });
+        first
+    }
+
+    /// Adds one credential's end; the first counts.
+    pub fn end_one(&mut self, id: CredentialId, ended: Arc<Ended>) {
+        self.singles.insert_first(id, ended);
+    }
+
+    /// Adds a watermark. One that the others cover adds nothing, and those that it covers are dropped: how
+    /// a record ended is read from the log.
+    pub fn end_many(&mut self, selector: &Selector, mark: Mark) {
+        let add = |marks: &mut Vec<Mark>| {
+            if !marks.iter().any(|known| known.includes(&mark)) {
+                marks.retain(|known| !mark.includes(known));
+                marks.push(mark);
+            }
+        };
+        self.marks.change(selector, add, |_| true);
+    }
+
+    /// Drops what no longer matters of `selector` at `now`.
+    pub fn forget(&mut self, selector: &Selector, now: Timestamp) {
+        if let Selector::Credential(id) = selector {
+            self.singles.remove(id);
+        } else {
+            let drop_old = |marks: &mut Vec<Mark>| marks.retain(|mark| mark.matters(now));
+            self.marks.change(selector, drop_old, |marks| !marks.is_empty());
+        }
+    }
+}
+
+/// The end of a credential by its holder.
+pub fn release(actor: &AgentId, time: Timestamp, index: u64) -> Ended {
+    Ended { how: EndedHow::Released, actor: actor.as_str().into(), reason: "released".into(), time, index }
+}
+
+/// The end of credentials by an operator.
+pub fn revoke(revocation: &Revocation, time: Timestamp, index: u64) -> Ended {
+    Ended {
+        how: EndedHow::Revoked,
+        actor: revocation.operator.as_str().into(),
+        reason: revocation.reason.as_str().into(),
+        time,
+        index,
+    }
+}

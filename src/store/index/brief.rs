@@ -1,0 +1,203 @@
+//! What of an entry the index and a replay need, read from canonical JSON without the rest.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::domain::entry::{Entry, Event};
+use crate::domain::id::CredentialId;
+use crate::domain::revocation::Selector;
+use crate::domain::status_list::StatusRef;
+use crate::domain::time::Timestamp;
+
+/// What the index has to know of an entry. It is read from canonical JSON without the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Brief<'a> {
+    /// A debit, which the state and the log keep.
+    Consume,
+    /// A denial.
+    Deny {
+        /// The decision.
+        id: CredentialId,
+        /// Who asked.
+        agent: &'a str,
+    },
+    /// A certificate of an operator or verifier, or its removal.
+    Enroll {
+        /// When it no longer matters.
+        expires: Timestamp,
+    },
+    /// A credential.
+    Issue {
+        /// Its id.
+        id: CredentialId,
+        /// Its holder.
+        agent: &'a str,
+        /// When it ends by itself.
+        expires: Timestamp,
+        /// Whether it has a retry key.
+        has_key: bool,
+        /// Where its status stands.
+        status: Option<StatusRef>,
+    },
+    /// A holder ended a credential.
+    Release(CredentialId),
+    /// An operator locked something, until then.
+    Lock(Timestamp),
+    /// An operator ended credentials.
+    Revoke(Revoked),
+    /// An operator ended the lock that this entry made.
+    Unlock(u64),
+    /// Something that only the log keeps.
+    Other,
+}
+
+/// What the index has to know of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// What ended.
+    pub selector: Selector,
+    /// Only what was minted before, when given.
+    pub issued_before: Option<Timestamp>,
+    /// Whether it is of some tenants only; the entry has their names.
+    pub scoped: bool,
+    /// When the lock that goes with it ends, when there is one.
+    pub lock: Option<Timestamp>,
+}
+
+impl<'a> Brief<'a> {
+    /// Of an entry.
+    pub fn of(entry: &'a Entry) -> Self {
+        match &entry.event {
+            Event::Consume(_) => Self::Consume,
+            Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
+            Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
+            Event::Remove(removal) => Self::Enroll { expires: removal.expires },
+            Event::Issue(issuance) => Self::Issue {
+                id: issuance.id,
+                agent: issuance.agent.as_str(),
+                expires: issuance.expires,
+                has_key: issuance.idempotency.is_some(),
+                status: issuance.status,
+            },
+            Event::Release(release) => Self::Release(release.credential),
+            Event::Lock(lock) => Self::Lock(lock.terms.expires),
+            Event::Revoke(revocation) => Self::Revoke(Revoked {
+                selector: revocation.selector.clone(),
+                issued_before: revocation.issued_before,
+                scoped: !revocation.tenants.is_empty(),
+                lock: revocation.lock.as_ref().map(|terms| terms.expires),
+            }),
+            Event::Unlock(unlock) => Self::Unlock(unlock.lock),
+            Event::Call(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => Self::Other,
+        }
+    }
+
+    /// Of an entry's canonical JSON.
+    ///
+    /// # Errors
+    /// When it is no entry.
+    pub fn of_json(json: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let brief: BriefEntry<'a> = serde_json::from_slice(json)?;
+        Ok(match brief.event {
+            BriefEvent::Consume(IgnoredAny) => Self::Consume,
+            BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
+            BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
+                Self::Enroll { expires: enrolled.expires }
+            }
+            BriefEvent::Issue(issue) => Self::Issue {
+                id: issue.id,
+                agent: issue.agent,
+                expires: issue.expires,
+                has_key: issue.idempotency.is_some(),
+                status: issue.status,
+            },
+            BriefEvent::Release(release) => Self::Release(release.credential),
+            BriefEvent::Lock(lock) => Self::Lock(lock.terms.expires),
+            BriefEvent::Revoke(revoke) => Self::Revoke(Revoked {
+                selector: revoke.selector,
+                issued_before: revoke.issued_before,
+                scoped: revoke.tenants.is_some(),
+                lock: revoke.lock.map(|terms| terms.expires),
+            }),
+            BriefEvent::Unlock(unlock) => Self::Unlock(unlock.lock),
+            BriefEvent::Call(IgnoredAny)
+            | BriefEvent::Load(IgnoredAny)
+            | BriefEvent::Rotate(IgnoredAny)
+            | BriefEvent::Start(IgnoredAny) => Self::Other,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct BriefEntry<'a> {
+    #[serde(borrow)]
+    event: BriefEvent<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BriefEvent<'a> {
+    Call(IgnoredAny),
+    Consume(IgnoredAny),
+    #[serde(borrow)]
+    Deny(BriefDeny<'a>),
+    Enroll(BriefEnroll),
+    #[serde(borrow)]
+    Issue(BriefIssue<'a>),
+    Load(IgnoredAny),
+    Lock(BriefLock),
+    Release(BriefRelease),
+    Remove(BriefEnroll),
+    Revoke(BriefRevoke),
+    Rotate(IgnoredAny),
+    Start(IgnoredAny),
+    Unlock(BriefUnlock),
+}
+
+#[derive(Deserialize)]
+struct BriefDeny<'a> {
+    agent: &'a str,
+    id: CredentialId,
+}
+
+#[derive(Deserialize)]
+struct BriefEnroll {
+    expires: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct BriefIssue<'a> {
+    agent: &'a str,
+    expires: Timestamp,
+    id: CredentialId,
+    idempotency: Option<IgnoredAny>,
+    status: Option<StatusRef>,
+}
+
+#[derive(Deserialize)]
+struct BriefRelease {
+    credential: CredentialId,
+}
+
+#[derive(Deserialize)]
+struct BriefRevoke {
+    issued_before: Option<Timestamp>,
+    lock: Option<BriefTerms>,
+    selector: Selector,
+    tenants: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct BriefLock {
+    terms: BriefTerms,
+}
+
+#[derive(Deserialize)]
+struct BriefTerms {
+    expires: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct BriefUnlock {
+    lock: u64,
+}
