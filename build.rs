@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "envoy/service/auth/v3/external_auth.proto",
     "hotwork/v1/admin_service.proto",
     "hotwork/v1/audit_service.proto",

@@ -297,7 +297,7 @@ impl State {
             }
             Event::Revoke(revoked) => self.apply_revoke(revoked, target, entry.time, index),
             Event::Unlock(unlock) => Arc::make_mut(&mut self.locks).remove(unlock.lock),
-            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Start(_) => {}
+            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => {}
         }
     }
 
