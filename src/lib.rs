@@ -33,6 +33,7 @@ pub mod verify;
 
 // Floor 3: edges. `proto` is the wire's vocabulary.
 pub mod api;
+pub mod feed;
 pub mod proto;
 
 // Floor 4: wiring.

@@ -31,9 +31,11 @@ impl Broker {
     /// The id of a token or certificate of ours. Its signature is checked once as long as it is asked about;
     /// a signature does not change its mind, and its lifetime is its record's.
     pub(super) fn id_of(&self, shown: &Shown, now: Timestamp) -> Option<CredentialId> {
+        // Under the keys that are trusted now: one that was taken out takes its tokens with it.
+        let trust = self.minter.trust(now).digest();
         let key = match shown {
-            Shown::Certificate(der) => Digest::of_parts(&[b"certificate", der]),
-            Shown::Token(token) => Digest::of_parts(&[b"token", token.as_bytes()]),
+            Shown::Certificate(der) => Digest::of_parts(&[trust.as_bytes(), b"certificate", der]),
+            Shown::Token(token) => Digest::of_parts(&[trust.as_bytes(), b"token", token.as_bytes()]),
         };
         if let Some(id) = self.shown.find(&key) {
             return Some(*id);

@@ -17,6 +17,7 @@
 )]
 
 mod agent;
+mod axum;
 mod envoy;
 mod nginx;
 mod postgresql;

@@ -84,6 +84,13 @@ impl Client {
         Self { stream: BufReader::new(Box::new(StreamOwned::new(connection, socket))) }
     }
 
+    /// Connects without TLS.
+    pub fn plain(port: u16) -> Self {
+        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(Box::new(socket)) }
+    }
+
     /// One request on the connection.
     pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
         let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -1,0 +1,127 @@
+//! Follows the broker over gRPC, for services that verify themselves: whom to trust, and what ended.
+//!
+//! It keeps a [`Followed`] state up to date and does not judge: that a feed was lost the state finds out by
+//! itself, from the silence.
+
+mod read;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::domain::clock::Clock;
+use crate::domain::limits::FEED_HEARTBEAT_SECONDS;
+use crate::proto::v1;
+use crate::proto::v1::verification_service_client::VerificationServiceClient;
+use crate::signer::extension::OidArc;
+use crate::signer::jwk::{self, BadJwks};
+use crate::signer::verify::Trust;
+use crate::verify::{Ends, Followed, Verifier};
+
+/// Largest message in bytes: a part of a snapshot.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Seconds without any message after which a connection is taken for dead: three heartbeats.
+const STALLED_SECONDS: u64 = 3 * FEED_HEARTBEAT_SECONDS;
+/// How often the broker's keys are asked for: well within the time that a key is published ahead.
+const TRUST_EVERY: Duration = Duration::from_secs(30);
+/// Waits between two tries: doubled from the first to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// Why the broker could not be followed, for now.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The broker's answer is not of its form.
+    #[error("the broker's `{0}` is not of its form")]
+    Form(&'static str),
+    /// The feed told of an epoch before one that it told of already.
+    #[error("the feed went back to epoch {0}")]
+    Back(u64),
+    /// The keys can't be read.
+    #[error("the broker's keys")]
+    Keys(#[from] BadJwks),
+    /// The call failed.
+    #[error("the call failed: {}", .0.message())]
+    Call(#[from] Status),
+    /// The clock jumped.
+    #[error("the clock can't be trusted")]
+    Clock,
+    /// No message came in time.
+    #[error("no message for {STALLED_SECONDS} s")]
+    Stalled,
+}
+
+/// Whom to trust, as the broker says now. The connection has to be one that is the broker's for certain.
+///
+/// # Errors
+/// [`FeedError`].
+pub async fn trust(channel: Channel, oid_arc: OidArc) -> Result<Trust, FeedError> {
+    let mut client = VerificationServiceClient::new(channel);
+    let bundle = client.get_trust_bundle(v1::GetTrustBundleRequest {}).await?.into_inner();
+    let issuer = bundle.issuer.parse().map_err(|_| FeedError::Form("issuer"))?;
+    let keys = jwk::parse_jwks(&bundle.jwks)?;
+    let action_ca = read::first_certificate(&bundle.action_ca_pem).ok_or(FeedError::Form("action_ca_pem"))?;
+    Ok(Trust::new(issuer, keys, Some((action_ca, oid_arc))))
+}
+
+/// Keeps the verifier's trust that of the broker, for ever: keys rotate, and a new one is published before it
+/// signs. While the broker can't be asked, what was trusted last stays.
+pub async fn follow_trust(channel: Channel, verifier: Arc<Verifier>, oid_arc: OidArc) {
+    loop {
+        tokio::time::sleep(TRUST_EVERY).await;
+        match trust(channel.clone(), oid_arc.clone()).await {
+            Ok(newer) => verifier.trust(&Arc::new(newer)),
+            Err(error) => tracing::warn!(%error, "the broker's keys could not be asked for"),
+        }
+    }
+}
+
+/// Keeps `state` up to date for ever, and tells the broker how far it is. It comes back by itself after every
+/// failure; meanwhile the state does what it is configured to do.
+pub async fn follow(channel: Channel, state: Arc<Followed>, clock: Arc<dyn Clock>, label: &str) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let before = state.epoch();
+        if let Err(error) = once(&channel, &state, &*clock, label).await {
+            tracing::warn!(%error, "the feed of revocations was lost");
+        }
+        wait = if state.epoch() > before { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Follows one stream to its end.
+async fn once(channel: &Channel, state: &Followed, clock: &dyn Clock, label: &str) -> Result<(), FeedError> {
+    let mut client =
+        VerificationServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let request = v1::WatchRevocationsRequest { label: label.to_owned(), after_epoch: state.epoch() };
+    let mut stream = client.watch_revocations(Request::new(request)).await?.into_inner();
+    let mut snapshot: Option<Ends> = None;
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(STALLED_SECONDS), stream.message());
+        let Some(message) = next.await.map_err(|_| FeedError::Stalled)?? else { return Ok(()) };
+        let now = clock.now().map_err(|_| FeedError::Clock)?;
+        let ends: Option<Vec<_>> = message.revoked.iter().map(read::end).collect();
+        let ends = ends.ok_or(FeedError::Form("revoked"))?;
+        if message.snapshot_begins {
+            snapshot = Some(Ends::default());
+        }
+        match snapshot.take() {
+            Some(mut whole) => {
+                ends.into_iter().for_each(|end| whole.add(end));
+                if message.snapshot_continues {
+                    snapshot = Some(whole);
+                    continue;
+                }
+                if !state.begin(whole, message.epoch, now) {
+                    return Err(FeedError::Back(message.epoch));
+                }
+            }
+            None => state.hear(ends, message.epoch, now),
+        }
+        let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch: state.epoch() };
+        client.acknowledge_epoch(Request::new(acknowledge)).await?;
+    }
+}
