@@ -99,6 +99,9 @@ impl App {
 
 fn minter(config: &Config) -> Result<Minter, Failure> {
     let passphrase = passphrase(config.passphrase_file.as_deref())?;
+    if passphrase.is_none() && !config.dev {
+        tracing::warn!("the keys lie on disk unencrypted; `passphrase_file` encrypts them");
+    }
     let keys = KeyStore::open(&config.state_dir, &config.trust_domain, passphrase.as_ref())
         .map_err(|error| Failure::new(format!("keys: {error}\nnext: `hotworkd init` makes keys")))?;
     let profile = CertificateProfile {

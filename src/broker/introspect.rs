@@ -28,9 +28,8 @@ impl Broker {
     /// When the index can't be read: unknown is not live and not dead.
     pub async fn introspect(&self, shown: &Shown) -> Result<Option<Credential>, ReadError> {
         let Ok(now) = self.clock.now() else { return Ok(None) };
-        let Some(id) = self.id_of(shown, now) else { return Ok(None) };
-        let found = self.record_of(id).await?;
-        Ok(found.filter(|credential| self.is_live(credential, now)).map(|credential| (*credential).clone()))
+        let found = self.live_record_of(shown, now).await?;
+        Ok(found.map(|credential| (*credential).clone()))
     }
 
     /// What a live token says, with what RFC 7662 section 2.2 adds, for the resource server `audience`. `None`

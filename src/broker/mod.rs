@@ -113,7 +113,7 @@ pub struct Broker {
     key_publish_ahead: Duration,
     rotating: tokio::sync::Mutex<()>,
     records: Memory<CredentialId, Credential>,
-    shown: Memory<Digest, CredentialId>,
+    shown: Memory<Digest, (CredentialId, Digest)>,
     reloading: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
 }

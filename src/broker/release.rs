@@ -1,10 +1,11 @@
 //! Release: a holder gives back its own credential before the expiry.
 
 use crate::attest::{AttestError, Presented};
+use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::{Credential, Issuance};
 use crate::domain::entry::Release;
 use crate::domain::id::CredentialId;
-use crate::domain::ledger::Command;
+use crate::domain::ledger::{Command, Refusal};
 use crate::store::{LedgerError, ReadError};
 
 use super::Broker;
@@ -30,6 +31,9 @@ pub enum OwnError {
 /// Why a credential that was shown was not ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseShownError {
+    /// The clock can't be trusted, so nobody knows whether it is live.
+    #[error(transparent)]
+    Clock(#[from] Untrustworthy),
     /// The record could not be made.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -45,6 +49,10 @@ impl Broker {
     /// [`OwnError`]; a credential that has ended already is the ledger's refusal.
     pub async fn release(&self, presented: &Presented, id: CredentialId) -> Result<Credential, OwnError> {
         let credential = self.own_credential(presented, id).await?;
+        // The ledger's own check knows of single ends; the record knows of them all.
+        if credential.ended.is_some() {
+            return Err(LedgerError::from(Refusal::AlreadyEnded).into());
+        }
         let issuance = &credential.issuance;
         let release = Release { agent: issuance.agent.clone(), credential: id, expires: issuance.expires };
         self.ledger.submit(Command::Release(release)).await?;
@@ -57,8 +65,9 @@ impl Broker {
     /// # Errors
     /// [`ReleaseShownError`]; then it must be taken to be live.
     pub async fn release_shown(&self, shown: &Shown) -> Result<(), ReleaseShownError> {
-        let Some(credential) = self.introspect(shown).await? else { return Ok(()) };
-        let Issuance { agent, id, expires, .. } = credential.issuance;
+        let now = self.clock.now()?;
+        let Some(credential) = self.live_record_of(shown, now).await? else { return Ok(()) };
+        let Issuance { agent, id, expires, .. } = credential.issuance.clone();
         self.ledger.submit(Command::Release(Release { agent, credential: id, expires })).await?;
         Ok(())
     }

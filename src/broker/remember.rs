@@ -28,9 +28,10 @@ impl Broker {
         Ok(Some(found))
     }
 
-    /// The id of a token or certificate of ours. Its signature is checked once as long as it is asked about;
-    /// a signature does not change its mind, and its lifetime is its record's.
-    pub(super) fn id_of(&self, shown: &Shown, now: Timestamp) -> Option<CredentialId> {
+    /// The id of a token or certificate of ours, and the digest of what was signed. Its signature is checked
+    /// once as long as it is asked about; a signature does not change its mind, and its lifetime is its
+    /// record's.
+    fn id_of(&self, shown: &Shown, now: Timestamp) -> Option<(CredentialId, Digest)> {
         // Under the keys that are trusted now: one that was taken out takes its tokens with it.
         let trust = self.minter.trust(now).digest();
         let key = match shown {
@@ -47,6 +48,21 @@ impl Broker {
         let id = verified.ok()?;
         self.shown.put(key, Arc::new(id));
         Some(id)
+    }
+
+    /// The record of what is shown, when it is live at `now`, and the very one that was recorded: whoever has
+    /// a key of ours can sign another credential under the id of one that lives.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub(super) async fn live_record_of(
+        &self,
+        shown: &Shown,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Credential>>, ReadError> {
+        let Some((id, content)) = self.id_of(shown, now) else { return Ok(None) };
+        let found = self.record_of(id).await?;
+        Ok(found.filter(|found| found.issuance.content == content && self.is_live(found, now)))
     }
 
     /// The record of `id`, if it is in memory.

@@ -12,7 +12,7 @@ use crate::domain::status_list::{Allocator, StatusRef, is_listed};
 use crate::domain::time::Timestamp;
 use crate::signer::certificate::Certificate;
 use crate::signer::csr::SubjectKey;
-use crate::signer::minter::{MintFailed, Minter};
+use crate::signer::minter::{MintFailed, Minted, Minter};
 use crate::signer::secret::Secret;
 
 use super::decide::Permitted;
@@ -50,16 +50,12 @@ pub(super) trait Form {
 
     /// Mints the credential of a record that exists again. `None` when what would be signed is not what was.
     fn mint_again(&self, issuance: &Issuance, minter: &Minter) -> Result<Option<Self::Material>, MintFailed> {
-        let (content, material) = self.mint(issuance, minter)?;
-        Ok((content == issuance.content).then_some(material))
+        let minted = self.mint(issuance, minter)?;
+        Ok((minted.content == issuance.content).then_some(minted.material))
     }
 
-    /// The id of the key that will sign it.
-    fn key(&self, minter: &Minter) -> Arc<str>;
-
-    /// Mints the credential of this record: the digest of what was signed, and the material. A pure
-    /// function of the record but for the signature.
-    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Self::Material), MintFailed>;
+    /// Mints the credential of this record. A pure function of the record but for the signature.
+    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<Minted<Self::Material>, MintFailed>;
 }
 
 /// A token bound to the holder's key.
@@ -77,11 +73,7 @@ impl Form for TokenForm {
         Digest::of(lines.as_bytes())
     }
 
-    fn key(&self, minter: &Minter) -> Arc<str> {
-        minter.keys().token().kid().into()
-    }
-
-    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Secret), MintFailed> {
+    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<Minted<Secret>, MintFailed> {
         minter.token(issuance)
     }
 
@@ -103,11 +95,7 @@ impl Form for CertificateForm {
         Digest::of(self.0.spki())
     }
 
-    fn key(&self, minter: &Minter) -> Arc<str> {
-        minter.keys().action_ca().signer().kid().into()
-    }
-
-    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<(Digest, Certificate), MintFailed> {
+    fn mint(&self, issuance: &Issuance, minter: &Minter) -> Result<Minted<Certificate>, MintFailed> {
         minter.certificate(issuance, &self.0)
     }
 }
@@ -141,16 +129,10 @@ pub(super) fn seal<F: Form>(
         request: request_digest(&permitted.request, F::KIND, form.holder_digest()),
     });
     let mut issuance = Box::new(issuance(permitted, &ids, request, status));
-    let mut key = form.key(minter);
-    let mut minted = form.mint(&issuance, minter)?;
-    // A key that was rotated meanwhile may have signed it: the record must name the one that did.
-    if form.key(minter) != key {
-        key = form.key(minter);
-        minted = form.mint(&issuance, minter)?;
-    }
-    issuance.key = Some(key);
-    let (content, material) = minted;
+    let Minted { content, key, material } = form.mint(&issuance, minter)?;
     issuance.content = content;
+    // Named by the key that signed: keys can be rotated meanwhile.
+    issuance.key = Some(key);
     Ok(Sealed { issuance, material })
 }
 

@@ -78,7 +78,17 @@ impl<'de> Deserialize<'de> for Selector {
 
 /// The kinds that a record keeps, because credentials are revoked and locked by them: few, and such as an
 /// incident names.
-const KEPT: [&str; 5] = ["container.id", "systemd.unit", "systemd.user_unit", "unix.sha256", "unix.uid"];
+const KEPT: [&str; 9] = [
+    "container.id",
+    "systemd.unit",
+    "systemd.user_unit",
+    "unix.sha256",
+    "unix.uid",
+    "x509.issuer_sha256",
+    "x509.spiffe_id",
+    "x509.spki_sha256",
+    "x509.trust_domain",
+];
 
 impl SelectorKind {
     /// Whether a record keeps facts of this kind, so that they can be revoked and locked by.

@@ -154,7 +154,7 @@ impl State {
             let keys = self.keys.get(&issuance.agent);
             let known = keys.and_then(|keys| keys.get(&key));
             if let Some(known) = known.filter(|known| known.issuance.expires > time) {
-                return Err(self.repeated(known, request));
+                return Err(self.repeated(known, request, time));
             }
             if keys.is_some_and(|keys| keys.len() >= IDEMPOTENCY_KEYS_PER_AGENT_MAX) {
                 return Err(Refusal::KeysExhausted);
@@ -164,12 +164,15 @@ impl State {
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
     }
 
-    fn repeated(&self, known: &Known, request: Digest) -> Refusal {
+    fn repeated(&self, known: &Known, request: Digest, time: Timestamp) -> Refusal {
         if known.issuance.idempotency.is_none_or(|idempotency| idempotency.request != request) {
             Refusal::KeyReused
         } else if self.revocations.ended_issuance(&known.issuance).is_some() {
             // A retry does not bring back what was ended.
             Refusal::AlreadyEnded
+        } else if let Some(held) = self.locks.refusing(&Facts::from(&*known.issuance), time) {
+            // Nor does it get around a lock on what the first one was given on.
+            Refusal::Locked(Arc::clone(held))
         } else {
             Refusal::Repeated(known.issuance.clone(), known.index)
         }

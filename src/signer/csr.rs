@@ -63,13 +63,13 @@ pub enum BadCsr {
     #[error("expected a key of kind P-256 or Ed25519")]
     Kind,
     /// RSA is not switched on.
-    #[error("RSA keys are not accepted here, expected P-256 or Ed25519")]
+    #[error("expected a key of kind P-256 or Ed25519; RSA keys are not accepted here")]
     RsaOff,
     /// The RSA key is weak or odd.
     #[error("expected an RSA key of 2048 to 4096 bits with exponent 65537, got `{0}` bits")]
     RsaWeak(usize),
     /// The signature does not verify with the key in the request, or the key is no point of its curve.
-    #[error("the request's signature does not verify with its own key")]
+    #[error("expected a signature that verifies with the request's own key")]
     Signature,
     /// The request is signed in a way that does not belong to its key, or with a weak hash.
     #[error("expected a signature with SHA-256 or stronger that belongs to the key")]

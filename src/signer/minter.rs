@@ -33,6 +33,17 @@ pub struct Minter {
     trust: ArcSwap<Trust>,
 }
 
+/// What was minted of a record.
+#[derive(Debug)]
+pub struct Minted<M> {
+    /// SHA-256 of what was signed.
+    pub content: Digest,
+    /// The id of the key that signed it.
+    pub key: Arc<str>,
+    /// What the holder gets.
+    pub material: M,
+}
+
 /// Why nothing was minted. Always a fault of ours, never of the request.
 #[derive(Debug, thiserror::Error)]
 pub enum MintFailed {
@@ -55,16 +66,16 @@ impl Minter {
         Self { keys, issuer, profile, trust }
     }
 
-    /// The token of this record, and the digest of what was signed.
+    /// The token of this record.
     ///
     /// # Errors
     /// [`MintFailed`].
-    pub fn token(&self, record: &Issuance) -> Result<(Digest, Secret), MintFailed> {
+    pub fn token(&self, record: &Issuance) -> Result<Minted<Secret>, MintFailed> {
         let keys = self.keys.token_ring().keys();
         // The record says when, so it says with which key.
         let signer = &**keys.signing(record.issued).signer();
         let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
-        Ok((linted.content(), linted.sign(signer)?))
+        Ok(Minted { content: linted.content(), key: signer.kid().into(), material: linted.sign(signer)? })
     }
 
     /// The token of a record that was minted before, when a key is still there that makes what was signed.
@@ -121,7 +132,7 @@ impl Minter {
         Ok(Crls::new(action, identity, self.keys.root_crl().map(<[u8]>::to_vec)))
     }
 
-    /// The certificate of this record over `key`, and the digest of what was signed.
+    /// The certificate of this record over `key`.
     ///
     /// # Errors
     /// [`MintFailed`].
@@ -129,10 +140,11 @@ impl Minter {
         &self,
         record: &Issuance,
         key: &SubjectKey,
-    ) -> Result<(Digest, Certificate), MintFailed> {
+    ) -> Result<Minted<Certificate>, MintFailed> {
         let ca = self.keys.action_ca();
         let linted = certificate::unsigned(record, key, ca, &self.profile)?.lint()?;
-        Ok((linted.content(), linted.sign(ca.signer())?))
+        let key = ca.signer().kid().into();
+        Ok(Minted { content: linted.content(), key, material: linted.sign(ca.signer())? })
     }
 
     /// The certificate of an identity over `key`, by the identity CA, and the digest of what was signed.
@@ -143,22 +155,28 @@ impl Minter {
         svid::mint(svid, key, self.keys.identity_ca())
     }
 
-    /// The id of a token of ours that is in its lifetime. Whether it was ended is not known here.
+    /// The id of a token of ours that is in its lifetime, and the digest of what was signed. Whether it is the
+    /// one that was recorded, and was not ended, is not known here.
     ///
     /// # Errors
     /// The first reason to refuse it.
-    pub fn verify_token(&self, text: &str, now: Timestamp) -> Result<CredentialId, NotVerified> {
+    pub fn verify_token(&self, text: &str, now: Timestamp) -> Result<(CredentialId, Digest), NotVerified> {
         let keys = self.keys.token_ring().keys().verifying(now);
-        verify::token(text, &keys, &self.issuer, exactly(now)).map(|claims| claims.id)
+        verify::token(text, &keys, &self.issuer, exactly(now)).map(|claims| (claims.id, claims.content))
     }
 
-    /// The id of a certificate (DER) of ours that is in its lifetime. Whether it was ended is not known here.
+    /// The same for a certificate (DER).
     ///
     /// # Errors
     /// The first reason to refuse it.
-    pub fn verify_certificate(&self, der: &[u8], now: Timestamp) -> Result<CredentialId, NotVerified> {
+    pub fn verify_certificate(
+        &self,
+        der: &[u8],
+        now: Timestamp,
+    ) -> Result<(CredentialId, Digest), NotVerified> {
         let ca = self.keys.action_ca().certificate_der();
-        verify::certificate(der, ca, &self.profile.oid_arc, exactly(now)).map(|claims| claims.binding.id)
+        let claims = verify::certificate(der, ca, &self.profile.oid_arc, exactly(now))?;
+        Ok((claims.binding.id, claims.content))
     }
 
     /// Whom those trust at `now` who verify what this mints. The same value until the keys change.

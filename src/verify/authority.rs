@@ -47,6 +47,8 @@ pub struct Authority {
     pub kid: Option<String>,
     /// The serial number of a certificate.
     pub serial: Option<Serial>,
+    /// SHA-256 of what was signed: the broker's record has the same, or this is not what it recorded.
+    pub content: Digest,
 }
 
 impl From<Claims> for Authority {
@@ -68,6 +70,7 @@ impl From<Claims> for Authority {
             tier: claims.tier,
             kid: Some(claims.kid),
             serial: None,
+            content: claims.content,
         }
     }
 }
@@ -94,6 +97,7 @@ impl From<CertificateClaims> for Authority {
             tier: binding.tier,
             kid: None,
             serial: Some(claims.serial),
+            content: claims.content,
         }
     }
 }

@@ -3,10 +3,12 @@
 use hotwork::proto::v1::issue_certificate_request::Key;
 use hotwork::proto::v1::parameter::Value;
 use hotwork::proto::v1::{
-    ActionRequest, ExplainRequest, GetAgentRequest, GetCredentialRequest, GetEntryRequest,
-    GetMyCredentialRequest, IntrospectRequest, IssueCertificateRequest, IssueTokenRequest, KeyBinding,
-    ListCredentialsRequest, ListEntriesRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest,
-    ProveInclusionRequest, ReleaseRequest, RevocationSelector, RevokeRequest, revocation_selector,
+    ActionRequest, EnrollRequest, EnrolledAs, ExplainRequest, GetAgentRequest, GetCredentialRequest,
+    GetEntryRequest, GetMyCredentialRequest, IntrospectRequest, IssueCertificateRequest, IssueTokenRequest,
+    KeyBinding, ListAgentsRequest, ListCredentialsRequest, ListEnrollmentsRequest, ListEntriesRequest,
+    ListKeysRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest, ProveInclusionRequest,
+    ReleaseRequest, RemoveEnrollmentRequest, RevocationSelector, RevokeRequest, RotateKeyRequest,
+    revocation_selector,
 };
 use prost_types::Duration;
 use tonic::{Code, Status};
@@ -166,6 +168,115 @@ async fn each_bad_operator_request_is_named_and_revokes_nothing() {
     let mut agent = daemon.agent().await;
     let own = ListMyCredentialsRequest { page_size: 1001, ..ListMyCredentialsRequest::default() };
     assert_names(agent.list_my_credentials(own).await, "page_size", &1001);
+}
+
+#[tokio::test]
+async fn each_bad_page_of_agents_and_enrolments_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut admin = daemon.admin().await;
+    let long = "A".repeat(10_000);
+    for (page_size, page_token, field) in [
+        (-1, "", "page_size"),
+        (1001, "", "page_size"),
+        (i32::MIN, "", "page_size"),
+        (0, "not a token", "page_token"),
+        (0, long.as_str(), "page_token"),
+    ] {
+        let agents = ListAgentsRequest { page_size, page_token: page_token.into() };
+        assert_names(admin.list_agents(agents).await, field, &page_size);
+        let enrolled = ListEnrollmentsRequest { page_size, page_token: page_token.into(), enrolled_as: 0 };
+        assert_names(admin.list_enrollments(enrolled).await, field, &page_size);
+    }
+    let kind = ListEnrollmentsRequest { enrolled_as: 9, ..ListEnrollmentsRequest::default() };
+    assert_names(admin.list_enrollments(kind).await, "enrolled_as", &9);
+    let all = ListAgentsRequest { page_size: 1000, page_token: String::new() };
+    assert!(!admin.list_agents(all).await.unwrap().into_inner().agents.is_empty(), "the broker goes on");
+}
+
+/// A request to enrol a verifier, with nothing wrong.
+fn enrollment() -> EnrollRequest {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    EnrollRequest {
+        enrolled_as: EnrolledAs::Verifier.into(),
+        name: "envoy".into(),
+        csr_der: csr.der().to_vec(),
+        lifetime_seconds: 0,
+    }
+}
+
+#[tokio::test]
+async fn each_bad_enrolment_is_named_and_enrols_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut admin = daemon.admin().await;
+    let good = enrollment();
+    let mut forged = good.csr_der.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let csr = |csr_der: Vec<u8>| EnrollRequest { csr_der, ..good.clone() };
+    for (bad, field) in [
+        (EnrollRequest { enrolled_as: 0, ..good.clone() }, "enrolled_as"),
+        (EnrollRequest { enrolled_as: 9, ..good.clone() }, "enrolled_as"),
+        (EnrollRequest { name: String::new(), ..good.clone() }, "name"),
+        (EnrollRequest { name: "a/b".into(), ..good.clone() }, "name"),
+        (csr(Vec::new()), "csr_der"),
+        (csr(vec![0x30; 100]), "csr_der"),
+        (csr(vec![0; 8 * 1024 + 1]), "csr_der"),
+        (csr(forged), "csr_der"),
+        (EnrollRequest { lifetime_seconds: 59, ..good.clone() }, "lifetime_seconds"),
+        (EnrollRequest { lifetime_seconds: u32::MAX, ..good.clone() }, "lifetime_seconds"),
+    ] {
+        assert_names(admin.enroll(bad.clone()).await, field, &bad);
+    }
+    let listed = admin.list_enrollments(ListEnrollmentsRequest::default()).await.unwrap().into_inner();
+    assert!(listed.enrollments.is_empty(), "{listed:?}");
+    assert!(admin.enroll(good).await.is_ok(), "the broker goes on");
+}
+
+#[tokio::test]
+async fn each_bad_removal_is_named_and_removes_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut admin = daemon.admin().await;
+    admin.enroll(enrollment()).await.unwrap();
+    let removal = |enrolled_as: i32, name: &str, serial: &str, reason: &str| RemoveEnrollmentRequest {
+        enrolled_as,
+        name: name.into(),
+        serial: serial.into(),
+        reason: reason.into(),
+    };
+    let verifier = EnrolledAs::Verifier.into();
+    for (bad, field) in [
+        (removal(0, "envoy", "", "gone"), "enrolled_as"),
+        (removal(9, "envoy", "", "gone"), "enrolled_as"),
+        (removal(verifier, "", "", "gone"), "name"),
+        (removal(verifier, "a/b", "", "gone"), "name"),
+        (removal(verifier, "envoy", "4f", "gone"), "serial"),
+        (removal(verifier, "envoy", &"4F".repeat(16), "gone"), "serial"),
+        (removal(verifier, "envoy", "", ""), "reason"),
+        (removal(verifier, "envoy", "", "two\nlines"), "reason"),
+        (removal(verifier, "envoy", "", &"x".repeat(201)), "reason"),
+    ] {
+        assert_names(admin.remove_enrollment(bad.clone()).await, field, &bad);
+    }
+    let listed = admin.list_enrollments(ListEnrollmentsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.enrollments.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
+async fn only_the_token_key_is_rotated_and_another_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut admin = daemon.admin().await;
+    let before = admin.list_keys(ListKeysRequest {}).await.unwrap().into_inner();
+    for bad in ["", "log", "action-ca", "Token", "token "] {
+        for at_once in [false, true] {
+            let request = RotateKeyRequest { r#use: bad.into(), at_once };
+            assert_names(admin.rotate_key(request).await, "use: ", &bad);
+        }
+    }
+    assert_eq!(admin.list_keys(ListKeysRequest {}).await.unwrap().into_inner(), before);
 }
 
 #[tokio::test]

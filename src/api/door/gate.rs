@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::broker::Broker;
 use crate::broker::consume::ConsumeError;
+use crate::domain::credential::Credential;
 use crate::domain::ledger::Refusal as Cause;
 use crate::domain::name::ApiName;
 use crate::domain::time::Timestamp;
@@ -20,11 +21,17 @@ pub struct Gate {
 /// The ledger's own revocations: there is nothing newer.
 struct Own(Arc<Broker>);
 
+/// Whether the record is live, and of the very credential that was shown: whoever has a key of ours can sign
+/// another one under the id of one that lives.
+fn stands(broker: &Broker, record: &Credential, shown: &Authority, now: Timestamp) -> bool {
+    record.issuance.content == shown.content && broker.is_live(record, now)
+}
+
 impl Standing for Own {
     fn standing(&self, credential: &Authority, now: Timestamp) -> Status {
         let ended = match self.0.remembered(&credential.id) {
             // The record knows more than the credential tells.
-            Some(record) => !self.0.is_live(&record, now),
+            Some(record) => !stands(&self.0, &record, credential, now),
             None => {
                 let revocations = self.0.ledger().revocations();
                 revocations.ended(&credential.id, &credential.agent, credential.issued).is_some()
@@ -75,15 +82,12 @@ impl Gate {
         }
     }
 
-    /// Whether the credential's record stands and is live. The first time it is read from the index; then it
-    /// is remembered, and [`Own`] has said so already.
+    /// Whether the credential's record stands and is live. The first time it is read from the index. It is
+    /// judged here also when it is in memory: [`Own`] may not have had it yet, and does not wait for the index.
     async fn recorded(&self, verified: &Verified, now: Timestamp) -> Result<(), Refusal> {
-        let id = verified.authority().id;
-        if self.broker.remembered(&id).is_some() {
-            return Ok(());
-        }
-        match self.broker.record_of(id).await {
-            Ok(Some(record)) if self.broker.is_live(&record, now) => Ok(()),
+        let authority = verified.authority();
+        match self.broker.record_of(authority.id).await {
+            Ok(Some(record)) if stands(&self.broker, &record, authority, now) => Ok(()),
             Ok(Some(_)) => Err(Refusal::Ended),
             // Nothing leaves before its record is durable, so what has none is not known to be live.
             Ok(None) | Err(_) => Err(Refusal::StatusUnknown),

@@ -1,6 +1,7 @@
 //! Verifies a certificate that the action CA issued, and reads what it is for.
 
 use super::{Moment, NotVerified};
+use crate::domain::digest::Digest;
 use crate::domain::id::Serial;
 use crate::domain::limits::CSR_BYTES_MAX;
 use crate::domain::name::AgentId;
@@ -25,6 +26,8 @@ pub struct CertificateClaims {
     pub not_before: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
+    /// SHA-256 of what was signed, as the record has it.
+    pub content: Digest,
 }
 
 /// Verifies a certificate (DER) that the action CA (DER) issued, and reads what it is for.
@@ -54,13 +57,19 @@ pub fn certificate(
     if !ca::is_signed_by(&signed, &authority) {
         return Err(NotVerified::Signature);
     }
-    let claims = certificate_claims(&leaf, &authority, oid_arc).ok_or(NotVerified::Form)?;
+    let content = Digest::of(signed.message);
+    let claims = certificate_claims(&leaf, &authority, oid_arc, content).ok_or(NotVerified::Form)?;
     moment.within(claims.not_before.seconds(), claims.expires.seconds())?;
     Ok(claims)
 }
 
 /// `None` when the name and the binding disagree, or it is an authority.
-fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> Option<CertificateClaims> {
+fn certificate_claims(
+    leaf: &Tbs<'_>,
+    authority: &Tbs<'_>,
+    oid_arc: &OidArc,
+    content: Digest,
+) -> Option<CertificateClaims> {
     let constraints = leaf.extension(oid::BASIC_CONSTRAINTS)?;
     let usage = leaf.extension(oid::KEY_USAGE)?;
     let binding = leaf.extension(oid_arc.binding())?;
@@ -77,6 +86,7 @@ fn certificate_claims(leaf: &Tbs<'_>, authority: &Tbs<'_>, oid_arc: &OidArc) -> 
     }
     let trust_domain = domain.strip_prefix("spiffe://")?.parse().ok()?;
     Some(CertificateClaims {
+        content,
         binding,
         agent: AgentId::new(&trust_domain, tenant.parse().ok()?, agent.parse().ok()?),
         serial: hex::encode(leaf.serial).parse().ok()?,

@@ -100,6 +100,8 @@ pub struct Claims {
     pub tier: Tier,
     /// The key that signed it.
     pub kid: String,
+    /// SHA-256 of what was signed, as the record has it.
+    pub content: Digest,
 }
 
 /// When it is, and how far two clocks may be apart: at most [`VERIFY_LEEWAY_SECONDS_MAX`] counts.
@@ -156,7 +158,8 @@ pub fn token(
     if claims.iss != issuer.as_str() {
         return Err(NotVerified::Issuer);
     }
-    let read = read(&claims, key.kid()).ok_or(NotVerified::Form)?;
+    let content = Digest::of(input.as_bytes());
+    let read = read(&claims, key.kid(), content).ok_or(NotVerified::Form)?;
     let life = claims.exp.saturating_sub(claims.iat);
     if !(1..=i64::from(TTL_SECONDS_MAX)).contains(&life) || claims.nbf > claims.iat {
         return Err(NotVerified::Form);
@@ -166,7 +169,7 @@ pub fn token(
 }
 
 /// The claims as words of the trade; `None` when one has not its form, or two disagree.
-fn read(claims: &RawClaims<'_>, kid: &str) -> Option<Claims> {
+fn read(claims: &RawClaims<'_>, kid: &str, content: Digest) -> Option<Claims> {
     let [details] = &claims.authorization_details;
     let [scope] = &details.scopes;
     let actor = claims.act.as_ref().map(|act| &act.sub);
@@ -178,6 +181,7 @@ fn read(claims: &RawClaims<'_>, kid: &str) -> Option<Claims> {
     }
     let constraints = constraints(&details.constraints)?;
     Some(Claims {
+        content,
         id: claims.jti.parse().ok()?,
         subject: claims.sub.to_string(),
         agent: claims.client_id.parse().ok()?,
