@@ -136,6 +136,19 @@ fn tcp(bundles: &[String]) -> Result<String, Failure> {
     Ok(toml)
 }
 
+/// The directory of a `hotwork` of this very version: a link to the daemon's own binary, which is both.
+fn client(state: &Path) -> std::io::Result<PathBuf> {
+    let (daemon, bin) = (std::env::current_exe()?, state.join("bin"));
+    DirBuilder::new().mode(0o700).recursive(true).create(&bin)?;
+    let link = bin.join("hotwork");
+    match std::fs::remove_file(&link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    std::os::unix::fs::symlink(daemon, link)?;
+    Ok(bin)
+}
+
 fn print_first_steps(bound: &Bound, state: &State) {
     let env = state.path.join("env");
     let (agent, admin) = (bound.agent.display(), bound.admin.display());
@@ -144,6 +157,10 @@ fn print_first_steps(bound: &Bound, state: &State) {
     say("");
     say("In another terminal:");
     say("");
+    match client(&state.path) {
+        Ok(bin) => say(&format!("  export PATH=\"{}:$PATH\"", bin.display())),
+        Err(error) => say(&format!("  # build `hotwork` with `cargo build --release`: {error}")),
+    }
     say(&format!("  export HOTWORK_ENDPOINT=unix://{agent}"));
     say(&format!("  export HOTWORK_ADMIN_ENDPOINT=unix://{admin}"));
     say(&format!("  # or: . {}", env.display()));

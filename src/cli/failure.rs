@@ -192,10 +192,11 @@ impl From<Status> for Failure {
         let retry = details.retry_info().and_then(|retry| retry.retry_delay);
         let exit = exit(code, &reason);
         let decision_id = decision.unwrap_or_default();
+        let missing = details.resource_info().map_or("", |info| info.resource_type.as_str());
         Self {
             exit,
             code: name(code),
-            hint: of_certificate(&reason).unwrap_or_else(|| advice(exit, code, &decision_id, retry)),
+            hint: of_reason(&reason, missing).unwrap_or_else(|| advice(exit, code, &decision_id, retry)),
             message: message(&status),
             reason,
             decision_id,
@@ -246,14 +247,23 @@ fn exit(code: Code, reason: &str) -> Exit {
     }
 }
 
-/// What to do about a certificate that is no longer good, or whose name the registry does not have.
-fn of_certificate(reason: &str) -> Option<String> {
-    let text = match reason {
-        "certificate-expired" | "certificate-removed" => {
+/// What to do about reasons that ask for more than their exit code says. `missing` is the kind of thing
+/// that was not found.
+fn of_reason(reason: &str, missing: &str) -> Option<String> {
+    let text = match (reason, missing) {
+        ("certificate-expired" | "certificate-removed", _) => {
             "ask an operator for a new one: `hotwork operator enroll`, `hotwork verifier enroll`; an agent's own \
              authority gives it a new one"
         }
-        "not-an-operator" => "operators are in the registry's operators.toml; `hotwork reload` loads it anew",
+        ("idempotency-key-reused", _) => "use a new --idempotency-key for another request",
+        ("not-an-operator", _) => {
+            "operators are in the registry's operators.toml; `hotwork reload` loads it anew"
+        }
+        ("not-found", "agent") => "`hotwork agent list` shows them",
+        ("not-found", "decision") => "`hotwork audit tail` shows decisions",
+        ("registry-invalid", _) => {
+            "`hotworkd check --config DIR` shows every problem; the registry in force stays"
+        }
         _ => return None,
     };
     Some(text.to_owned())
@@ -377,6 +387,16 @@ mod tests {
     fn waiting_for_approval_is_not_a_denial() {
         for code in [Code::PermissionDenied, Code::FailedPrecondition] {
             assert_eq!(Failure::from(status(code, "approval-required", "")).exit, Exit::ApprovalPending);
+        }
+    }
+
+    #[test]
+    fn what_was_not_found_says_where_to_look() {
+        for (kind, place) in [("agent", "agent list"), ("decision", "audit tail"), ("lock", "the lists")] {
+            let mut details = ErrorDetails::with_error_info("not-found", "hotwork", HashMap::new());
+            details.set_resource_info(kind, "", "", "");
+            let failure = Failure::from(Status::with_error_details(Code::NotFound, "no", details));
+            assert!(failure.hint.contains(place), "{kind}: {}", failure.hint);
         }
     }
 

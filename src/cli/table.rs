@@ -28,7 +28,8 @@ pub fn fields(screen: &Screen, fields: &[(&str, String)]) -> String {
 fn plain(screen: &Screen) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    if screen.terminal {
+    // A terminal that does not tell its width has 0 columns, and every letter would get its own line.
+    if screen.terminal && table.width().is_some_and(|width| width > 0) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     if screen.color {

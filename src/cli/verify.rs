@@ -15,13 +15,20 @@ use crate::proto::v1::introspect_request::Credential as Asked;
 /// How far this machine's clock may be off, in seconds (PROFILES 1).
 const LEEWAY: i64 = 30;
 
+/// Reads the credential in `file`. What is none is not live; a file that can't be read says nothing of it.
+fn read(file: &Path) -> Result<Decoded, Failure> {
+    inspect::read(file).map_err(|failure| {
+        let none = failure.reason == "malformed";
+        if none { Failure { exit: Exit::NegativeVerdict, ..failure } } else { failure }
+    })
+}
+
 /// Verifies the token or certificate in `file`.
 ///
 /// # Errors
-/// With exit code 6 when it is not live.
+/// With exit code 6 when it is not live, and 1 when the file can't be read.
 pub async fn run(context: &Context, file: &Path) -> Result<(), Failure> {
-    let decoded =
-        inspect::read(file).map_err(|failure| Failure { exit: Exit::NegativeVerdict, ..failure })?;
+    let decoded = read(file)?;
     in_time(&decoded, now())?;
     let credential = Some(match decoded {
         Decoded::Certificate { der, .. } => Asked::CertificateDer(der),
@@ -41,11 +48,10 @@ pub async fn run(context: &Context, file: &Path) -> Result<(), Failure> {
 /// Debits one call of the token or certificate in `file`.
 ///
 /// # Errors
-/// With exit code 6 when no call is left, or the credential is not live.
+/// With exit code 6 when no call is left or the credential is not live, and 1 when the file can't be read.
 pub async fn consume(context: &Context, file: &Path, key: &IdempotencyKey) -> Result<(), Failure> {
     use v1::consume_request::Credential;
-    let decoded =
-        inspect::read(file).map_err(|failure| Failure { exit: Exit::NegativeVerdict, ..failure })?;
+    let decoded = read(file)?;
     let credential = Some(match decoded {
         Decoded::Certificate { der, .. } => Credential::CertificateDer(der),
         Decoded::Token { text, .. } => Credential::Token(text.to_string()),

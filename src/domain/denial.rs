@@ -95,11 +95,9 @@ impl Reason {
                 "the API takes no bearer tokens; bind the token to a key, or ask for a certificate"
             }
             Self::BreakGlassOnly => "the action is for open break-glass sessions only",
-            Self::Forbidden => "a policy forbids it; an operator can see which with `hotwork explain`",
+            Self::Forbidden => "a policy forbids it",
             Self::Locked => "an operator has locked it for now",
-            Self::NotPermitted => {
-                "no policy permits it; an operator can see what is nearest with `hotwork explain`"
-            }
+            Self::NotPermitted => "no policy permits it",
             Self::ParameterMissing => {
                 "a required parameter is missing; `hotwork actions` shows the parameters"
             }

@@ -25,7 +25,8 @@ fn each_refusal_has_its_exit_code_and_its_object() {
         ("approve", 5, "approval-required"),
         ("down", 7, "ledger-stopped"),
         ("rush", 8, "rate-limited"),
-        ("conflict", 9, "key-reused"),
+        ("conflict", 9, "idempotency-key-reused"),
+        ("registry", 9, "registry-invalid"),
     ];
     for (verb, code, reason) in table {
         let output = run(&double, &format!("issue demo.{verb} --resource demo/hello -o json"));
@@ -42,8 +43,14 @@ fn each_refusal_has_its_exit_code_and_its_object() {
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(code), ""), "{verb}");
         assert!(stderr(&output).contains("next: ") && !stderr(&output).contains('\u{1b}'), "{output:?}");
     }
-    let output = run(&double, "issue demo.rush --resource demo/hello");
-    assert!(stderr(&output).contains("wait 3s"), "{output:?}");
+    for (verb, next) in [
+        ("rush", "wait 3s"),
+        ("conflict", "use a new --idempotency-key"),
+        ("registry", "`hotworkd check --config DIR` shows every problem"),
+    ] {
+        let output = run(&double, &format!("issue demo.{verb} --resource demo/hello"));
+        assert!(stderr(&output).contains(next), "{verb}: {output:?}");
+    }
 }
 
 #[test]

@@ -154,6 +154,21 @@ fn verify_tells_live_from_not_live_by_exit_code() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_no_verdict() {
+    let double = Double::start();
+    let (missing, directory) = (double.dir().join("none"), double.dir());
+    for file in [missing.as_path(), directory] {
+        for (command, more) in [("verify", ""), ("consume", " --idempotency-key order-42")] {
+            let line = format!("credential {command} {}{more} -o json", file.display());
+            let output = run(&double, &line);
+            assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
+            assert_eq!(json(&output)["reason"], "file", "{line}");
+        }
+    }
+    assert!(double.seen().is_empty(), "{:?}", double.seen());
+}
+
+#[test]
 fn inspect_asks_nobody_and_says_that_it_checked_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::double::Double;
+use super::double::{AGENT, Double};
 
 /// Runs `hotwork` with `words` in a terminal of its own session.
 fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) {
@@ -67,6 +67,14 @@ fn a_terminal_has_colour_unless_it_is_not_wanted() {
     let output = plain.env("TERM", "xterm").stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("bot") && !text.contains('\u{1b}'), "{text:?}");
+}
+
+#[test]
+fn a_terminal_that_does_not_tell_its_width_breaks_no_words() {
+    let double = Double::start();
+    let (_child, out) = in_terminal(&double, "agent show bot");
+    let text = rest(out);
+    assert!(text.contains(AGENT), "{text:?}");
 }
 
 /// The terminal sends Ctrl-C to the whole foreground group. If we passed it on too, the command would see

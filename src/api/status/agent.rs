@@ -19,7 +19,8 @@ use super::{BUSY_RETRY, Refused, internal};
 impl From<Rejected> for Refused {
     fn from(rejected: Rejected) -> Self {
         // The text is ours and says nothing about who else is registered.
-        let message = format!("not attested: {rejected}; `hotwork whoami` shows what the broker sees");
+        let next = "an operator finds why in `hotwork agent list` (the rules) and the metrics";
+        let message = format!("not attested: {rejected}; {next}");
         Self::new(Code::Unauthenticated, rejected.code(), message)
     }
 }

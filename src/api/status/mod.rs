@@ -34,13 +34,24 @@ pub struct Refused {
     decision: Option<CredentialId>,
     retry: Option<Duration>,
     field: Option<BadField>,
+    /// What kind of thing was not found.
+    missing: Option<String>,
     problems: Vec<String>,
 }
 
 impl Refused {
     fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, reason, message, decision: None, retry: None, field: None, problems: Vec::new() }
+        Self {
+            code,
+            reason,
+            message,
+            decision: None,
+            retry: None,
+            field: None,
+            missing: None,
+            problems: Vec::new(),
+        }
     }
 
     /// The stable reason, kebab-case.
@@ -55,7 +66,9 @@ impl Refused {
 
     /// There is no such thing, or none that the caller may see.
     pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, "not-found", format!("{what} not found"))
+        let mut refused = Self::new(Code::NotFound, "not-found", format!("{what} not found"));
+        refused.missing = Some(what.to_owned());
+        refused
     }
 
     /// More than one thing goes by the name.
@@ -126,6 +139,10 @@ impl From<Refused> for Status {
         }
         if let Some(BadField { field, expected }) = refused.field {
             details.add_bad_request_violation(field, format!("expected {expected}"));
+        }
+        if let Some(what) = refused.missing {
+            // The kind alone: a name could be of what the caller may not see.
+            details.set_resource_info(what, "", "", "");
         }
         for problem in refused.problems {
             details.add_precondition_failure_violation("REGISTRY", "registry", problem);

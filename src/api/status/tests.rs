@@ -140,6 +140,9 @@ fn what_is_not_the_caller_s_does_not_exist() {
     let own = check(OwnError::NotFound(id()), Code::NotFound, "not-found");
     let other = check(RevokeError::NotFound("credential"), Code::NotFound, "not-found");
     assert_eq!(own.message(), other.message());
+    assert_eq!(own.details(), other.details());
+    let kind = own.get_details_resource_info().unwrap();
+    assert_eq!((kind.resource_type.as_str(), kind.resource_name.as_str()), ("credential", ""));
     check(ExplainError::NotFound(id()), Code::NotFound, "not-found");
     check(OwnError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
     check(OwnError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
