@@ -51,13 +51,22 @@ impl Stream for Feed {
     }
 }
 
+/// Whether the subscriber may still follow, asked before each message: a feed outlives registries.
+pub type Allowed = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Starts the feed of one subscriber that has everything up to `after`; 0 for a snapshot.
-pub fn follow(broker: Arc<Broker>, drain: Drain, subscription: Subscription, after: u64) -> Feed {
+pub fn follow(
+    broker: Arc<Broker>,
+    drain: Drain,
+    subscription: Subscription,
+    allowed: Allowed,
+    after: u64,
+) -> Feed {
     let (sender, messages) = mpsc::channel(FEED_QUEUE_MAX);
     let end = Arc::new(OnceLock::new());
     // Subscribed before the first look, so that nothing falls between.
     let epochs = broker.ledger().watch_revocations();
-    let follower = Follower { broker, sender, epochs, cursor: after };
+    let follower = Follower { broker, allowed, sender, epochs, cursor: after };
     let told = Arc::clone(&end);
     tokio::spawn(async move {
         let _subscription = subscription;
@@ -87,6 +96,7 @@ enum Ended {
 
 struct Follower {
     broker: Arc<Broker>,
+    allowed: Allowed,
     sender: mpsc::Sender<Message>,
     epochs: watch::Receiver<u64>,
     /// The subscriber has been sent everything up to this epoch.
@@ -160,6 +170,9 @@ impl Follower {
     }
 
     async fn send(&self, message: Message) -> Result<(), Ended> {
+        if !(self.allowed)() {
+            return Err(Ended::Refused(Refused::not_a_verifier()));
+        }
         let message = Message { time: Some(render::timestamp(self.broker.time())), ..message };
         let stall = Duration::from_secs(FEED_STALL_SECONDS_MAX);
         match tokio::time::timeout(stall, self.sender.send(message)).await {

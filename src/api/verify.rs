@@ -50,10 +50,18 @@ impl VerificationService for Verification {
         request: Request<v1::WatchRevocationsRequest>,
     ) -> Result<Response<Feed>, Status> {
         let label = convert::selector::label(&request.get_ref().label).map_err(status)?;
-        let id = verifier(&self.broker, &request, label)?;
+        let id = verifier(&self.broker, &request, label.clone())?;
         let after = request.get_ref().after_epoch;
         let subscription = self.broker.verifiers().connect(id, self.broker.time()).map_err(status)?;
-        Ok(Response::new(feed::follow(Arc::clone(&self.broker), self.drain.clone(), subscription, after)))
+        let broker = Arc::clone(&self.broker);
+        let (_, transport, _) = request.into_parts();
+        let allowed = Box::new(move || {
+            let mut same = Request::new(());
+            *same.extensions_mut() = transport.clone();
+            verifier(&broker, &same, label.clone()).is_ok()
+        });
+        let broker = Arc::clone(&self.broker);
+        Ok(Response::new(feed::follow(broker, self.drain.clone(), subscription, allowed, after)))
     }
 
     async fn acknowledge_epoch(

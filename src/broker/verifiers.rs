@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::limits::{SUBSCRIBERS_MAX, VERIFIERS_MAX};
+use crate::domain::limits::{SUBSCRIBERS_MAX, SUBSCRIBERS_PER_VERIFIER_MAX, VERIFIERS_MAX};
 use crate::domain::name::VerifierLabel;
 use crate::domain::time::Timestamp;
 
@@ -39,8 +39,8 @@ pub enum VerifierError {
     /// The epoch has not been reached.
     #[error("the epoch `{0}` has not been reached")]
     Ahead(u64),
-    /// There is no room for one more.
-    #[error("more than {SUBSCRIBERS_MAX} subscribers")]
+    /// There is no room for one more, at all or of this verifier.
+    #[error("more than {SUBSCRIBERS_MAX} subscribers, or {SUBSCRIBERS_PER_VERIFIER_MAX} of one verifier")]
     Full,
     /// It does not follow the feed.
     #[error("the verifier does not follow the feed")]
@@ -95,6 +95,10 @@ impl Verifiers {
     pub fn connect(self: &Arc<Self>, id: VerifierId, now: Timestamp) -> Result<Subscription, VerifierError> {
         let mut known = self.lock();
         if known.values().map(|seen| seen.streams).sum::<usize>() >= SUBSCRIBERS_MAX {
+            return Err(VerifierError::Full);
+        }
+        let same = known.iter().filter(|(other, _)| other.identity == id.identity);
+        if same.map(|(_, seen)| seen.streams).sum::<usize>() >= SUBSCRIBERS_PER_VERIFIER_MAX {
             return Err(VerifierError::Full);
         }
         if known.len() >= VERIFIERS_MAX && !known.contains_key(&id) {
@@ -199,10 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn no_verifier_takes_more_than_its_share() {
+        let verifiers = Arc::new(Verifiers::default());
+        let labelled = |label: &str| VerifierId { label: Some(label.parse().unwrap()), ..id("a") };
+        let _held: Vec<_> =
+            (0..SUBSCRIBERS_PER_VERIFIER_MAX).map(|_| verifiers.connect(id("a"), NOW).unwrap()).collect();
+        assert_eq!(verifiers.connect(id("a"), NOW).unwrap_err(), VerifierError::Full);
+        assert_eq!(verifiers.connect(labelled("other"), NOW).unwrap_err(), VerifierError::Full);
+        assert!(verifiers.connect(id("b"), NOW).is_ok());
+    }
+
+    #[test]
     fn subscribers_are_bounded_at_n_and_refused_at_n_plus_one() {
         let verifiers = Arc::new(Verifiers::default());
+        let share = |at: usize| id(&format!("of-{}", at / SUBSCRIBERS_PER_VERIFIER_MAX));
         let mut held: Vec<_> =
-            (0..SUBSCRIBERS_MAX).map(|_| verifiers.connect(id("a"), NOW).unwrap()).collect();
+            (0..SUBSCRIBERS_MAX).map(|at| verifiers.connect(share(at), NOW).unwrap()).collect();
         assert_eq!(verifiers.connect(id("b"), NOW).unwrap_err(), VerifierError::Full);
         held.pop();
         assert!(verifiers.connect(id("b"), NOW).is_ok());

@@ -269,6 +269,8 @@ pub const FEED_STALL_SECONDS_MAX: u64 = 10;
 pub const FEED_HEARTBEAT_SECONDS: u64 = 5;
 /// Subscribers to the feed at once: ten times what is measured.
 pub const SUBSCRIBERS_MAX: usize = 1_000;
+/// Subscribers of one verifier: so that none keeps the others out.
+pub const SUBSCRIBERS_PER_VERIFIER_MAX: usize = SUBSCRIBERS_MAX / 4;
 /// Verifiers remembered with what they acknowledged; those that are gone make room first.
 pub const VERIFIERS_MAX: usize = 2_000;
 /// Longest time that a revocation waits for acknowledgements, in seconds; below [`REQUEST_SECONDS_MAX`].

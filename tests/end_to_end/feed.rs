@@ -137,3 +137,25 @@ async fn a_credential_minted_while_its_revocation_was_recorded_is_dead() {
         }
     }
 }
+
+#[tokio::test]
+async fn who_is_no_operator_any_more_follows_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut client = daemon.verifier().await;
+    let mut feed = watch(&mut client, 0).await;
+    assert!(feed.message().await.unwrap().is_some(), "the snapshot");
+    let path = daemon.state.join("config/operators.toml");
+    let mine = std::fs::read_to_string(&path).unwrap();
+    let scoped = mine.replace("tenants = []", "tenants = [\"default\"]");
+    assert_ne!(scoped, mine);
+    std::fs::write(&path, scoped).unwrap();
+    assert_eq!(daemon.json(&["reload"])["changed"], true);
+    let ended = loop {
+        match tokio::time::timeout(PATIENCE, feed.message()).await.unwrap() {
+            Ok(Some(message)) => assert!(message.revoked.is_empty()),
+            other => break other.unwrap_err(),
+        }
+    };
+    assert_eq!(ended.code(), Code::PermissionDenied, "{ended:?}");
+}
