@@ -31,11 +31,25 @@ fn dev_prints_lines_that_can_be_pasted_and_says_that_it_is_not_production() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    for expected in
-        ["not for production", "HOTWORK_ENDPOINT", "hotwork exec", "hotwork issue", "hotwork revoke"]
-    {
+    for expected in [
+        "not for production",
+        "export PATH=",
+        "HOTWORK_ENDPOINT",
+        "hotwork exec",
+        "hotwork issue",
+        "hotwork revoke",
+    ] {
         assert!(printed.contains(expected), "`{expected}` in\n{printed}");
     }
+}
+
+#[test]
+fn the_daemon_s_binary_is_the_client_too_under_the_name_that_dev_links() {
+    let (_dir, daemon) = dev();
+    let mut client = Command::new(daemon.state.join("bin/hotwork"));
+    let output = client.args(["whoami", "-o", "name"]).envs(&daemon.env).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("/agent/me"), "{}", text(&output));
 }
 
 #[test]
