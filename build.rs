@@ -20,6 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    // Requests are read strictly: a field that this version does not know is refused.
+    tonic_prost_build::configure()
+        .codec_path("crate::api::strict::Codec")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -25,6 +25,7 @@ pub mod published;
 pub mod render;
 pub mod server;
 pub mod status;
+pub mod strict;
 pub mod tls;
 pub mod verifier;
 pub mod verify;

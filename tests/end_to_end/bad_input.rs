@@ -5,10 +5,10 @@ use hotwork::proto::v1::parameter::Value;
 use hotwork::proto::v1::{
     ActionRequest, EnrollRequest, EnrolledAs, ExplainRequest, GetAgentRequest, GetCredentialRequest,
     GetEntryRequest, GetMyCredentialRequest, IntrospectRequest, IssueCertificateRequest, IssueTokenRequest,
-    KeyBinding, ListAgentsRequest, ListCredentialsRequest, ListEnrollmentsRequest, ListEntriesRequest,
-    ListKeysRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest, ProveInclusionRequest,
-    ReleaseRequest, RemoveEnrollmentRequest, RevocationSelector, RevokeRequest, RotateKeyRequest,
-    revocation_selector,
+    IssueTokenResponse, KeyBinding, ListAgentsRequest, ListCredentialsRequest, ListEnrollmentsRequest,
+    ListEntriesRequest, ListKeysRequest, ListMyCredentialsRequest, Parameter, ProveConsistencyRequest,
+    ProveInclusionRequest, ReleaseRequest, RemoveEnrollmentRequest, RevocationSelector, RevokeRequest,
+    RotateKeyRequest, revocation_selector,
 };
 use prost_types::Duration;
 use tonic::{Code, Status};
@@ -327,4 +327,30 @@ async fn a_message_above_the_limit_is_refused_and_the_broker_goes_on() {
     let mut agent = daemon.agent().await;
     let token = IssueTokenRequest { request: Some(good()), binding: None };
     assert!(agent.issue_token(token).await.is_ok());
+}
+
+/// A request of a later version: the field can be a limit that its sender believes to be kept.
+#[derive(Clone, PartialEq, prost::Message)]
+struct LaterRequest {
+    #[prost(message, optional, tag = "1")]
+    request: Option<ActionRequest>,
+    #[prost(string, tag = "999")]
+    only_on_weekdays: String,
+}
+
+#[tokio::test]
+async fn a_field_that_this_version_does_not_know_is_refused_and_nothing_is_issued() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let ask = async |only_on_weekdays: &str| {
+        let mut client = tonic::client::Grpc::new(daemon.channel("HOTWORK_ENDPOINT").await);
+        client.ready().await.unwrap();
+        let message = LaterRequest { request: Some(good()), only_on_weekdays: only_on_weekdays.into() };
+        let path = http::uri::PathAndQuery::from_static("/hotwork.v1.CredentialService/IssueToken");
+        let codec = tonic_prost::ProstCodec::<LaterRequest, IssueTokenResponse>::default();
+        client.unary(tonic::Request::new(message), path, codec).await
+    };
+    assert_names(ask("yes").await, "999", &"unknown field");
+    assert!(daemon.json(&["credential", "list"])["credentials"].as_array().is_none_or(Vec::is_empty));
+    assert!(ask("").await.is_ok(), "without it the same request is granted");
 }
