@@ -292,3 +292,16 @@ async fn an_operator_of_one_tenant_reaches_nothing_of_another_and_can_not_tell_i
     let status = verifier.acknowledge_epoch(AcknowledgeEpochRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn what_a_broad_revocation_ended_can_not_be_given_back_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let issued = daemon.json(&["issue", "demo.read", "--resource", "demo/hello"]);
+    let id = issued["credential"]["id"].as_str().unwrap();
+    daemon.json(&["revoke", "--action", "demo.read", "--reason", "test"]);
+    let released = daemon.hotwork(&["credential", "release", id]);
+    assert_eq!(released.status.code(), Some(9), "{}", crate::support::text(&released));
+    let log = crate::support::text(&daemon.hotwork(&["audit", "tail", "-o", "json"]));
+    assert!(log.contains("revoke") && !log.contains("\\\"release\\\""), "{log}");
+}
