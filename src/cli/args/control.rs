@@ -49,8 +49,8 @@ pub struct Selectors {
     /// Those given on this evidence, such as unix.uid=1000 or unix.sha256=HEX
     #[arg(long, value_name = "KIND=VALUE", value_parser = attested)]
     pub attested: Option<evidence::Selector>,
-    /// Those signed by one key (`kid`)
-    #[arg(long, value_name = "KID")]
+    /// Those signed by one key (`kid`, which may begin with a hyphen)
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub key: Option<KeyId>,
     /// Everything there is
     #[arg(long)]

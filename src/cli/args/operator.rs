@@ -95,11 +95,12 @@ pub enum Keys {
     #[command(after_help = "\
 The new key is published at once and signs after `key_publish_ahead` of hotworkd.toml, so that
 verifiers have it by then. --now is for a key that leaked: verifiers that cache keys may refuse
-new tokens for some minutes. A retry of this command makes another key: look at `keys list` first.
+new tokens for some minutes, and `hotwork revoke --key` ends what the old key has signed. A retry of
+this command makes another key: look at `keys list` first.
 
 Examples:
   hotwork keys rotate token
-  hotwork keys rotate token --now && hotwork revoke --all --reason 'token key leaked'")]
+  hotwork keys rotate token --now && hotwork revoke --key KID --reason 'token key leaked'")]
     Rotate {
         /// Which key
         #[arg(value_enum)]
