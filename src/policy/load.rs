@@ -134,7 +134,9 @@ fn assemble(parsed: Vec<Parsed<'_>>, registry: &Registry) -> Result<Policies, St
     let mut all = PolicySet::new();
     for Parsed { meta, policy, .. } in parsed {
         let rest = slice::rest(&policy);
-        named.add(&rest);
+        if !meta.plain {
+            named.add(&rest);
+        }
         index.add(&meta, &rest).map_err(|error| error.to_string())?;
         by_id.insert(policy.id().clone(), metas.len());
         metas.push(meta);

@@ -166,15 +166,22 @@ impl Policies {
     pub fn decide(&self, query: &Query<'_>) -> Verdict {
         let Some(facts) = self.actions.get(&query.action.name) else { return Verdict::NoPermit };
         let slices: Vec<&slice::Slice> = self.index.slices(facts, query.agent).collect();
-        if slices.is_empty() {
-            return Verdict::NoPermit;
+        let mut tally = Tally::default();
+        for head in slices.iter().flat_map(|slice| &slice.heads) {
+            if head.to.covers(query.resource) {
+                tally.note(head);
+            }
         }
-        let with_context = slices.iter().any(|slice| slice.reads_context);
+        let conditional: Vec<&slice::Slice> =
+            slices.into_iter().filter(|slice| !slice.set.is_empty()).collect();
+        if conditional.is_empty() {
+            return tally.verdict();
+        }
+        let with_context = conditional.iter().any(|slice| slice.reads_context);
         let Ok(question) = question::Question::new(query, facts, &self.named, with_context) else {
             return Verdict::Failed;
         };
-        let mut tally = Tally::default();
-        for slice in slices {
+        for slice in conditional {
             let response = self.authorizer.is_authorized(&question.request, &slice.set, &question.entities);
             tally.add(&response, |id| self.name_of(id));
         }
@@ -220,6 +227,11 @@ struct Tally {
 }
 
 impl Tally {
+    fn note(&mut self, head: &slice::Head) {
+        let list = if head.permit { &mut self.permits } else { &mut self.forbids };
+        list.push(head.name.clone());
+    }
+
     fn add(&mut self, response: &cedar_policy::Response, name: impl Fn(&PolicyId) -> Option<PolicyName>) {
         self.failed |= response.diagnostics().errors().next().is_some();
         let reasons = response.diagnostics().reason().filter_map(name);
@@ -230,7 +242,7 @@ impl Tally {
     }
 
     fn verdict(self) -> Verdict {
-        // A policy that names an action twice, itself and by its group, is in two slices.
+        // A policy that names an action twice, itself and by its group, is in two slices, or twice in one.
         let sorted = |mut names: Vec<PolicyName>| {
             names.sort();
             names.dedup();

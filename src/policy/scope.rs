@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
+};
 
 use crate::domain::agent::Agent;
 use crate::domain::catalogue::{Action, Api};
@@ -19,6 +21,9 @@ pub(super) struct Meta {
     pub(super) who: Who,
     pub(super) which: Which,
     pub(super) to: To,
+    /// Whether the policy is its head, and [`Meta::to`] says all of the head's resource: then there is
+    /// nothing that Cedar would have to evaluate.
+    pub(super) plain: bool,
     /// Whether the text reads the context at all.
     pub(super) reads_context: bool,
 }
@@ -51,12 +56,14 @@ pub(super) enum To {
 
 impl Meta {
     pub(super) fn of(name: PolicyName, policy: &Policy, text: &str) -> Self {
+        let resource = policy.resource_constraint();
         Self {
             name,
             permit: policy.effect() == Effect::Permit,
             who: who(&policy.principal_constraint()),
             which: which(policy.action_constraint()),
-            to: to(&policy.resource_constraint()),
+            to: to(&resource),
+            plain: !policy.has_non_scope_constraint() && only_resources(&resource),
             reads_context: text.contains("context"),
         }
     }
@@ -126,6 +133,17 @@ fn which(constraint: ActionConstraint) -> Which {
         ActionConstraint::Any => Which::Any,
         ActionConstraint::Eq(uid) => Which::Named(vec![name(&uid)]),
         ActionConstraint::In(uids) => Which::Named(uids.iter().map(name).collect()),
+    }
+}
+
+/// Whether the constraint speaks of nothing but resources, so that [`To`] means the same.
+fn only_resources(constraint: &ResourceConstraint) -> bool {
+    let is_resource = |kind: &EntityTypeName| kind.to_string() == "Resource";
+    match constraint {
+        ResourceConstraint::Any => true,
+        ResourceConstraint::Is(kind) => is_resource(kind),
+        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => is_resource(uid.type_name()),
+        ResourceConstraint::IsIn(kind, uid) => is_resource(kind) && is_resource(uid.type_name()),
     }
 }
 

@@ -4,15 +4,18 @@
 //! at the head before the conditions, so what is left out could not have failed either. And a policy that
 //! is in them needs no second look at the agent and the action of its head: what is asked is the rest, so
 //! that groups and tenants need not be entities (a transitive closure over them is half of Cedar's cost).
+//! A policy without conditions is a head and nothing else: its resource is compared here, and Cedar is not
+//! asked at all.
 
 use std::collections::HashMap;
 
 use cedar_policy::{Policy, PolicySet, PolicySetError};
 
 use crate::domain::agent::Agent;
+use crate::domain::name::PolicyName;
 
 use super::question::ActionFacts;
-use super::scope::{Meta, Which, Who};
+use super::scope::{Meta, To, Which, Who};
 
 /// The policy without the agent and the action of its head, which its place in the index stands for. The
 /// policy as it is, when Cedar does not take the change: it decides the same, only slower.
@@ -31,19 +34,33 @@ pub(super) fn rest(policy: &Policy) -> Policy {
 /// The policies of one pair of action word and agent scope.
 #[derive(Default)]
 pub(super) struct Slice {
+    /// Those that are heads only.
+    pub(super) heads: Vec<Head>,
+    /// The others.
     pub(super) set: PolicySet,
     pub(super) reads_context: bool,
     pub(super) permits: bool,
 }
 
+/// What is left of a policy without conditions, beside its place in the index.
+pub(super) struct Head {
+    pub(super) name: PolicyName,
+    pub(super) permit: bool,
+    pub(super) to: To,
+}
+
 impl Slice {
     fn add(&mut self, meta: &Meta, policy: &Policy) -> Result<(), Box<PolicySetError>> {
+        self.permits |= meta.permit;
+        if meta.plain {
+            self.heads.push(Head { name: meta.name.clone(), permit: meta.permit, to: meta.to.clone() });
+            return Ok(());
+        }
         // `action in [A, A]` names one action twice.
         if self.set.policy(policy.id()).is_none() {
             self.set.add(policy.clone()).map_err(Box::new)?;
         }
         self.reads_context |= meta.reads_context;
-        self.permits |= meta.permit;
         Ok(())
     }
 }

@@ -80,6 +80,8 @@ fn policy() -> impl Strategy<Value = String> {
         "resource == Resource::\"repo/acme/site\"",
         "resource in Resource::\"repo/acme\"",
         "resource in Resource::\"repo\"",
+        "resource is Resource",
+        "resource is Resource in Resource::\"repo/acme\"",
     ]);
     let condition = prop::sample::select(vec![
         "",
