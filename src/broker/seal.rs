@@ -155,17 +155,16 @@ struct Ids {
 
 impl Ids {
     fn new(now: Timestamp, kind: Kind, entropy: &dyn Entropy) -> Result<Self, EntropyFailed> {
-        let (mut id, mut lineage, mut serial) = ([0; 10], [0; 10], [0; 16]);
-        entropy.fill(&mut id)?;
-        entropy.fill(&mut lineage)?;
+        // One call for all: each is a system call of its own.
+        let mut random = [0; 36];
+        entropy.fill(&mut random)?;
+        let (id, rest) = random.split_first_chunk().ok_or(EntropyFailed)?;
+        let (lineage, rest) = rest.split_first_chunk().ok_or(EntropyFailed)?;
         let serial = match kind {
-            Kind::Certificate => {
-                entropy.fill(&mut serial)?;
-                Some(Serial::new(serial))
-            }
+            Kind::Certificate => Some(Serial::new(*rest.first_chunk().ok_or(EntropyFailed)?)),
             Kind::Token => None,
         };
-        Ok(Self { id: CredentialId::new(now, &id), lineage: Lineage::new(now, &lineage), serial })
+        Ok(Self { id: CredentialId::new(now, id), lineage: Lineage::new(now, lineage), serial })
     }
 }
 

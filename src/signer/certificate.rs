@@ -62,7 +62,7 @@ impl Certificate {
 
     /// One PEM block.
     pub fn pem(&self) -> String {
-        (*pem::encode("CERTIFICATE", &self.0)).clone()
+        std::mem::take(&mut *pem::encode("CERTIFICATE", &self.0))
     }
 
     /// Its thumbprint for `cnf` (`x5t#S256`, RFC 8705 section 3.1).
