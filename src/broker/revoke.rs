@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::credential::{Credential, State};
 use crate::domain::ledger::{Command, Refusal, Target};
-use crate::domain::limits::{COUNT_MS_MAX, TTL_SECONDS_MAX};
+use crate::domain::limits::{COUNT_MS_MAX, COUNT_UNASKED_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
 use crate::domain::revocation::{Revocation, Selector, watermark};
@@ -121,7 +121,9 @@ impl Broker {
                 let until = revocation.until(time);
                 let covered = Covered { selector: revocation.selector, tenants: revocation.tenants, until };
                 // What it ended is known by what had not ended before it. A failed count takes nothing back.
-                let count = self.read(move |reader| reader.count_live(&covered, &known, time, deadline()));
+                let patience = if asked.wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
+                let until = deadline(patience);
+                let count = self.read(move |reader| reader.count_live(&covered, &known, time, until));
                 count.await.unwrap_or(Count { live: 0, complete: false, expires: None })
             }
         };
@@ -150,7 +152,8 @@ impl Broker {
                     until: watermark(&asked.selector, asked.issued_before, now),
                 };
                 let known = self.ledger.revocations();
-                self.read(move |reader| reader.count_live(&covered, &known, now, deadline())).await?
+                let until = deadline(COUNT_MS_MAX);
+                self.read(move |reader| reader.count_live(&covered, &known, now, until)).await?
             }
         };
         self.record_call(operator, "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
@@ -193,9 +196,9 @@ pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), Revo
     }
 }
 
-fn deadline() -> Instant {
+fn deadline(patience_ms: u64) -> Instant {
     let now = Instant::now();
-    now.checked_add(Duration::from_millis(COUNT_MS_MAX)).unwrap_or(now)
+    now.checked_add(Duration::from_millis(patience_ms)).unwrap_or(now)
 }
 
 fn residual(count: &Count, time: Timestamp) -> Option<Timestamp> {

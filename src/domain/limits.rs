@@ -275,6 +275,10 @@ pub const SUBSCRIBERS_PER_VERIFIER_MAX: usize = SUBSCRIBERS_MAX / 4;
 pub const VERIFIERS_MAX: usize = 2_000;
 /// Longest time that a revocation waits for acknowledgements, in seconds; below [`REQUEST_SECONDS_MAX`].
 pub const WAIT_SECONDS_MAX: u64 = 8;
-/// Longest time that a count of what a selector covers may take, in milliseconds. Beyond it the count is a
-/// lower bound: nobody waits for a census in an incident.
+/// Longest time that a count of what a selector covers may take, in milliseconds, when the caller waits
+/// anyhow. Beyond it the count is a lower bound: nobody waits for a census in an incident.
 pub const COUNT_MS_MAX: u64 = 500;
+/// The same for a revocation that waits for nobody: its acknowledgement must not be late for the count.
+pub const COUNT_UNASKED_MS_MAX: u64 = 2;
+/// Entries that a count reads between two looks at the clock: about half a millisecond.
+pub const COUNT_ENTRIES: usize = 100;

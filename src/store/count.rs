@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::reader::{ReadError, Reader};
 use crate::domain::credential::Issuance;
 use crate::domain::entry::{Entry, Event};
-use crate::domain::limits::{LEDGER_COMMAND_AGE_MS_MAX, PAGE_SIZE_MAX, TTL_SECONDS_MAX};
+use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, COUNT_ENTRIES, LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::TenantName;
 use crate::domain::revocation::{Facts, Revocations, Selector};
 use crate::domain::time::Timestamp;
@@ -34,6 +34,29 @@ pub struct Count {
 }
 
 impl Covered {
+    /// The earliest commit that can have made what is covered and live at `now`.
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        let lifetime_ms = i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX;
+        let living = now.plus_millis(-lifetime_ms);
+        // A lineage is named by the broker when its first credential is minted.
+        let born = match &self.selector {
+            Selector::Lineage(lineage) => Some(lineage.time().plus_millis(-CLOCK_BEHIND_MS_MAX)),
+            Selector::Action(_)
+            | Selector::Agent(_)
+            | Selector::All
+            | Selector::Api(_)
+            | Selector::Attested(_)
+            | Selector::Credential(_)
+            | Selector::Key(_)
+            | Selector::Owner(_)
+            | Selector::Principal(_)
+            | Selector::Resource(_)
+            | Selector::Serial(_)
+            | Selector::Tenant(_) => None,
+        };
+        born.map_or(living, |born| living.max(born))
+    }
+
     fn covers(&self, issuance: &Issuance) -> bool {
         let mine = self.tenants.is_empty() || self.tenants.contains(issuance.agent.tenant());
         let minted = self.until.is_none_or(|until| issuance.issued <= until);
@@ -55,12 +78,11 @@ impl Reader {
         deadline: Instant,
     ) -> Result<Count, ReadError> {
         let mut count = Count { live: 0, complete: true, expires: None };
-        let lifetime_ms = i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX;
-        let Some(mut next) = self.shared().index.first_since(now.plus_millis(-lifetime_ms))? else {
+        let Some(mut next) = self.shared().index.first_since(covered.oldest(now))? else {
             return Ok(count);
         };
         loop {
-            let entries = self.entries(next, PAGE_SIZE_MAX)?;
+            let entries = self.entries(next, COUNT_ENTRIES)?;
             if entries.is_empty() {
                 return Ok(count);
             }
