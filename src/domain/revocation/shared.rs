@@ -1,7 +1,7 @@
 //! A map whose copies share what did not change: two levels of small shards behind reference counts.
 //!
 //! A snapshot of a million entries is copied in constant time, and a change copies one shard of some
-//! hundreds and two short lists. It knows nothing of what it holds.
+//! sixty and two short lists. It knows nothing of what it holds.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -9,8 +9,8 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 
-/// Shards of a block, and blocks of a map: 4,096 shards, so that one of a million entries has some 250.
-const FAN: usize = 64;
+/// Shards of a block, and blocks of a map: 16,384 shards, so that one of a million entries has some 60.
+const FAN: usize = 128;
 
 /// A map from `K` to `V`. Its clone is a snapshot.
 #[derive(Clone)]
@@ -58,8 +58,10 @@ impl<K, V> SharedMap<K, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> SharedMap<K, V> {
     fn place<Q: Hash + ?Sized>(&self, key: &Q) -> (usize, usize) {
-        let hash = usize::try_from(self.hasher.hash_one(key) & 0xfff).unwrap_or_default();
-        (hash / FAN, hash % FAN)
+        let fan = u64::try_from(FAN).unwrap_or(1);
+        let hash = self.hasher.hash_one(key);
+        let index = |part: u64| usize::try_from(part % fan).unwrap_or_default();
+        (index(hash / fan), index(hash))
     }
 
     /// The value of `key`.
