@@ -25,6 +25,7 @@ pub mod clock;
 pub mod notify;
 pub mod policy;
 pub mod signer;
+pub mod ssh;
 pub mod store;
 
 // Floor 2: use cases of the broker, and of who verifies what it issued.

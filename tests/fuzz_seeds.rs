@@ -80,6 +80,8 @@ targets! {
     proofs "../fuzz/fuzz_targets/proofs.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
     routes "../fuzz/fuzz_targets/routes.rs"
+    signatures "../fuzz/fuzz_targets/signatures.rs"
+    statements "../fuzz/fuzz_targets/statements.rs"
     templates "../fuzz/fuzz_targets/templates.rs"
     tokens "../fuzz/fuzz_targets/tokens.rs"
 }

@@ -57,6 +57,18 @@ pub const CONSTRAINT_VALUES_MAX: usize = 64;
 /// Ends that one verifier remembers, some 200 bytes each: a million revoked one by one, twice. With more it
 /// refuses everything.
 pub const ENDS_REMEMBERED_MAX: usize = 2_000_000;
+/// Longest line of an SSH public key in bytes: an ECDSA P-384 key in a security key, with a comment.
+pub const SSH_KEY_LINE_BYTES_MAX: usize = 1024;
+/// Longest application of a security key's key in bytes: `ssh:` and a word.
+pub const SSH_APPLICATION_BYTES_MAX: usize = 64;
+/// SSH keys of one operator: a few machines and security keys.
+pub const SSH_KEYS_PER_OPERATOR_MAX: usize = 16;
+/// Longest armored SSH signature in bytes: one of P-384 takes some 500. Read before anybody is known.
+pub const SSH_SIGNATURE_BYTES_MAX: usize = 4 * 1024;
+/// Longest statement in bytes: an action with all of its parameters takes some 6 KiB.
+pub const STATEMENT_BYTES_MAX: usize = 16 * 1024;
+/// Lines of one statement: a person reads them.
+pub const STATEMENT_LINES_MAX: usize = 128;
 /// Longest time in seconds for which a verifier that lost the feed of revocations may answer from what it
 /// last heard, when it is configured to try: a credential's longest life would make revocation a formality.
 pub const FEED_AGE_SECONDS_MAX: u32 = 300;

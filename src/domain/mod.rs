@@ -33,5 +33,7 @@ pub mod revocation;
 pub mod route;
 pub mod signer;
 pub mod spiffe;
+pub mod ssh_key;
+pub mod statement;
 pub mod status_list;
 pub mod time;

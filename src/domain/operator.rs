@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{OperatorName, TenantName};
+use super::ssh_key::SshKey;
 
 /// A registered operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub struct Operator {
     pub roles: Vec<Role>,
     /// The tenants they see; all when empty.
     pub tenants: Vec<TenantName>,
-    /// Their SSH public keys in `authorized_keys` form, for approvals and break-glass.
-    pub ssh_keys: Vec<String>,
+    /// Their SSH public keys, for approvals and break-glass. No other operator has one of them.
+    pub ssh_keys: Vec<SshKey>,
 }
 
 /// What an operator may do.

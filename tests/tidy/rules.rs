@@ -24,13 +24,14 @@ fn finding(path: &str, line: usize, message: impl Into<String>) -> Finding {
 }
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("domain", 0),
     ("attest", 1),
     ("clock", 1),
     ("notify", 1),
     ("policy", 1),
     ("signer", 1),
+    ("ssh", 1),
     ("store", 1),
     ("broker", 2),
     ("verify", 2),
@@ -175,7 +176,7 @@ const fn proof(name: &'static str, homes: &'static [&'static str]) -> Proof {
     Proof { name, homes, reusable: false }
 }
 
-const PROOFS: [Proof; 8] = [
+const PROOFS: [Proof; 9] = [
     proof("Attested", &["src/attest/"]),
     // An operator's call may do several things; it was let through as a whole.
     Proof { name: "Authorized", homes: &["src/broker/operate.rs"], reusable: true },
@@ -186,6 +187,7 @@ const PROOFS: [Proof; 8] = [
     // The store's receipt, and the broker's opened seal that can only be had with it.
     proof("Recorded", &["src/broker/record.rs", "src/store/"]),
     proof("Sealed", &["src/broker/seal.rs"]),
+    proof("SignedBy", &["src/ssh/"]),
     proof("Verified", &["src/verify/mod.rs"]),
 ];
 

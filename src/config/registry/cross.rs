@@ -32,6 +32,7 @@ pub(super) fn check(
     );
     let uids = operators.iter().filter_map(|operator| Some((operator.item.uid?, &operator.place)));
     unique("operator's uid", uids, gathered);
+    keys(operators, gathered);
     audiences(apis, gathered);
     indistinguishable(agents, gathered);
     overdue(agents, today, gathered);
@@ -56,6 +57,15 @@ fn unique<'a, K: Eq + Hash + Display>(
             seen.insert(key, place);
         }
     }
+}
+
+/// A key that two operators share shows neither of them; that one person is not two operators, only people know.
+fn keys(operators: &[Declared<Operator>], gathered: &Gathered) {
+    let each = operators.iter().flat_map(|operator| {
+        let place = operator.others.first().unwrap_or(&operator.place);
+        operator.item.ssh_keys.iter().map(move |key| (key.to_string(), place))
+    });
+    unique("SSH key", each, gathered);
 }
 
 /// A token of one API must not be good at another tenant's.

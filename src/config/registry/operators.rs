@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use base64::Engine as _;
-
 use crate::config::forms::word;
 use crate::config::raw::Table;
+use crate::domain::limits::SSH_KEYS_PER_OPERATOR_MAX;
 use crate::domain::name::{OperatorName, TenantName};
 use crate::domain::operator::{Operator, Role};
+use crate::domain::ssh_key::SshKey;
 
 use super::Declared;
 
@@ -28,38 +28,6 @@ impl FromStr for RoleWord {
     }
 }
 
-/// Key types that `ssh-keygen -Y sign` signs with and that are strong enough.
-const KEY_TYPES: [&str; 5] = [
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "sk-ssh-ed25519@openssh.com",
-    "ssh-ed25519",
-];
-
-struct SshKey(String);
-
-impl FromStr for SshKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut words = text.split(' ');
-        let kind = words.next().filter(|kind| KEY_TYPES.contains(kind));
-        let blob = words.next().and_then(|blob| base64::engine::general_purpose::STANDARD.decode(blob).ok());
-        // The blob begins with its own type (RFC 4253 section 6.6); another one is a mangled line.
-        let same = |kind: &str, blob: &[u8]| {
-            let length = u32::try_from(kind.len()).unwrap_or(u32::MAX).to_be_bytes();
-            blob.strip_prefix(&length).is_some_and(|rest| rest.starts_with(kind.as_bytes()))
-        };
-        let good = kind.zip(blob.as_deref()).is_some_and(|(kind, blob)| same(kind, blob));
-        if good && text.len() <= 1024 && !text.chars().any(char::is_control) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("expected a public key as in `authorized_keys`, of type {}", KEY_TYPES.join(", ")))
-        }
-    }
-}
-
 /// Reads the operators' file.
 #[allow(clippy::unnecessary_wraps, reason = "the readers of all kinds have one shape")]
 pub(super) fn read(table: Table<'_>) -> Option<Vec<Declared<Operator>>> {
@@ -77,15 +45,22 @@ fn operator(section: &Table<'_>) -> Option<Declared<Operator>> {
     }
     let tenants: Option<Vec<TenantName>> = section.list("tenants");
     let keys: Option<Vec<SshKey>> = section.list("ssh_keys");
+    if keys.as_ref().is_some_and(|keys| keys.len() > SSH_KEYS_PER_OPERATOR_MAX) {
+        section.error("ssh_keys", format!("expected at most {SSH_KEYS_PER_OPERATOR_MAX} keys"));
+    }
     section.close();
     let operator = Operator {
         name: name?,
         uid: uid?,
         roles: roles?.into_iter().map(|RoleWord(role)| role).collect(),
         tenants: tenants?,
-        ssh_keys: keys?.into_iter().map(|SshKey(key)| key).collect(),
+        ssh_keys: keys?,
     };
-    Some(Declared { item: operator, place: section.place_of("name"), others: Vec::new() })
+    Some(Declared {
+        item: operator,
+        place: section.place_of("name"),
+        others: vec![section.place_of("ssh_keys")],
+    })
 }
 
 /// `Some(None)` when there is none, `None` when it is wrong.

@@ -357,3 +357,32 @@ fn a_retired_api_that_is_still_granted_is_a_warning() {
         ]
     );
 }
+
+#[test]
+fn an_ssh_key_of_two_operators_is_refused() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN0gxv+zJF8A1u5kJlcdUVolSeec7RBmnzPTMkxzxnJP";
+    let dir = good();
+    let keys = |comment: &str| format!("uid = 0\nssh_keys = [\"{KEY}{comment}\"]");
+    let first = OPERATORS.replace("uid = 0", &keys(" alice@laptop"));
+    let second = OPERATORS.replace("alice", "bob").replace("uid = 0", &keys("").replace('0', "1"));
+    put(dir.path(), "operators.toml", format!("{first}{}", second.replace("uid = 1", "uid = 7")));
+    // Another key, and nothing is wrong.
+    assert_eq!(lines(dir.path()).iter().filter(|line| line.contains("SSH key")).count(), 0);
+    let second =
+        OPERATORS.replace("alice", "bob").replace("uid = 0", &keys("").replace("uid = 0", "uid = 7"));
+    put(dir.path(), "operators.toml", format!("{first}{second}"));
+    assert_eq!(
+        lines(dir.path()),
+        [format!(
+            "error: operators.toml:9:1: operator[1].ssh_keys: SSH key declared already at operators.toml:4: `{KEY}`"
+        )]
+    );
+    let rsa =
+        OPERATORS.replace("uid = 0", "uid = 0\nssh_keys = [\"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQA=\"]");
+    put(dir.path(), "operators.toml", rsa);
+    let found = lines(dir.path());
+    assert!(
+        found.iter().any(|line| line.contains("expected a key of type ecdsa-sha2-nistp256")),
+        "{found:?}"
+    );
+}
