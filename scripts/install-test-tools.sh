@@ -13,6 +13,7 @@ node_packages=(@bufbuild/buf@1.75.0 jose@6.2.18)
 
 missing_system_packages() {
     command -v openssl >/dev/null || echo openssl
+    command -v ssh-keygen >/dev/null || echo openssh-client
     command -v npm >/dev/null || echo npm
     command -v node >/dev/null || echo nodejs
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
