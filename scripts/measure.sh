@@ -47,7 +47,8 @@ size() { "$bin/hotwork" status -o json | python3 -c 'import json, sys; print(jso
 
 bench() { "$bin/hotwork" bench "$@" 2>/dev/null; }
 
-# A thousand agents with ten policies each, beside the demonstration's.
+# A thousand agents with ten policies each, beside the demonstration's, and one over everybody with a condition,
+# so that Cedar is asked for every request.
 many_policies() {
     python3 - "$state/config" <<'PY'
 import pathlib, sys
@@ -61,6 +62,7 @@ for at in range(1000):
     who = f'Agent::"spiffe://dev.hotwork.example/tenant/default/agent/fleet-{at}"'
     policies += [f'permit (principal == {who}, action == Action::"{actions[n % 2]}", resource in Resource::"demo/{at}");'
                  for n in range(10)]
+policies.append('forbid (principal, action, resource) when { context.ttl > 890 };')
 for at in range(0, len(policies), 1000):
     (root / "policies" / f"fleet-{at}.cedar").write_text("\n".join(policies[at:at + 1000]) + "\n")
 PY
@@ -76,7 +78,7 @@ for kind in token cert; do
 done
 stop
 
-say "10,004 policies"
+say "10,005 policies, one with a condition that holds for every request"
 many_policies
 start
 "$bin/hotwork" status -o json | grep -E '"(agents|policies)"'
