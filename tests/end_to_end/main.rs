@@ -27,3 +27,4 @@ mod revocation;
 mod rotation;
 mod scenarios;
 mod support;
+mod unit;
