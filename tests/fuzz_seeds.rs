@@ -81,6 +81,7 @@ targets! {
     policies "../fuzz/fuzz_targets/policies.rs"
     proofs "../fuzz/fuzz_targets/proofs.rs"
     registries "../fuzz/fuzz_targets/registries.rs"
+    requests "../fuzz/fuzz_targets/requests.rs"
     resources "../fuzz/fuzz_targets/resources.rs"
     routes "../fuzz/fuzz_targets/routes.rs"
     signatures "../fuzz/fuzz_targets/signatures.rs"

@@ -59,18 +59,25 @@ impl<U: Message + Name + Default> tonic::codec::Decoder for Decoder<U> {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let bytes = source.copy_to_bytes(source.remaining());
-        if !U::NAME.ends_with("Request") {
-            return U::decode(bytes).map(Some).map_err(|error| Status::internal(error.to_string()));
-        }
-        let contract = CONTRACT.as_ref().and_then(|pool| pool.get_message_by_name(&U::full_name()));
-        let form = contract.ok_or_else(|| Status::internal("the contract can't be read"))?;
-        // Envoy's messages have more fields than the part of them that we read.
-        if U::PACKAGE == "hotwork.v1" {
-            known(&bytes, &form, "").map_err(status)?;
-        }
-        U::decode(bytes).map(Some).map_err(|_| status(malformed(&form, "")))
+        read(&source.copy_to_bytes(source.remaining())).map(Some)
     }
+}
+
+/// The message in `bytes`, strictly when it is a request.
+///
+/// # Errors
+/// INVALID_ARGUMENT with the field that is wrong.
+pub fn read<U: Message + Name + Default>(bytes: &[u8]) -> Result<U, Status> {
+    if !U::NAME.ends_with("Request") {
+        return U::decode(bytes).map_err(|error| Status::internal(error.to_string()));
+    }
+    let contract = CONTRACT.as_ref().and_then(|pool| pool.get_message_by_name(&U::full_name()));
+    let form = contract.ok_or_else(|| Status::internal("the contract can't be read"))?;
+    // Envoy's messages have more fields than the part of them that we read.
+    if U::PACKAGE == "hotwork.v1" {
+        known(bytes, &form, "").map_err(status)?;
+    }
+    U::decode(bytes).map_err(|_| status(malformed(&form, "")))
 }
 
 /// Holds the bytes of a message to its form: each field known and of its type; those that are no list there
