@@ -19,6 +19,7 @@ mod edges;
 mod feed;
 mod first_minutes;
 mod forged;
+mod init;
 mod kill_nine;
 mod listeners;
 mod oauth;
