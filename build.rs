@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "envoy/service/auth/v3/external_auth.proto",
     "hotwork/v1/admin_service.proto",
     "hotwork/v1/audit_service.proto",
+    "hotwork/v1/control.proto",
     "hotwork/v1/credential.proto",
     "hotwork/v1/credential_service.proto",
+    "hotwork/v1/inventory.proto",
     "hotwork/v1/revocation.proto",
     "hotwork/v1/verification_service.proto",
 ];

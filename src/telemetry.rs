@@ -1,5 +1,7 @@
 //! The daemon's own log: JSON lines or readable text on stderr. What is counted is in `api/metrics.rs`.
 
+use std::ffi::OsStr;
+
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -42,6 +44,12 @@ pub fn init(format: Format, level: &str, colours: bool) -> Result<(), TelemetryE
             .try_init(),
     };
     result.map_err(TelemetryError::Twice)
+}
+
+/// Whether a terminal may be coloured, from the values of `NO_COLOR`, which says nothing when it is empty
+/// (no-color.org), and of `TERM`, which is `dumb` where escapes are shown as they are.
+pub fn wants_color(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
 /// Checks a level, so that a configuration can be refused before anything starts.

@@ -90,7 +90,7 @@ impl App {
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
         }));
-        broker.finish_rotation().await.map_err(|error| Failure::new(format!("token keys: {error}")))?;
+        broker.finish_rotation().await.map_err(|error| Failure::caused("token keys", &error))?;
         record_start(&broker, config.dev).await?;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
@@ -103,7 +103,7 @@ fn minter(config: &Config) -> Result<Minter, Failure> {
         tracing::warn!("the keys lie on disk unencrypted; `passphrase_file` encrypts them");
     }
     let keys = KeyStore::open(&config.state_dir, &config.trust_domain, passphrase.as_ref())
-        .map_err(|error| Failure::new(format!("keys: {error}\nnext: `hotworkd init` makes keys")))?;
+        .map_err(|error| Failure::caused("keys", &error).next("`hotworkd init` makes keys"))?;
     let profile = CertificateProfile {
         oid_arc: oid_arc(&config.oid_arc)?,
         common_name: NameForm::default(),
@@ -132,7 +132,7 @@ fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Le
     let origin = minter.verifier_key().name.clone();
     let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
     options.retention = Duration::from_secs(config.retention_seconds);
-    Ledger::open(options).map_err(|error| Failure::new(format!("ledger: {error}")))
+    Ledger::open(options).map_err(|error| Failure::caused("ledger", &error))
 }
 
 fn places(ledger: &Ledger) -> Result<Allocator, Failure> {
@@ -164,7 +164,7 @@ pub fn today() -> Result<Day, Failure> {
 }
 
 async fn record_start(broker: &Broker, dev: bool) -> Result<(), Failure> {
-    let failed = |error| Failure::new(format!("ledger: {error}"));
+    let failed = |error| Failure::caused("ledger", &error);
     let start = Start { dev, version: VERSION.to_owned() };
     broker.ledger().submit(Command::Start(start)).await.map_err(failed)?;
     broker.record_first_load().await.map_err(failed)
@@ -172,7 +172,9 @@ async fn record_start(broker: &Broker, dev: bool) -> Result<(), Failure> {
 
 async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
     let socket = |path: &Path, mode| {
-        Listener::bind(path, mode).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        let next = "the directory of a socket has to be there and writable by the daemon; systemd makes `/run/hotwork`, \
+                    and by hand `install -d -m 0755 DIRECTORY` does";
+        Listener::bind(path, mode).map_err(|error| Failure::caused("socket", &error).next(next))
     };
     let (network, bound_network) = edge::bind(config, broker).await?;
     let listeners = Listeners {

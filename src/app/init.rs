@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::clock::SystemClock;
 use crate::config::starter::Starter;
@@ -19,32 +19,41 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     let trust_domain: TrustDomain = parse("--trust-domain", &arguments.trust_domain)?;
     let issuer = arguments.issuer.clone().unwrap_or_else(|| format!("https://{trust_domain}"));
     let issuer: Issuer = parse("--issuer", &issuer)?;
-    directory(&arguments.state_dir, 0o700)?;
-    directory(&arguments.config, 0o755)?;
-    let passphrase = build::passphrase(arguments.passphrase_file.as_deref())?;
+    // The configuration holds absolute paths: the daemon is started from anywhere.
+    let (state_dir, config_dir) = (absolute(&arguments.state_dir)?, absolute(&arguments.config)?);
+    let passphrase_file = arguments.passphrase_file.as_deref().map(absolute).transpose()?;
+    let passphrase = build::passphrase(passphrase_file.as_deref())?;
+    directory(&state_dir, 0o700)?;
+    directory(&config_dir, 0o755)?;
     let now = SystemClock::new().now().map_err(|error| Failure::new(error.to_string()))?;
     let identity = Identity { trust_domain: trust_domain.clone(), token_algorithm: Algorithm::Es256 };
-    KeyStore::create(&arguments.state_dir, &identity, passphrase.as_ref(), now)
-        .map_err(|error| Failure::new(format!("keys: {error}")))?;
+    KeyStore::create(&state_dir, &identity, passphrase.as_ref(), now)
+        .map_err(|error| Failure::caused("keys", &error))?;
     let starter = Starter {
         trust_domain: &trust_domain,
         issuer: &issuer,
-        state_dir: &arguments.state_dir,
-        config_dir: &arguments.config,
-        passphrase_file: arguments.passphrase_file.as_deref(),
+        state_dir: &state_dir,
+        config_dir: &config_dir,
+        passphrase_file: passphrase_file.as_deref(),
         uid: rustix::process::geteuid().as_raw(),
         operator: &parse("operator", "admin")?,
     };
-    let new =
-        starter.write().map_err(|error| Failure::new(format!("{}: {error}", arguments.config.display())))?;
-    say(&format!("keys and certificate authorities: {}/keys", arguments.state_dir.display()));
-    say(&format!("log verifier key, to be kept elsewhere too: {}/log.pub", arguments.state_dir.display()));
+    let new = starter.write().map_err(|error| Failure::new(format!("{}: {error}", config_dir.display())))?;
+    say(&format!("keys and certificate authorities: {}/keys", state_dir.display()));
+    if passphrase.is_none() {
+        say(
+            "the keys are not encrypted, only their mode protects them; `--passphrase-file FILE` encrypts new ones",
+        );
+    }
+    say(&format!("log verifier key, to be kept elsewhere too: {}/log.pub", state_dir.display()));
     new.iter().for_each(|path| say(&format!("written: {}", path.display())));
-    say(&format!(
-        "next: hotworkd check --config {0} && hotworkd serve --config {0}/hotworkd.toml",
-        arguments.config.display()
-    ));
+    let config = config_dir.display();
+    say(&format!("next: hotworkd check --config {config} && hotworkd serve --config {config}/hotworkd.toml"));
     Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 fn parse<T: std::str::FromStr<Err = crate::domain::name::BadName>>(

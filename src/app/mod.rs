@@ -33,6 +33,21 @@ impl Failure {
         Self { message: message.into(), code: 1 }
     }
 
+    /// As [`Self::new`], with what an error says and the causes that it does not tell itself.
+    pub fn caused(what: &str, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string);
+        let add = |text: String, cause: String| {
+            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+        };
+        Self::new(causes.fold(format!("{what}: {error}"), add))
+    }
+
+    /// With what to do next, on a line of its own.
+    pub fn next(mut self, next: &str) -> Self {
+        self.message = format!("{}\nnext: {next}", self.message);
+        self
+    }
+
     /// The arguments can't be right: exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }

@@ -42,7 +42,9 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         LogFormat::Json => telemetry::Format::Json,
         LogFormat::Text => telemetry::Format::Pretty,
     };
-    let colours = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+    let wanted =
+        telemetry::wants_color(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref());
+    let colours = wanted && std::io::stderr().is_terminal();
     telemetry::init(format, config.log_level.as_str(), colours)
         .map_err(|error| Failure::usage(format!("log: {error}")))?;
     descriptors::raise();

@@ -54,7 +54,8 @@ use crate::proto::v1;
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let no_color =
+        !crate::telemetry::wants_color(env::var_os("NO_COLOR").as_deref(), env::var_os("TERM").as_deref());
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => return misread(&error, wants_json(&words), no_color),

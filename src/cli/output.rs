@@ -23,7 +23,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// For the streams of this process. `no_color` is whether `NO_COLOR` is set (no-color.org).
+    /// For the streams of this process. `no_color` is whether the environment wants none.
     pub fn new(format: Format, no_color: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();

@@ -28,9 +28,10 @@ pub fn fields(screen: &Screen, fields: &[(&str, String)]) -> String {
 fn plain(screen: &Screen) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    // A terminal that does not tell its width has 0 columns, and every letter would get its own line.
-    if screen.terminal && table.width().is_some_and(|width| width > 0) {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    // A terminal that does not tell its width has 0 columns, and every letter would get its own line. The width is
+    // set, because without colour the table takes itself for one in a pipe.
+    if let Some(width) = table.width().filter(|width| screen.terminal && *width > 0) {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     if screen.color {
         table.enforce_styling();

@@ -171,13 +171,14 @@ pub(super) fn seal(
 }
 
 /// Opens the files of one store, deriving once for all that share a salt.
-pub(super) struct Opener<'p> {
+pub struct Opener<'p> {
     passphrase: Option<&'p Passphrase>,
     last: Option<Lock>,
 }
 
 impl<'p> Opener<'p> {
-    pub(super) const fn new(passphrase: Option<&'p Passphrase>) -> Self {
+    /// With this passphrase, or for files that are not encrypted.
+    pub const fn new(passphrase: Option<&'p Passphrase>) -> Self {
         Self { passphrase, last: None }
     }
 
@@ -188,7 +189,10 @@ impl<'p> Opener<'p> {
     }
 
     /// The key of a file: its algorithm and PKCS#8.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// [`BadContainer`].
+    pub fn open(
         &mut self,
         usage: KeyUse,
         file: &[u8],

@@ -16,6 +16,7 @@ mod open;
 pub mod proof;
 mod reader;
 mod replay;
+mod suspect;
 pub mod tree;
 pub mod verify;
 mod writer;

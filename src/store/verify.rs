@@ -3,21 +3,34 @@
 //! Every checksum, every entry's form and order, the tree over all of them, and every signed checkpoint.
 //! What an editor can't mend without the key is the root under a signature; what a truncation leaves
 //! behind is a log that is whole but short, so that takes a checkpoint somebody else has kept.
+//!
+//! Where one byte of a group is wrong it is named, and proven: with it set right in a copy the checkpoint holds, and
+//! there is no other group that this key has signed here. A segment's header is known byte for byte from what stands
+//! before it. Where more than one byte of a group is wrong, the first is at or behind the place that is named.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::journal::group::{Group, RECORD_HEAD_BYTES, RECORDS_BYTES_MAX};
+use super::journal::group::{
+    BadGroup, Flaw, Group, HEADER_BYTES, Header, MAGIC, NOTE_BYTES_MAX, RECORD_HEAD_BYTES, RECORDS_BYTES_MAX,
+};
 use super::journal::recovery::{Damage, list};
 use super::journal::segment::{self, SegmentHeader};
 use super::open::is_signed;
+use super::suspect::{Suspect, suspects};
 use crate::domain::digest::Digest;
 use crate::domain::entry::Entry;
 use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::{Checkpoint, VerifierKey};
 use crate::domain::time::Timestamp;
+
+/// Largest group in bytes.
+const GROUP_BYTES_MAX: usize = HEADER_BYTES + RECORDS_BYTES_MAX + NOTE_BYTES_MAX + 4;
+
+/// Bytes of a group's header that are known before it is read: magic, number and first entry.
+const KNOWN_BYTES: usize = 20;
 
 /// What an audit found when nothing was wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +108,7 @@ pub fn directory(
     audit.end()
 }
 
+#[derive(Clone)]
 struct Audit<'a> {
     key: &'a VerifierKey,
     witness: Option<Checkpoint>,
@@ -132,15 +146,19 @@ impl<'a> Audit<'a> {
         bytes: &[u8],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), AuditError> {
-        let bad = |entry: u64, what: String| Err(damaged(first, 0, entry, what));
+        let bad = |at: usize, what: String| Err(damaged(first, at, self.frontier.size(), what));
         let (header, mut at) = match SegmentHeader::parse(bytes) {
             Ok(parsed) => parsed,
-            Err(flaw) => return bad(self.frontier.size(), format!("segment header: {flaw}")),
+            Err(flaw) => {
+                let (sequence, frontier) = (self.sequence, self.frontier.clone());
+                let expected = SegmentHeader { sequence, frontier }.encode();
+                return bad(same(&expected, bytes), format!("segment header: {flaw}"));
+            }
         };
         let follows = header.frontier == self.frontier && header.sequence == self.sequence;
         if !follows || first != self.frontier.size() {
             let what = "the segment does not follow the one before: entries are missing or changed";
-            return bad(self.frontier.size(), what.to_owned());
+            return bad(0, what.to_owned());
         }
         self.segments += 1;
         while at < bytes.len() {
@@ -153,16 +171,57 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Checks the group at the start of `bytes`, which is at `at` in the segment; gives its length.
+    /// Checks the group at the start of `bytes`, which is at `at` in the segment; gives its length. When that fails
+    /// the audit is over.
     fn group(&mut self, segment: u64, at: usize, bytes: &[u8]) -> Result<usize, AuditError> {
+        let (frontier, time) = (self.frontier.clone(), self.time);
+        self.whole_group(segment, at, bytes).map_err(|error| {
+            (self.frontier, self.time) = (frontier, time);
+            match error {
+                AuditError::Damaged(damage) => AuditError::Damaged(self.located(segment, at, bytes, damage)),
+                other @ (AuditError::Io { .. } | AuditError::Witness) => other,
+            }
+        })
+    }
+
+    /// The damage of a group with its byte, when that is one. It is proven by the group that is whole without it: what
+    /// the checkpoint does not cover, such as lengths, follows from what it does.
+    fn located(&self, segment: u64, at: usize, bytes: &[u8], mut damage: Damage) -> Damage {
+        let mut repaired = bytes.get(..GROUP_BYTES_MAX).unwrap_or(bytes).to_vec();
+        for Suspect { at: place, was } in suspects_in_group(bytes) {
+            let Some(byte) = repaired.get_mut(place) else { continue };
+            let found = std::mem::replace(byte, was);
+            if self.clone().whole_group(segment, at, &repaired).is_ok() {
+                damage.offset = wide(at + place);
+                damage.entry = self.frontier.size().saturating_add(records_before(&repaired, place));
+                damage.what = format!("{}: the byte is 0x{found:02x}, and was 0x{was:02x}", damage.what);
+                return damage;
+            }
+            repaired.iter_mut().skip(place).take(1).for_each(|byte| *byte = found);
+        }
+        damage
+    }
+
+    /// The first byte of a group's header that is not as it has to be, among those that are known beforehand.
+    fn differs(&self, bytes: &[u8]) -> Option<usize> {
+        let (sequence, first) = (self.sequence.to_le_bytes(), self.frontier.size().to_le_bytes());
+        let expected = [&MAGIC[..], &sequence, &first].concat();
+        let same = same(&expected, bytes);
+        (same < KNOWN_BYTES.min(bytes.len())).then_some(same)
+    }
+
+    fn whole_group(&mut self, segment: u64, at: usize, bytes: &[u8]) -> Result<usize, AuditError> {
         let size = self.frontier.size();
-        let group = Group::parse(bytes).map_err(|bad| {
-            let entry = size.saturating_add(u64::from(bad.record));
-            damaged(segment, at + bad.at, entry, format!("group {}: {}", self.sequence, bad.flaw))
+        let group = Group::parse(bytes).map_err(|BadGroup { at: place, record, flaw }| {
+            let place = if flaw == Flaw::Short { place } else { place.max(KNOWN_BYTES) };
+            let place = self.differs(bytes).unwrap_or(place);
+            let entry = size.saturating_add(u64::from(record));
+            damaged(segment, at + place, entry, format!("group {}: {flaw}", self.sequence))
         })?;
         let header = group.header;
         if header.sequence != self.sequence || header.first != size || header.time < self.time {
-            return Err(damaged(segment, at, size, "the group is out of order".to_owned()));
+            let place = at + self.differs(bytes).unwrap_or(KNOWN_BYTES);
+            return Err(damaged(segment, place, size, "the group is out of order".to_owned()));
         }
         self.time = header.time;
         for (offset, json) in group.entries() {
@@ -193,8 +252,8 @@ impl<'a> Audit<'a> {
         self.canonical.clear();
         let written = entry.append_canonical_json(&mut self.canonical);
         if written.is_err() || self.canonical != json {
-            let same = self.canonical.iter().zip(json).take_while(|(a, b)| a == b).count();
-            return Err(damaged(segment, at + same, index, "the entry is not canonical JSON".to_owned()));
+            let at = at + same(&self.canonical, json);
+            return Err(damaged(segment, at, index, "the entry is not canonical JSON".to_owned()));
         }
         if entry.time != self.time {
             return Err(damaged(segment, at, index, "the entry's time is not its group's".to_owned()));
@@ -226,6 +285,27 @@ impl<'a> Audit<'a> {
             witnessed: self.witness.is_some(),
         })
     }
+}
+
+/// What alone can be wrong in the group at the start of `bytes`. The header has a checksum of its own; when that holds
+/// it tells where the closing one is.
+fn suspects_in_group(bytes: &[u8]) -> Vec<Suspect> {
+    let end = Header::parse(bytes).map_or(HEADER_BYTES, |header| header.total_bytes());
+    bytes.get(..end).map_or_else(Vec::new, suspects)
+}
+
+/// The records of a whole group that end before `place`.
+fn records_before(group: &[u8], place: usize) -> u64 {
+    let Ok(group) = Group::parse(group) else { return 0 };
+    let ends = group.entries().map(|(offset, json)| {
+        usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(RECORD_HEAD_BYTES + json.len())
+    });
+    wide(ends.filter(|end| *end <= place).count())
+}
+
+/// How many bytes at the start of both are the same.
+fn same(expected: &[u8], found: &[u8]) -> usize {
+    expected.iter().zip(found).take_while(|(a, b)| a == b).count()
 }
 
 fn parse_checkpoint(note: &str, key: &VerifierKey) -> Option<Checkpoint> {

@@ -11,6 +11,7 @@
 )]
 
 mod double;
+mod double_agent;
 mod double_log;
 mod double_verify;
 mod enroll;

@@ -55,18 +55,41 @@ fn a_reason_is_asked_for_and_said_why() {
     assert_eq!(double.seen(), ["revoke All(true) laptop lost false"]);
 }
 
-#[test]
-fn a_terminal_has_colour_unless_it_is_not_wanted() {
-    let double = Double::start();
-    let (_child, out) = in_terminal(&double, "agent list");
-    assert!(rest(out).contains("\u{1b}["));
+/// What `hotwork` with `words` shows on a terminal of 40 columns, with one more variable in its environment.
+fn shown(double: &Double, words: &str, variable: (&str, &str)) -> String {
     let uri = format!("unix://{}", double.socket().display());
-    let line = format!("{} agent list", env!("CARGO_BIN_EXE_hotwork"));
-    let mut plain = Command::new("script");
-    plain.args(["-qec", &line, "/dev/null"]).env("NO_COLOR", "1").env("HOTWORK_ADMIN_ENDPOINT", uri);
-    let output = plain.env("TERM", "xterm").stdin(Stdio::null()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("bot") && !text.contains('\u{1b}'), "{text:?}");
+    let line = format!("stty cols 40; exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+    command.env("HOTWORK_ADMIN_ENDPOINT", uri).env("SHELL", "/bin/sh").env(variable.0, variable.1);
+    String::from_utf8(command.stdin(Stdio::null()).output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_terminal_has_colour_unless_it_is_not_wanted_or_not_there() {
+    let double = Double::start();
+    for (variable, colour) in [
+        (("NO_COLOR", ""), true),
+        (("NO_COLOR", "1"), false),
+        (("TERM", "dumb"), false),
+        (("TERM", "vt100"), true),
+    ] {
+        for words in ["agent list", "agent show nobody-of-that-name"] {
+            let text = shown(&double, words, variable);
+            assert_eq!(text.contains('\u{1b}'), colour, "{variable:?} {words}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_fits_its_terminal_with_colour_and_without() {
+    let double = Double::start();
+    let narrow = |text: &str| text.lines().all(|line| line.trim_end().chars().count() <= 40);
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let text = shown(&double, "agent show bot", variable);
+        assert!(text.contains("spiffe://") && narrow(&text), "{variable:?}: {text}");
+    }
+    assert!(!narrow(&shown(&double, "agent show bot | cat", ("NO_COLOR", "1"))), "a pipe has no width");
 }
 
 #[test]

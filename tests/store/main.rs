@@ -14,6 +14,7 @@ mod basics;
 mod damage;
 mod derived;
 mod disk;
+mod exact;
 mod properties;
 mod races;
 mod selectors;

@@ -133,8 +133,12 @@ fn whole_seconds(duration: &prost_types::Duration) -> Option<u32> {
     u32::try_from(duration.seconds).ok().filter(|_| duration.nanos == 0)
 }
 
+/// By hand: the conversion of prost-types takes mixed signs and more than a second of nanoseconds, and panics on
+/// the smallest number of seconds.
 fn wait(given: &prost_types::Duration) -> Result<Duration, BadField> {
-    let wait = Duration::try_from(*given).ok();
+    let nanos = u32::try_from(given.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let wait =
+        u64::try_from(given.seconds).ok().zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
     let wait = wait.filter(|wait| *wait <= Duration::from_secs(WAIT_SECONDS_MAX));
     wait.ok_or_else(|| BadField::new("wait", format!("0 to {WAIT_SECONDS_MAX} s")))
 }
@@ -228,7 +232,18 @@ mod tests {
         let duration = |seconds, nanos| prost_types::Duration { seconds, nanos };
         let time = |seconds, nanos| prost_types::Timestamp { seconds, nanos };
         let most = i64::try_from(WAIT_SECONDS_MAX).unwrap();
-        for (wait, good) in [((most, 0), true), ((most, 1), false), ((-1, 0), false), ((0, -1), false)] {
+        for (wait, good) in [
+            ((most, 0), true),
+            ((0, 999_999_999), true),
+            ((most, 1), false),
+            ((-1, 0), false),
+            ((0, -1), false),
+            ((1, -1), false),
+            ((0, 1_000_000_000), false),
+            ((i64::MIN, 0), false),
+            ((i64::MIN, i32::MIN), false),
+            ((i64::MAX, i32::MAX), false),
+        ] {
             let message = v1::RevokeRequest { wait: Some(duration(wait.0, wait.1)), ..all() };
             assert_eq!(
                 revocation(&message).map_err(|error| error.field.into_owned()).is_ok(),

@@ -1,5 +1,6 @@
 //! The registry's files: which are read, in which order, within which bounds, and the digest of them all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,22 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// The texts by their names; one whose name is none of a registry's is left out.
+    pub(super) fn of(texts: BTreeMap<String, String>) -> Self {
+        let mut files = Self { apis: vec![], agents: vec![], operators: vec![], policies: vec![] };
+        for (name, text) in texts {
+            let kind = match name.split_once('/').map_or(name.as_str(), |(kind, _)| kind) {
+                "agents" => &mut files.agents,
+                "apis" => &mut files.apis,
+                "operators.toml" => &mut files.operators,
+                "policies" => &mut files.policies,
+                _ => continue,
+            };
+            kind.push(Text { path: PathBuf::from(&name), text, name });
+        }
+        files
+    }
+
     pub(super) fn read(dir: &Path, gathered: &Gathered) -> Self {
         let mut files = Self { apis: vec![], agents: vec![], operators: vec![], policies: vec![] };
         let root = match fs::canonicalize(dir) {

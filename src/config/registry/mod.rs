@@ -7,6 +7,7 @@ mod files;
 mod operators;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::domain::agent::{AgentEntry, Day};
@@ -53,6 +54,30 @@ impl<T> Declared<T> {
 pub fn load(dir: &Path, trust_domain: &TrustDomain, issuer: &Issuer, today: Day) -> Result<Loaded, Problems> {
     let gathered = Gathered::default();
     let files = Files::read(dir, &gathered);
+    checked(files, dir, trust_domain, issuer, today, gathered)
+}
+
+/// As [`load`], from texts by the names of their files, such as `apis/demo.toml`.
+///
+/// # Errors
+/// With every problem of every text, when one of them is an error.
+pub fn parse(
+    texts: BTreeMap<String, String>,
+    trust_domain: &TrustDomain,
+    issuer: &Issuer,
+    today: Day,
+) -> Result<Loaded, Problems> {
+    checked(Files::of(texts), Path::new(""), trust_domain, issuer, today, Gathered::default())
+}
+
+fn checked(
+    files: Files,
+    dir: &Path,
+    trust_domain: &TrustDomain,
+    issuer: &Issuer,
+    today: Day,
+    gathered: Gathered,
+) -> Result<Loaded, Problems> {
     let apis = each(&files.apis, &gathered, apis::read);
     let agents = each(&files.agents, &gathered, agents::read);
     let operators: Vec<Declared<Operator>> =
