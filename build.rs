@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/secret/v3/sds.proto",
     "hotwork/v1/admin_service.proto",
     "hotwork/v1/audit_service.proto",
     "hotwork/v1/control.proto",

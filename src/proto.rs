@@ -21,5 +21,10 @@ pub mod envoy {
     tonic::include_proto!("envoy.service.auth.v3");
 }
 
+/// The part of `envoy.service.secret.v3` that we answer.
+pub mod sds {
+    tonic::include_proto!("envoy.service.secret.v3");
+}
+
 /// The encoded `FileDescriptorSet`, for reflection and the JSON mapping.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

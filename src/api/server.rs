@@ -118,7 +118,8 @@ async fn network(
 
 async fn proxies(listener: Option<Listener>, broker: &Arc<Broker>, metrics: &Metrics, drain: Drain) {
     if let Some(listener) = listener {
-        door::serve(listener, door::routes(Arc::clone(broker)), metrics.connections("authz"), drain).await;
+        let routes = door::routes(Arc::clone(broker), drain.clone());
+        door::serve(listener, routes, metrics.connections("authz"), drain).await;
     }
 }
 

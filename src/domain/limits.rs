@@ -285,6 +285,15 @@ pub const SUBSCRIBERS_MAX: usize = 1_000;
 pub const SUBSCRIBERS_PER_VERIFIER_MAX: usize = SUBSCRIBERS_MAX / 4;
 /// Verifiers remembered with what they acknowledged; those that are gone make room first.
 pub const VERIFIERS_MAX: usize = 2_000;
+/// Streams of secrets (Envoy's SDS) at once: one for each secret of each worker's configuration.
+pub const SECRET_STREAMS_MAX: usize = 256;
+/// Names that one request for secrets may have: there are two secrets.
+pub const SECRET_NAMES_MAX: usize = 16;
+/// Largest answer with secrets in bytes: the CRL of some 300,000 revoked certificates that have not expired.
+/// Beyond it no answer is given, Envoy's CRL ends within a minute, and it refuses every certificate.
+pub const SECRETS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Seconds between two looks at what a stream of secrets has to send. What ends is looked at sooner.
+pub const SECRETS_LOOK_SECONDS: u64 = 1;
 /// Longest time that a revocation waits for acknowledgements, in seconds; below [`REQUEST_SECONDS_MAX`].
 pub const WAIT_SECONDS_MAX: u64 = 8;
 /// Longest time that a count of what a selector covers may take, in milliseconds, when the caller waits

@@ -51,6 +51,21 @@ impl Crls {
         let pem = all.into_iter().flatten().map(|der| (*pem::encode("X509 CRL", der)).clone()).collect();
         Self { action, identity, root, pem }
     }
+
+    /// The CRLs of the chain above an action certificate, PEM.
+    pub fn action_chain_pem(&self) -> String {
+        self.chain(&self.action)
+    }
+
+    /// The CRLs of the chain above an identity, PEM.
+    pub fn identity_chain_pem(&self) -> String {
+        self.chain(&self.identity)
+    }
+
+    fn chain(&self, issuer: &Vec<u8>) -> String {
+        let both = [Some(issuer), self.root.as_ref()];
+        both.into_iter().flatten().map(|der| (*pem::encode("X509 CRL", der)).clone()).collect()
+    }
 }
 
 /// A CRL of `ca` with these serials, good for [`CRL_INTERVAL_SECONDS`].

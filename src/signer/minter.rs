@@ -215,6 +215,11 @@ impl Minter {
         format!("{}{}", self.keys.action_ca().certificate_pem(), self.keys.root_pem())
     }
 
+    /// The chain above an identity in PEM: issuer first, root last.
+    pub fn identity_chain_pem(&self) -> String {
+        format!("{}{}", self.keys.identity_ca().certificate_pem(), self.keys.root_pem())
+    }
+
     /// What the log's checkpoints are signed with.
     pub fn log_signer(&self) -> Arc<dyn Signer> {
         Arc::clone(self.keys.log())

@@ -27,5 +27,6 @@ mod publications;
 mod revocation;
 mod rotation;
 mod scenarios;
+mod secrets;
 mod support;
 mod unit;

@@ -1,32 +1,34 @@
 //! A real Envoy with the configuration of `docs/recipes/envoy.md`.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::recipe::{block, free_port, moved, program};
-use crate::scene::{Scene, Server};
+use crate::recipe::{block, block_below, free_port, moved, program};
+use crate::scene::{READ, SITE, Scene, Server};
+use crate::support::text;
 use crate::tls::wait_for;
 
 const PROGRAMS: [&str; 2] =
     ["target/tools/venv/lib/python3.11/site-packages/envoy/_bin/envoy", "target/tools/envoy"];
 
-#[test]
-fn envoy_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
-    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
-    let scene = Scene::start();
-    let port = free_port();
+/// The page's configuration, in the scene's places.
+fn config(scene: &Scene, port: u16, page: &str) -> String {
     let path = |name: &str| scene.path(name).display().to_string();
-    let config = moved(
-        &block("envoy.md", "yaml"),
+    moved(
+        page,
         &[
             ("port_value: 8443", &format!("port_value: {port}")),
             ("port_value: 9000", &format!("port_value: {}", scene.upstream.port)),
             ("/run/hotwork/authz.sock", &path("authz.sock")),
             ("/etc/envoy/api.pem", &path("api.pem")),
             ("/etc/envoy/api.key", &path("api.key")),
-            ("/etc/hotwork/ca.pem", &path("ca.pem")),
         ],
-    );
+    )
+}
+
+fn start(envoy: &Path, scene: &Scene, port: u16, config: &str) -> Server {
     std::fs::write(scene.path("envoy.yaml"), config).unwrap();
     let log = scene.path("envoy.log");
     let child = Command::new(envoy)
@@ -37,7 +39,81 @@ fn envoy_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
         .stdout(Stdio::null())
         .stderr(File::create(&log).unwrap())
         .spawn();
-    let _server = Server(child.unwrap());
+    let server = Server(child.unwrap());
     wait_for(port, &|| std::fs::read_to_string(&log).unwrap_or_default());
+    server
+}
+
+#[test]
+fn envoy_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
+    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let scene = Scene::start();
+    let port = free_port();
+    let ca = scene.path("ca.pem").display().to_string();
+    let page = moved(&block("envoy.md", "yaml"), &[("/etc/hotwork/ca.pem", &ca)]);
+    let _server = start(&envoy, &scene, port, &config(&scene, port, &page));
     scene.holds(port);
+}
+
+/// The page's configuration with its validation context from SDS, as the page says to.
+fn page_with_sds() -> String {
+    let page = block("envoy.md", "yaml");
+    let sds = block_below("envoy.md", "## Trust and CRLs from the broker", "yaml");
+    let (node, context) = sds.split_once("\n\n").unwrap();
+    let files =
+        "            validation_context:\n              trusted_ca: { filename: /etc/hotwork/ca.pem }\n";
+    let indented: String = context.lines().map(|line| format!("            {line}\n")).collect();
+    format!("{node}\n{}", moved(&page, &[(files, &indented)]))
+}
+
+/// An action certificate to read the site: its folder and its id.
+fn certificate(scene: &Scene, name: &str) -> (PathBuf, String) {
+    let folder = scene.path(name);
+    let out = folder.to_str().unwrap();
+    let issued =
+        scene.daemon.json(&["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out]);
+    (folder, issued["credential"]["id"].as_str().unwrap().to_owned())
+}
+
+/// Looks until it holds, for half a minute at most.
+fn eventually(what: &str, scene: &Scene, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        let log = || std::fs::read_to_string(scene.path("envoy.log")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "{what}: not within 30 s\n{}", log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn envoy_takes_trust_and_crls_by_sds_and_a_revoked_certificate_does_not_get_in() {
+    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let scene = Scene::start();
+    let port = free_port();
+    let mut server = start(&envoy, &scene, port, &config(&scene, port, &page_with_sds()));
+    let ((good, _), (bad, bad_id)) = (certificate(&scene, "good"), certificate(&scene, "bad"));
+    let first = |folder: &Path| scene.client(port, Some(folder)).first(READ);
+    assert_eq!((first(&good), first(&bad)), (Some(200), Some(200)));
+    let mut open = scene.client(port, Some(&bad));
+    assert_eq!(open.ask("GET", READ, &[]).status, 200);
+    // An identity of the same root is nobody's action: its authority's CRL is not among those given.
+    let identity = scene.path("identity");
+    let enrolled =
+        scene.daemon.hotwork(&["verifier", "enroll", "envoy-1", "--out", identity.to_str().unwrap()]);
+    assert!(enrolled.status.success(), "{}", text(&enrolled));
+    assert_eq!(first(&identity), None);
+    scene.revoke(&["--credential", &bad_id]);
+    // On the connection that is open the next request is refused at once, by ext_authz.
+    assert_eq!(open.ask("GET", READ, &[]).refused(), (401, "credential-ended"));
+    // A new one is refused by Envoy itself when it has the new CRL; until then by ext_authz.
+    eventually("the revoked certificate is refused by TLS", &scene, || {
+        let now = first(&bad);
+        assert!([None, Some(401)].contains(&now), "{now:?}");
+        now.is_none()
+    });
+    assert_eq!(first(&good), Some(200), "the other one lives");
+    // One that was issued after the CRL lives, and Envoy was not restarted for any of it.
+    let (after, _) = certificate(&scene, "after");
+    assert_eq!(first(&after), Some(200));
+    assert!(server.0.try_wait().unwrap().is_none());
 }

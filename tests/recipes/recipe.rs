@@ -4,9 +4,15 @@ use std::path::{Path, PathBuf};
 
 /// The first block of this language in `docs/recipes/PAGE`.
 pub fn block(page: &str, language: &str) -> String {
+    block_below(page, "", language)
+}
+
+/// The first one below a heading.
+pub fn block_below(page: &str, heading: &str, language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes").join(page);
     let text = std::fs::read_to_string(&path).unwrap();
-    let (_, after) = text.split_once(&format!("\n```{language}\n")).unwrap();
+    let (_, below) = text.split_once(heading).unwrap();
+    let (_, after) = below.split_once(&format!("\n```{language}\n")).unwrap();
     let (block, _) = after.split_once("\n```\n").unwrap();
     format!("{block}\n")
 }

@@ -91,6 +91,15 @@ impl Client {
         Self { stream: BufReader::new(Box::new(socket)) }
     }
 
+    /// The status of the first request on the connection; `None` when TLS refuses it.
+    pub fn first(mut self, target: &str) -> Option<u16> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes()).ok()?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.parse().ok()
+    }
+
     /// One request on the connection.
     pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
         let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

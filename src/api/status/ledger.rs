@@ -3,6 +3,7 @@
 use tonic::Code;
 
 use crate::broker::consume::ConsumeError;
+use crate::broker::publish::PublishError;
 use crate::domain::enrollment::EnrollRefusal;
 use crate::domain::ledger::Refusal;
 use crate::store::{LedgerError, ReadError};
@@ -32,6 +33,13 @@ impl From<LedgerError> for Refused {
                 Self::new(Code::InvalidArgument, "record-too-long", message)
             }
         }
+    }
+}
+
+impl From<&PublishError> for Refused {
+    fn from(error: &PublishError) -> Self {
+        let message = "it can't be made now; try again";
+        internal(Code::Unavailable, "not-published", message, error).retry(BUSY_RETRY)
     }
 }
 

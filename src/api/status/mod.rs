@@ -106,6 +106,18 @@ impl Refused {
         Self::new(Code::Aborted, "feed-behind", message)
     }
 
+    /// There are too many streams of secrets.
+    pub fn secrets_full() -> Self {
+        let message = "there are too many streams of secrets; come back";
+        Self::new(Code::ResourceExhausted, "secrets-full", message)
+    }
+
+    /// The proxy took no answer in time.
+    pub fn secrets_stalled() -> Self {
+        let message = "the proxy took no answer in time; come back";
+        Self::new(Code::ResourceExhausted, "secrets-stalled", message)
+    }
+
     /// The broker is about to stop.
     pub fn draining() -> Self {
         Self::new(Code::Unavailable, "draining", "the broker is stopping; come back")
