@@ -115,7 +115,7 @@ fn decide(criterion: &mut Criterion) {
         assert!(matches!(policies.decide(&query), Verdict::Allow { .. }));
         let form = if conditions { "with conditions" } else { "without" };
         group.bench_function(format!("{count} policies, {form}"), |b| {
-            b.iter(|| black_box(policies.decide(&query)))
+            b.iter(|| black_box(policies.decide(&query)));
         });
     }
     group.finish();
