@@ -38,9 +38,10 @@ impl Covered {
     fn oldest(&self, now: Timestamp) -> Timestamp {
         let lifetime_ms = i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX;
         let living = now.plus_millis(-lifetime_ms);
-        // A lineage is named by the broker when its first credential is minted.
+        // A lineage is named by the broker just before its first credential is committed. (A clock that was set back
+        // in between can hide that one from the count, and not from the revocation.)
         let born = match &self.selector {
-            Selector::Lineage(lineage) => Some(lineage.time().plus_millis(-CLOCK_BEHIND_MS_MAX)),
+            Selector::Lineage(lineage) => Some(lineage.time()),
             Selector::Action(_)
             | Selector::Agent(_)
             | Selector::All

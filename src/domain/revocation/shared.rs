@@ -147,9 +147,12 @@ mod tests {
                 }
                 snapshots.push((map.clone(), model.clone()));
             }
-            for (map, model) in snapshots {
+            for (at, (map, model)) in snapshots.into_iter().enumerate() {
                 prop_assert_eq!(map.len(), model.len());
-                prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<HashMap<_, _>>(), model.clone());
+                // A walk visits every shard, so not at every step.
+                if at % 25 == 0 {
+                    prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<HashMap<_, _>>(), model.clone());
+                }
                 prop_assert!((0..50).all(|key| map.get(&key) == model.get(&key)));
             }
         }
