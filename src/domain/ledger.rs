@@ -291,7 +291,9 @@ impl State {
         self.time = self.time.max(entry.time);
         match &entry.event {
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
-            Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
+            Event::Enroll(_) | Event::Remove(_) => {
+                Arc::make_mut(&mut self.enrollments).apply(&entry.event, entry.time);
+            }
             Event::Issue(issuance) => self.apply_issue(issuance, index),
             Event::Lock(lock) => self.add_lock(lock.clone(), entry.time, index),
             Event::Release(release) => {
