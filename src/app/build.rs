@@ -68,7 +68,14 @@ impl App {
     /// # Errors
     /// The first part that can't be made, in words for the operator.
     pub async fn build(config: Config) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::build_on(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// As [`Self::build`], on this clock.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub async fn build_on(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let minter = minter(&config)?;
         let ledger = ledger(&config, &minter, &clock)?;
         let places = places(&ledger)?;
