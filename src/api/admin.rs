@@ -274,8 +274,9 @@ impl AdminService for Operators {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         self.authorize(&request, authz::GET_STATUS).await?;
-        let status = self.broker.status();
-        let shown = render::inventory::status(&status, &self.broker.rules(), &self.published);
+        let live = self.broker.live().await.map_err(status)?;
+        let now = self.broker.status();
+        let shown = render::inventory::status(&now, live, &self.broker.rules(), &self.published);
         Ok(Response::new(shown))
     }
 

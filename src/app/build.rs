@@ -98,6 +98,7 @@ impl App {
             about: About { dev: config.dev, version: VERSION },
         }));
         broker.finish_rotation().await.map_err(|error| Failure::caused("token keys", &error))?;
+        broker.drop_ended_keys().await.map_err(|error| Failure::caused("token keys", &error))?;
         record_start(&broker, config.dev).await?;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
