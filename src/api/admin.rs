@@ -69,6 +69,11 @@ pub(super) async fn authorize<T>(
     broker.authorize(&caller, row).await.map_err(status)
 }
 
+/// Whether the operator is one of all tenants; `why` says why it takes one.
+pub(super) fn every_tenant(by: &Authorized, why: &str) -> Result<(), Status> {
+    if by.operator().tenants.is_empty() { Ok(()) } else { Err(Refused::all_tenants(why).into()) }
+}
+
 fn key(key: &PublishedKey) -> v1::Key {
     v1::Key {
         kid: key.kid.clone(),
@@ -208,7 +213,8 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListVerifiersRequest>,
     ) -> Result<Response<v1::ListVerifiersResponse>, Status> {
-        self.authorize(&request, authz::LIST_VERIFIERS).await?;
+        let by = self.authorize(&request, authz::LIST_VERIFIERS).await?;
+        every_tenant(&by, "verifiers serve every tenant")?;
         let verifiers = self.broker.verifiers().list().iter().map(render::revocation::verifier).collect();
         let epoch = self.broker.ledger().revocations().epoch();
         Ok(Response::new(v1::ListVerifiersResponse { verifiers, epoch }))
@@ -230,6 +236,8 @@ impl AdminService for Operators {
         request: Request<v1::ReloadRegistryRequest>,
     ) -> Result<Response<v1::ReloadRegistryResponse>, Status> {
         let by = self.authorize(&request, authz::RELOAD_REGISTRY).await?;
+        // A load changes what every tenant's requests are decided on, and its problems name every tenant's files.
+        every_tenant(&by, "the registry is that of all tenants")?;
         let operator = Some(by.operator().name.clone());
         let loaded = self.broker.reload(operator).await.map_err(status)?;
         Ok(Response::new(v1::ReloadRegistryResponse {
@@ -266,8 +274,9 @@ impl AdminService for Operators {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         self.authorize(&request, authz::GET_STATUS).await?;
-        let status = self.broker.status();
-        let shown = render::inventory::status(&status, &self.broker.rules(), &self.published);
+        let live = self.broker.live().await.map_err(status)?;
+        let now = self.broker.status();
+        let shown = render::inventory::status(&now, live, &self.broker.rules(), &self.published);
         Ok(Response::new(shown))
     }
 
@@ -289,7 +298,8 @@ impl AdminService for Operators {
         let size = page::size(request.get_ref().page_size).map_err(status)?;
         let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
         let wanted = convert::enroll::kind(request.get_ref().enrolled_as).map_err(status)?;
-        self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
+        let by = self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
+        every_tenant(&by, "certificates are for all tenants")?;
         let shown =
             render::enrollment::list(&self.broker.enrollments(), wanted, &self.published.trust_domain);
         let (shown, next_page_token) = page::cut(shown, after.as_deref(), size, |one| &one.0);

@@ -220,7 +220,8 @@ impl Services {
             .add_routes(self.routes.clone().routes())
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain.begun());
         let renewing = Arc::clone(&acceptor).refresh(name, drain.clone());
-        let accepting = tls::accept(name, socket, acceptor, open, accepted, &drain);
+        let refused = self.edge.metrics.refused_connections(name);
+        let accepting = tls::accept(name, socket, acceptor, open, refused, accepted, &drain);
         let beside = async {
             tokio::join!(accepting, renewing);
         };

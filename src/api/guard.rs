@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -20,6 +21,23 @@ use crate::domain::limits::PREFACE_SECONDS_MAX;
 /// What an HTTP/2 client sends before anything else: the preface of 24 bytes and a SETTINGS frame of at
 /// least 9 (RFC 9113 section 3.4). After that, keepalive watches over the connection.
 const PREFACE_BYTES: usize = 33;
+
+/// Whose connections count as one host's: an IPv4 address, or an IPv6 /64, which one host can have whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// The network of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+            address @ IpAddr::V4(_) => Self(address),
+        }
+    }
+}
 
 /// The places of one listener, and whose they are: a user's on a Unix socket, an address's on TCP.
 #[derive(Clone, Debug)]
@@ -230,5 +248,14 @@ mod tests {
         drop(held);
         assert_eq!(open.get(), 0);
         assert!(places.by_owner.lock().unwrap().is_empty(), "users that are gone are forgotten");
+    }
+
+    #[test]
+    fn a_host_is_one_address_or_the_64_bits_that_it_can_have_whole() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

@@ -1,7 +1,7 @@
-//! The HTTP/1 listeners: an accept loop with bounds, for documents that anybody may read.
+//! The HTTP/1 listeners: an accept loop with bounds and shares for each address, for documents that anybody
+//! may read.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,15 +10,16 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::domain::limits::{
-    DRAIN_SECONDS_MAX, HTTP_CONNECTION_SECONDS_MAX, HTTP_CONNECTIONS_MAX, PREFACE_SECONDS_MAX,
+    DRAIN_SECONDS_MAX, HTTP_CONNECTION_SECONDS_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX,
+    PREFACE_SECONDS_MAX,
 };
 
 use super::drain::Drain;
-use super::guard::{ACCEPT_PAUSE, is_of_one_connection};
+use super::guard::{ACCEPT_PAUSE, Network, Place, Places, is_of_one_connection};
+use super::metrics::RefusedConnections;
 
 /// Bytes of one request's header, and of what is read ahead.
 const HEADER_BUFFER_BYTES: usize = 16 * 1024;
@@ -26,12 +27,18 @@ const HEADER_BUFFER_BYTES: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
 /// Serves `router` until the drain, and then ends what is in flight.
-pub async fn serve(name: &'static str, listener: TcpListener, router: Router, open: Gauge, drain: Drain) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+pub async fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    (open, refused): (Gauge, RefusedConnections),
+    drain: Drain,
+) {
+    let places = Places::new(HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, open);
     let mut connections = JoinSet::new();
     loop {
         let next = async {
-            let permit = Arc::clone(&places).acquire_owned().await;
+            let permit = places.free().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -41,11 +48,15 @@ pub async fn serve(name: &'static str, listener: TcpListener, router: Router, op
         // Ended connections leave the set; otherwise it would only grow.
         while connections.try_join_next().is_some() {}
         match (permit, accepted) {
-            (Ok(permit), Ok((stream, _))) => {
-                let place = Open::new(permit, open.clone());
+            (Some(permit), Ok((stream, address))) => {
+                let Some(place) = places.take(permit, Network::of(address.ip())) else {
+                    refused.count("address-share");
+                    tracing::debug!(listener = name, %address, "an address has its share of connections");
+                    continue;
+                };
                 connections.spawn(connection(stream, router.clone(), place, drain.clone()));
             }
-            (Err(_), _) => break,
+            (None, _) => break,
             (_, Err(error)) => pause(name, &error).await,
         }
     }
@@ -63,26 +74,7 @@ async fn pause(name: &'static str, error: &io::Error) {
     }
 }
 
-/// A connection's place, counted while it is open.
-struct Open {
-    open: Gauge,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Open {
-    fn new(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
-        open.inc();
-        Self { open, _permit: permit }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
-}
-
-async fn connection(stream: TcpStream, router: Router, _place: Open, drain: Drain) {
+async fn connection(stream: TcpStream, router: Router, _place: Place<Network>, drain: Drain) {
     // A failure to set it costs latency only.
     let _slower = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router);

@@ -36,6 +36,26 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabel {
+    listener: &'static str,
+    reason: &'static str,
+}
+
+/// Counts the connections of one listener that came to nothing.
+#[derive(Clone, Debug)]
+pub struct RefusedConnections {
+    counters: Labelled<RefusedLabel, Counter>,
+    listener: &'static str,
+}
+
+impl RefusedConnections {
+    /// One more, for this reason: one of a closed set of words.
+    pub fn count(&self, reason: &'static str) {
+        self.counters.get_or_create(&RefusedLabel { listener: self.listener, reason }).inc();
+    }
+}
+
 /// The daemon's metrics. One value, made at the start and passed to the edges.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +67,7 @@ pub struct Metrics {
     rejected: Labelled<ReasonLabel, Counter>,
     failed: Labelled<ReasonLabel, Counter>,
     connections: Labelled<KindLabel, Gauge>,
+    refused: Labelled<RefusedLabel, Counter>,
     issuing: Gauge,
     live: Gauge,
     log_entries: Gauge,
@@ -71,6 +92,7 @@ impl Metrics {
             rejected: Family::default(),
             failed: Family::default(),
             connections: Family::default(),
+            refused: Family::default(),
             issuing: Gauge::default(),
             live: Gauge::default(),
             log_entries: Gauge::default(),
@@ -96,6 +118,8 @@ impl Metrics {
         let help = "Time from a parsed request to a recorded credential, in seconds";
         registry.register("issue_duration_seconds", help, self.issue_seconds.clone());
         registry.register("connections", "Open connections, by listener", self.connections.clone());
+        let help = "Connections over TCP that came to nothing, by listener and reason";
+        registry.register("connections_refused", help, self.refused.clone());
         registry.register(
             "issuing",
             "1 while credentials are issued, 0 after a failure",
@@ -132,6 +156,11 @@ impl Metrics {
     /// The gauge of one listener's open connections.
     pub fn connections(&self, listener: &'static str) -> Gauge {
         self.connections.get_or_create(&KindLabel { kind: listener }).clone()
+    }
+
+    /// What counts the connections of one listener that came to nothing.
+    pub fn refused_connections(&self, listener: &'static str) -> RefusedConnections {
+        RefusedConnections { counters: self.refused.clone(), listener }
     }
 
     /// Counts one request to issue, by what came of it.

@@ -45,7 +45,7 @@ impl Published {
             trust_domain: trust_domain.clone(),
             issuer: minter.issuer().clone(),
             action_ca_pem: minter.action_chain_pem(),
-            // Nothing is issued by the identity CA yet.
+            // It issues no identities of workloads yet.
             spiffe_bundle: None,
             log_verifier_key: minter.verifier_key().to_text(),
             keys: keys(minter),

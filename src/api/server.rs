@@ -131,6 +131,7 @@ async fn tcp(
     routes: impl FnOnce() -> axum::Router,
 ) {
     if let Some(listener) = listener {
-        listen::serve(name, listener, routes(), metrics.connections(name), drain).await;
+        let counts = (metrics.connections(name), metrics.refused_connections(name));
+        listen::serve(name, listener, routes(), counts, drain).await;
     }
 }

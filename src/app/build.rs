@@ -68,7 +68,14 @@ impl App {
     /// # Errors
     /// The first part that can't be made, in words for the operator.
     pub async fn build(config: Config) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::build_on(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// As [`Self::build`], on this clock.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub async fn build_on(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let minter = minter(&config)?;
         let ledger = ledger(&config, &minter, &clock)?;
         let places = places(&ledger)?;
@@ -91,6 +98,7 @@ impl App {
             about: About { dev: config.dev, version: VERSION },
         }));
         broker.finish_rotation().await.map_err(|error| Failure::caused("token keys", &error))?;
+        broker.drop_ended_keys().await.map_err(|error| Failure::caused("token keys", &error))?;
         record_start(&broker, config.dev).await?;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })

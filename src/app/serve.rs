@@ -152,6 +152,9 @@ async fn sweep_once(broker: &Broker) {
         Ok(records) => tracing::info!(records, "expired records left the index"),
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
+    if let Err(error) = broker.drop_ended_keys().await {
+        tracing::error!(%error, "a token key that ended for good could not be erased");
+    }
     match broker.drop_token_keys().await {
         Ok(kids) => kids.iter().for_each(|kid| tracing::info!(%kid, "a token key was dropped and erased")),
         Err(error) => tracing::error!(%error, "a token key could not be dropped"),

@@ -160,6 +160,30 @@ pub(super) fn unlocked(
     locks.refusing(&facts, now).map_or(Ok(()), |held| Err(Arc::clone(held).into()))
 }
 
+/// Whether no lock refuses what the key `kid` would sign of it. Asked before the key is used; the ledger asks again.
+pub(super) fn signable(
+    locks: &Locks,
+    permitted: Permitted,
+    kid: &str,
+    now: Timestamp,
+) -> Result<Permitted, Denied> {
+    let facts = Facts {
+        action: &permitted.request.action,
+        agent: &permitted.agent.id,
+        attested: &permitted.attested,
+        key: Some(kid),
+        lineage: None,
+        owner: Some(&permitted.agent.entry.owner),
+        principal: permitted.agent.principal(),
+        resource: &permitted.request.resource,
+        serial: None,
+    };
+    match locks.refusing(&facts, now) {
+        None => Ok(permitted),
+        Some(held) => Err(Arc::clone(held).into()),
+    }
+}
+
 /// The policy question that a request is.
 pub(super) fn query<'a>(
     agent: &'a Agent,

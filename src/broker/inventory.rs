@@ -1,5 +1,6 @@
 //! Inventory: which agents, APIs and credentials there are. Reads happen off the async threads.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attest::{AttestError, Presented};
@@ -8,12 +9,14 @@ use crate::domain::catalogue::{Action, Api};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::Credential;
 use crate::domain::id::CredentialId;
+use crate::domain::limits::COUNT_MS_MAX;
 use crate::domain::name::AgentId;
 use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
 use super::release::OwnError;
+use super::revoke::deadline;
 use super::{About, Broker};
 
 /// An agent's entry with what the ledger knows of it.
@@ -24,9 +27,18 @@ pub struct AgentView {
     /// The entry.
     pub entry: Arc<AgentEntry>,
     /// Credentials that are live now; 0 for a template.
-    pub live: u64,
+    pub live: Live,
     /// When it was last given one, if that is in the index.
     pub last_issue: Option<Timestamp>,
+}
+
+/// How many credentials are live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// How many.
+    pub count: u64,
+    /// Whether some of them may have been ended: there were too many to look at each.
+    pub at_most: bool,
 }
 
 /// How the broker is.
@@ -38,7 +50,8 @@ pub struct Status {
     pub ledger: LedgerStatus,
     /// Why nothing is issued, when that is so.
     pub problem: Option<String>,
-    /// Live credentials.
+    /// Live credentials; those too that were ended by another selector than their agent, tenant or everything, until
+    /// they would have expired. [`Broker::live`] tells exactly.
     pub live: u64,
     /// The feed of revocations.
     pub feed: FeedStatus,
@@ -57,6 +70,16 @@ pub struct FeedStatus {
     pub current: usize,
     /// Age in milliseconds of the oldest end that one of them has not acknowledged; 0 when there is none.
     pub lag_ms: i64,
+}
+
+/// Live credentials of each agent.
+enum LiveByAgent {
+    /// The ledger's counts are exact.
+    Counted,
+    /// They would count what was ended, so the records were looked at.
+    Looked(HashMap<AgentId, u64>),
+    /// There were too many to look at.
+    TooMany,
 }
 
 impl Broker {
@@ -138,10 +161,11 @@ impl Broker {
     pub async fn agents(&self, operator: &Operator) -> Result<Vec<AgentView>, ReadError> {
         let rules = self.rules();
         let trust_domain = rules.registry.trust_domain();
+        let exact = self.live_by_agent().await?;
         let mut views: Vec<AgentView> = Vec::new();
         for entry in rules.registry.agents().iter().filter(|entry| operator.sees(&entry.tenant)) {
             let id = format!("spiffe://{trust_domain}/tenant/{}/agent/{}", entry.tenant, entry.name.as_str());
-            let (live, last_issue) = self.ledger_view(&id).await?;
+            let (live, last_issue) = self.ledger_view(&id, &exact).await?;
             views.push(AgentView { id, entry: Arc::clone(entry), live, last_issue });
         }
         views.sort_by(|a, b| a.id.cmp(&b.id));
@@ -159,16 +183,51 @@ impl Broker {
     ) -> Result<Option<AgentView>, ReadError> {
         let agent = self.rules().registry.agent_by_id(id).filter(|_| operator.sees(id.tenant()));
         let Some(agent) = agent else { return Ok(None) };
-        let (live, last_issue) = self.ledger_view(id.as_str()).await?;
+        let exact = self.live_by_agent().await?;
+        let (live, last_issue) = self.ledger_view(id.as_str(), &exact).await?;
         Ok(Some(AgentView { id: id.to_string(), entry: agent.entry, live, last_issue }))
     }
 
-    async fn ledger_view(&self, id: &str) -> Result<(u64, Option<Timestamp>), ReadError> {
+    async fn ledger_view(
+        &self,
+        id: &str,
+        exact: &LiveByAgent,
+    ) -> Result<(Live, Option<Timestamp>), ReadError> {
         // A template's text is no id; its instances are counted under their own.
-        let Ok(id) = id.parse::<AgentId>() else { return Ok((0, None)) };
-        let live = self.ledger.live_of(&id, self.time());
+        let Ok(id) = id.parse::<AgentId>() else { return Ok((Live::default(), None)) };
+        let live = match exact {
+            LiveByAgent::Counted => Live { count: self.ledger.live_of(&id, self.time()), at_most: false },
+            LiveByAgent::Looked(counts) => {
+                Live { count: counts.get(&id).copied().unwrap_or_default(), at_most: false }
+            }
+            LiveByAgent::TooMany => Live { count: self.ledger.live_of(&id, self.time()), at_most: true },
+        };
         let last = self.read(move |reader| reader.last_issue(&id)).await?;
         Ok((live, last))
+    }
+
+    /// How many credentials are live.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub async fn live(&self) -> Result<Live, ReadError> {
+        let counted = || self.ledger.live_total(self.time());
+        Ok(match self.live_by_agent().await? {
+            LiveByAgent::Counted => Live { count: counted(), at_most: false },
+            LiveByAgent::Looked(counts) => Live { count: counts.values().sum(), at_most: false },
+            LiveByAgent::TooMany => Live { count: counted(), at_most: true },
+        })
+    }
+
+    /// A look at each record where the counts can't tell what was ended.
+    async fn live_by_agent(&self) -> Result<LiveByAgent, ReadError> {
+        let (known, now) = (self.ledger.revocations(), self.time());
+        if !known.is_untold(now) {
+            return Ok(LiveByAgent::Counted);
+        }
+        let deadline = deadline(COUNT_MS_MAX);
+        let counts = self.read(move |reader| reader.live_by_agent(&known, now, deadline)).await?;
+        Ok(counts.map_or(LiveByAgent::TooMany, LiveByAgent::Looked))
     }
 
     /// How the broker is.

@@ -17,7 +17,7 @@ use crate::signer::csr::SubjectKey;
 use crate::signer::secret::Secret;
 use crate::store::LedgerError;
 
-use super::decide::{Denied, Holder, decide};
+use super::decide::{Denied, Holder, decide, signable};
 use super::entropy::EntropyFailed;
 use super::limit::TooMany;
 use super::record::record;
@@ -114,13 +114,15 @@ impl Broker {
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
-        let permitted =
-            match decide(&rules, &self.ledger.locks(), &attested, request.clone(), holder.clone(), now) {
-                Ok(permitted) => permitted,
-                Err(denied) => {
-                    return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
-                }
-            };
+        let locks = self.ledger.locks();
+        let permitted = decide(&rules, &locks, &attested, request.clone(), holder.clone(), now);
+        let kid = self.minter.signing_key(holder.kind, now);
+        let permitted = match permitted.and_then(|permitted| signable(&locks, permitted, &kid, now)) {
+            Ok(permitted) => permitted,
+            Err(denied) => {
+                return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
+            }
+        };
         let sealed = seal(permitted, form, &self.minter, &*self.entropy, &self.places)?;
         let recorded = match record(&self.ledger, sealed, form, &self.minter).await {
             // A lock came in between.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::domain::clock::Untrustworthy;
+use crate::domain::credential::EndedHow;
+use crate::domain::enrollment::{Enrollments, Removed};
 use crate::domain::id::Serial;
 use crate::domain::limits::{PUBLISH_AGAIN_SECONDS, STATUS_LISTS_KEPT_MAX};
 use crate::domain::signer::SigningFailed;
@@ -194,7 +196,9 @@ impl Broker {
         let now = self.clock.now()?;
         let mut published = self.publisher.state.lock().await;
         self.follow(&mut published, now).await?;
-        let changes = published.serials.changes;
+        let enrollments = self.ledger.enrollments();
+        // Both only grow, so the sum tells whether either did.
+        let changes = published.serials.changes.saturating_add(enrollments.changes());
         if let Some(signed) = published.crls.as_ref().filter(|signed| signed.will_do(now, changes)) {
             return Ok(Arc::clone(&signed.document));
         }
@@ -202,7 +206,8 @@ impl Broker {
         let number = self.publisher.crl_number(published.crl_count);
         let revoked: Vec<RevokedSerial> =
             published.serials.ended.values().map(|(_, revoked)| revoked.clone()).collect();
-        let crls = Arc::new(self.minter.crls(&revoked, number, now)?);
+        let removed = removed(&enrollments, now);
+        let crls = Arc::new(self.minter.crls(&revoked, &removed, number, now)?);
         published.crls = Some(Signed { document: Arc::clone(&crls), time: now, changes });
         Ok(crls)
     }
@@ -221,10 +226,20 @@ impl Broker {
     }
 }
 
+/// The certificates of operators and verifiers that were removed and have not expired.
+fn removed(enrollments: &Enrollments, now: Timestamp) -> Vec<RevokedSerial> {
+    let removed = enrollments.removed().iter().filter(|(_, one)| one.expires > now);
+    let revoked = |(serial, one): (&Serial, &Removed)| RevokedSerial {
+        serial: *serial,
+        time: one.time,
+        how: EndedHow::Revoked,
+    };
+    removed.map(revoked).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::credential::EndedHow;
     use crate::domain::status_list::StatusRef;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_435_200);

@@ -1,5 +1,6 @@
 //! Revoke: an operator ends credentials that exist.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::credential::{Credential, State};
@@ -50,6 +51,8 @@ pub struct Done {
     pub index: u64,
     /// Whether it made a lock, whose id is the entry's.
     pub locked: bool,
+    /// Whether it ended a signing key for good.
+    pub for_good: bool,
     /// Those who follow the feed, with what they have acknowledged.
     pub verifiers: Vec<VerifierView>,
     /// Until then a resource that has not learned of it may take what ended; `None` when nothing was live.
@@ -85,14 +88,17 @@ impl Broker {
     ///
     /// # Errors
     /// [`RevokeError`]; never a silent success.
-    pub async fn revoke(&self, by: &Authorized, asked: Revoke) -> Result<Revoked, RevokeError> {
+    pub async fn revoke(self: &Arc<Self>, by: &Authorized, asked: Revoke) -> Result<Revoked, RevokeError> {
         scope(by.operator(), &asked.selector)?;
         let target = self.target(by.operator(), &asked.selector).await?;
         if target.as_ref().is_some_and(|found| found.ended.is_some()) {
             return Err(LedgerError::from(Refusal::AlreadyEnded).into());
         }
         let known = self.ledger.revocations();
+        let whole = asked.issued_before.is_none() && by.operator().tenants.is_empty();
+        let for_good = whole && self.names_succeeded_key(&asked.selector);
         let revocation = Revocation {
+            for_good,
             issued_before: asked.issued_before,
             live: None,
             lock: asked.lock.map(|terms| self.terms(terms)),
@@ -113,6 +119,9 @@ impl Broker {
         let command = Command::Revoke { revocation: revocation.clone(), target };
         let receipt = self.ledger.submit(command).await?;
         self.notifier.notify(&notice);
+        if for_good {
+            self.end_key().await;
+        }
         let (time, index) = (receipt.time(), receipt.index());
         let verifiers = self.verifiers.reached(index.saturating_add(1), asked.wait).await;
         let count = match receipt.live_ended() {
@@ -128,7 +137,19 @@ impl Broker {
             }
         };
         let residual = residual(&count, time);
-        Ok(Revoked { count, done: Some(Done { time, index, locked, verifiers, residual }) })
+        Ok(Revoked { count, done: Some(Done { time, index, locked, for_good, verifiers, residual }) })
+    }
+
+    /// Takes what the ledger ended for good out of the key set. The revocation stands whether or not that can be
+    /// done on disk: the key is trusted no more, and the next start drops it.
+    async fn end_key(self: &Arc<Self>) {
+        let broker = Arc::clone(self);
+        // A caller that goes away does not leave it half done.
+        match tokio::spawn(async move { broker.drop_ended_keys().await }).await {
+            Ok(Ok(dropped)) => tracing::info!(?dropped, "token keys ended for good"),
+            Ok(Err(error)) => tracing::error!(%error, "a key that ended for good can't be erased"),
+            Err(_) => tracing::error!("a key that ended for good was not dropped; the next sweep does it"),
+        }
     }
 
     /// Counts what [`Self::revoke`] would end, and changes nothing but the log, which shows the call.
@@ -196,7 +217,7 @@ pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), Revo
     }
 }
 
-fn deadline(patience_ms: u64) -> Instant {
+pub(super) fn deadline(patience_ms: u64) -> Instant {
     let now = Instant::now();
     now.checked_add(Duration::from_millis(patience_ms)).unwrap_or(now)
 }

@@ -9,6 +9,7 @@ use crate::domain::entry::{Entry, Event, Rotation};
 use crate::domain::ledger::Command;
 use crate::domain::limits::PAGE_SIZE_MAX;
 use crate::domain::name::OperatorName;
+use crate::domain::revocation::Selector;
 use crate::domain::time::Timestamp;
 use crate::signer::keystore::KeyStoreError;
 use crate::signer::token_keys::TokenKeyView;
@@ -131,6 +132,30 @@ impl Broker {
         let _one_at_a_time = self.rotating.lock().await;
         let now = self.clock.now()?;
         Ok(self.minter.keys().token_ring().drop_ended(now)?)
+    }
+
+    /// Whether the selector names a token key that another one took over from. Nothing is minted with it any more.
+    pub(super) fn names_succeeded_key(&self, selector: &Selector) -> bool {
+        let Selector::Key(kid) = selector else { return false };
+        self.minter.keys().token_ring().keys().has_succeeded(kid.as_str(), self.time())
+    }
+
+    /// Drops the token keys that the ledger ended for good: they leave the key set at once. Gives their ids.
+    ///
+    /// # Errors
+    /// When the keys can't be changed on disk; the next start tries again.
+    pub async fn drop_ended_keys(&self) -> Result<Vec<String>, RotateError> {
+        let _one_at_a_time = self.rotating.lock().await;
+        let (ring, revocations, now) =
+            (self.minter.keys().token_ring(), self.ledger.revocations(), self.time());
+        let keys = ring.keys();
+        let mut dropped = Vec::new();
+        for key in keys.all().filter(|key| revocations.key_ended(key.kid())) {
+            if ring.end(key.kid(), now)? {
+                dropped.push(key.kid().to_owned());
+            }
+        }
+        Ok(dropped)
     }
 
     /// The token keys' public facts.

@@ -55,13 +55,19 @@ async fn agents(context: &Context) -> Result<(), Failure> {
     })
 }
 
+/// A count of live credentials, and whether it is one at most.
+fn live(count: u64, at_most: bool) -> String {
+    let most = if at_most { "at most " } else { "" };
+    format!("{most}{count}")
+}
+
 fn agent_row(agent: &v1::Agent, now: i64) -> [String; 7] {
     [
         words::agent(&agent.id),
         agent.tenant.clone(),
         agent.owner.clone(),
         agent.state.clone(),
-        agent.live_credentials.to_string(),
+        live(agent.live_credentials, agent.live_is_upper_bound),
         relative(agent.last_issue_time.as_ref(), now),
         agent.review_date.clone(),
     ]
@@ -76,7 +82,7 @@ fn agent_table(screen: &Screen, agent: &v1::Agent) -> String {
         ("state", agent.state.clone()),
         ("review by", agent.review_date.clone()),
         ("groups", agent.groups.join(" ")),
-        ("live credentials", agent.live_credentials.to_string()),
+        ("live credentials", live(agent.live_credentials, agent.live_is_upper_bound)),
         ("last issue", relative(agent.last_issue_time.as_ref(), now())),
     ];
     fields.extend(agent.rules.iter().map(|rule| ("rule", rule.clone())));
@@ -295,7 +301,7 @@ fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
         ("up for", up.map_or_else(String::new, spoken)),
         ("agents", answer.agents.to_string()),
         ("policies", answer.policies.to_string()),
-        ("live credentials", answer.live_credentials.to_string()),
+        ("live credentials", live(answer.live_credentials, answer.live_is_upper_bound)),
         ("locks", answer.locks.to_string()),
         ("revocation epoch", answer.revocation_epoch.to_string()),
         ("verifiers", format!("{} of {} current", answer.verifiers_current, answer.verifiers_connected)),

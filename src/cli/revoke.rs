@@ -20,6 +20,9 @@ use crate::proto::v1;
 
 /// The reason of a dry run, which changes and records nothing of the kind.
 const DRY: &str = "dry run";
+/// What became of a signing key.
+const KEY_ENDED: &str =
+    "ended for good and out of the key set: whatever it signed is refused, also with a later time";
 /// A call that takes longer shows that it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the bar moves.
@@ -136,6 +139,7 @@ fn show(context: &Context, answer: &v1::RevokeResponse, what: &str) -> Result<()
             ("log entry", text(answer.log_index)),
             ("epoch", text(answer.epoch)),
             ("lock", text(answer.lock_id)),
+            ("key", if answer.key_ended_for_good { KEY_ENDED.to_owned() } else { String::new() }),
         ];
         fields.extend(answer.verifiers.iter().map(|verifier| ("verifier", acknowledged(answer, verifier))));
         if done {

@@ -24,6 +24,34 @@ pub enum Bound {
     OneOf(Vec<Value>),
     /// A text that begins so.
     Prefix(Text),
+    /// A text that its order puts no higher than a certain one.
+    Rank(Ranked),
+}
+
+/// Texts from the least permissive to the most that is allowed
+/// (draft-asor-wimse-agent-delegation-chain-02 section 4.2: the order travels with the rank).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    order: Vec<Text>,
+    most: usize,
+}
+
+impl Ranked {
+    /// Up to `most` in `order`, which goes from the least permissive on. `None` when it has not two texts or more, one
+    /// stands twice, or `most` is none of them.
+    pub fn new(order: Vec<Text>, most: &Text) -> Option<Self> {
+        let twice =
+            order.iter().enumerate().any(|(at, text)| order.iter().skip(at + 1).any(|other| other == text));
+        if order.len() < 2 || twice {
+            return None;
+        }
+        let most = order.iter().position(|text| text == most)?;
+        Some(Self { order, most })
+    }
+
+    fn admits(&self, text: &Text) -> bool {
+        self.order.iter().position(|known| known == text).is_some_and(|at| at <= self.most)
+    }
 }
 
 impl Constraint {
@@ -45,13 +73,14 @@ impl Bound {
             (Self::Max(max), Value::Integer(integer)) => integer <= max,
             (Self::Min(min), Value::Integer(integer)) => integer >= min,
             (Self::Prefix(prefix), Value::Text(text)) => text.as_str().starts_with(prefix.as_str()),
+            (Self::Rank(ranked), Value::Text(text)) => ranked.admits(text),
             (Self::OneOf(list), value) => list.contains(value),
             (Self::NotOneOf(list), value) => {
                 let same = |other: &Value| std::mem::discriminant(other) == std::mem::discriminant(value);
                 list.iter().all(same) && !list.contains(value)
             }
             (
-                Self::Max(_) | Self::Min(_) | Self::Prefix(_),
+                Self::Max(_) | Self::Min(_) | Self::Prefix(_) | Self::Rank(_),
                 Value::Flag(_) | Value::Integer(_) | Value::Text(_),
             ) => false,
         }
@@ -78,6 +107,12 @@ mod tests {
         assert_eq!(admitted(Bound::Max(five)), [true, true, false, false, false, false]);
         assert_eq!(admitted(Bound::Min(five)), [false, true, true, false, false, false]);
         assert_eq!(admitted(Bound::Prefix("EU".parse().unwrap())), [false, false, false, true, false, false]);
+        let order: Vec<Text> = ["GBP", "EUR", "USD"].map(|value| value.parse().unwrap()).to_vec();
+        let ranked = |most: &str| Ranked::new(order.clone(), &most.parse().unwrap());
+        assert_eq!(admitted(Bound::Rank(ranked("EUR").unwrap())), [false, false, false, true, false, false]);
+        assert_eq!(admitted(Bound::Rank(ranked("USD").unwrap())), [false, false, false, true, true, false]);
+        assert_eq!(admitted(Bound::Rank(ranked("GBP").unwrap())), [false; 6]);
+        assert_eq!(ranked("CHF"), None);
         let list = vec![text("EUR"), text("GBP")];
         assert_eq!(admitted(Bound::OneOf(list.clone())), [false, false, false, true, false, false]);
         assert_eq!(admitted(Bound::NotOneOf(list)), [false, false, false, false, true, false]);

@@ -3,7 +3,7 @@
 //! A certificate of ours is worth something while its serial number stands here. One that is not here, for
 //! whatever reason, is nobody's: a removal has nothing to hide from, and a lost state refuses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::entry::Event;
 use super::id::Serial;
-use super::limits::{ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX};
+use super::limits::{ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX, ENROLLMENTS_REMEMBERED_MAX};
 use super::name::{OperatorName, Reason, TrustDomain, VerifierName};
 use super::time::Timestamp;
 
@@ -128,6 +128,19 @@ pub enum EnrollRefusal {
 #[derive(Clone, Debug, Default)]
 pub struct Enrollments {
     by_serial: HashMap<Serial, Arc<Enrollment>>,
+    /// Those that were removed and have not expired: for the CRL.
+    removed: BTreeMap<Serial, Removed>,
+    /// How often `removed` changed.
+    changes: u64,
+}
+
+/// A certificate that was removed before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// When it would have ended by itself.
+    pub expires: Timestamp,
+    /// When the removal was durable.
+    pub time: Timestamp,
 }
 
 impl Enrollments {
@@ -151,8 +164,12 @@ impl Enrollments {
         let live = || self.by_serial.values().filter(|one| now < one.expires);
         let own = live().filter(|one| one.who == enrollment.who).count();
         // Serial numbers are random; a second one of the same would make two certificates one.
-        let taken = self.by_serial.contains_key(&enrollment.serial);
-        let full = own >= ENROLLMENTS_PER_NAME_MAX || live().count() >= ENROLLMENTS_MAX;
+        let serial = &enrollment.serial;
+        let taken = self.by_serial.contains_key(serial) || self.removed.contains_key(serial);
+        let all = live().count();
+        // Whatever is good now may be removed, and is remembered then: a removal is never refused for want of room.
+        let remembered = all.saturating_add(self.removed.len()) >= ENROLLMENTS_REMEMBERED_MAX;
+        let full = own >= ENROLLMENTS_PER_NAME_MAX || all >= ENROLLMENTS_MAX || remembered;
         if full || taken { Err(EnrollRefusal::Exhausted) } else { Ok(()) }
     }
 
@@ -171,8 +188,18 @@ impl Enrollments {
         Ok(Removal { ended, expires, operator, reason, serial, who })
     }
 
-    /// Applies an entry of the log; one of another kind changes nothing.
-    pub fn apply(&mut self, event: &Event) {
+    /// Those that were removed and had not expired when [`Self::forget`] was called last.
+    pub const fn removed(&self) -> &BTreeMap<Serial, Removed> {
+        &self.removed
+    }
+
+    /// A count that grows whenever [`Self::removed`] changes.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Applies an entry of the log that is durable at `time`; one of another kind changes nothing.
+    pub fn apply(&mut self, event: &Event, time: Timestamp) {
         match event {
             Event::Enroll(enrollment) => {
                 self.by_serial.insert(enrollment.serial, Arc::new(enrollment.clone()));
@@ -180,7 +207,10 @@ impl Enrollments {
             Event::Remove(Removal { serial, who, .. }) => {
                 let stays =
                     |one: &Enrollment| one.who != *who || serial.is_some_and(|serial| one.serial != serial);
-                self.by_serial.retain(|_, one| stays(one));
+                for (serial, one) in self.by_serial.extract_if(|_, one| !stays(one)) {
+                    self.removed.insert(serial, Removed { expires: one.expires, time });
+                    self.changes = self.changes.saturating_add(1);
+                }
             }
             Event::Call(_)
             | Event::Consume(_)
@@ -199,11 +229,15 @@ impl Enrollments {
     /// Whether one has ended at `now`, so that [`Self::forget`] has something to do.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.by_serial.values().any(|one| one.expires <= now)
+            || self.removed.values().any(|one| one.expires <= now)
     }
 
     /// Drops those that have ended by themselves.
     pub fn forget(&mut self, now: Timestamp) {
         self.by_serial.retain(|_, one| one.expires > now);
+        let before = self.removed.len();
+        self.removed.retain(|_, one| one.expires > now);
+        self.changes = self.changes.saturating_add(u64::from(self.removed.len() != before));
     }
 }
 
@@ -236,7 +270,7 @@ mod tests {
 
     fn with(list: &[Enrollment]) -> Enrollments {
         let mut all = Enrollments::default();
-        list.iter().for_each(|one| all.apply(&Event::Enroll(one.clone())));
+        list.iter().for_each(|one| all.apply(&Event::Enroll(one.clone()), NOW));
         all
     }
 
@@ -259,12 +293,43 @@ mod tests {
         let mut all = with(&[first.clone(), second.clone(), other.clone()]);
         let one = all.removal(unenroll(&alice, Some(first.serial)), NOW).unwrap();
         assert_eq!((one.ended, one.expires), (1, first.expires));
-        all.apply(&Event::Remove(one));
+        all.apply(&Event::Remove(one), NOW);
         assert!(!all.holds(&first.serial, &alice, NOW) && all.holds(&second.serial, &alice, NOW));
-        all.apply(&Event::Remove(all.removal(unenroll(&alice, None), NOW).unwrap()));
+        all.apply(&Event::Remove(all.removal(unenroll(&alice, None), NOW).unwrap()), NOW);
         assert!(!all.holds(&second.serial, &alice, NOW) && all.holds(&other.serial, &bob, NOW));
         assert_eq!(all.removal(unenroll(&alice, None), NOW), Err(EnrollRefusal::Unknown));
         assert_eq!(all.removal(unenroll(&bob, Some(first.serial)), NOW), Err(EnrollRefusal::Unknown));
+    }
+
+    #[test]
+    fn what_was_removed_is_remembered_until_its_end_and_its_serial_is_not_taken_again() {
+        let alice = operator("alice");
+        let mut all = with(&[enrollment(&alice, 1), enrollment(&alice, 2)]);
+        let removal = all.removal(unenroll(&alice, Some(Serial::new([1; 16]))), NOW).unwrap();
+        all.apply(&Event::Remove(removal), NOW);
+        let expected = Removed { expires: Timestamp::from_seconds(2_000), time: NOW };
+        assert_eq!(all.removed().iter().collect::<Vec<_>>(), [(&Serial::new([1; 16]), &expected)]);
+        assert_eq!(all.changes(), 1);
+        assert_eq!(all.admit(&enrollment(&alice, 1), NOW), Err(EnrollRefusal::Exhausted));
+        all.forget(Timestamp::from_seconds(1_999));
+        assert_eq!((all.removed().len(), all.changes()), (1, 1));
+        assert!(all.has_ended(Timestamp::from_seconds(2_000)));
+        all.forget(Timestamp::from_seconds(2_000));
+        assert_eq!((all.removed().len(), all.changes()), (0, 2));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_what_may_be_enrolled() {
+        let mut all = Enrollments::default();
+        let removed = Removed { expires: Timestamp::from_seconds(2_000), time: NOW };
+        let serial = |at: usize| Serial::new(u128::try_from(at + 1000).unwrap().to_be_bytes());
+        all.removed = (1..ENROLLMENTS_REMEMBERED_MAX).map(|at| (serial(at), removed)).collect();
+        let alice = operator("alice");
+        assert_eq!(all.admit(&enrollment(&alice, 1), NOW), Ok(()));
+        all.apply(&Event::Enroll(enrollment(&alice, 1)), NOW);
+        assert_eq!(all.admit(&enrollment(&alice, 2), NOW), Err(EnrollRefusal::Exhausted));
+        all.apply(&Event::Remove(all.removal(unenroll(&alice, None), NOW).unwrap()), NOW);
+        assert_eq!(all.removed().len(), ENROLLMENTS_REMEMBERED_MAX);
     }
 
     #[test]

@@ -185,6 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_keeps_what_an_incident_names_of_a_process_and_of_a_certificate() {
+        let facts = ["unix.uid", "unix.gid", "unix.exe", "x509.spiffe_id", "x509.spki_sha256"];
+        let facts = facts.into_iter().chain(["x509.issuer_sha256", "x509.trust_domain", "unix.sha256"]);
+        let evidence = Evidence::new(facts.map(|kind| selector(kind, "1")), None).unwrap();
+        let kept: Vec<String> = evidence.kept().iter().map(|fact| fact.kind.to_string()).collect();
+        let expected = [
+            "unix.sha256",
+            "unix.uid",
+            "x509.issuer_sha256",
+            "x509.spiffe_id",
+            "x509.spki_sha256",
+            "x509.trust_domain",
+        ];
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
     fn selectors_are_bounded() {
         let many = |n: usize| (0..n).map(|i| selector("unix.gid", &i.to_string()));
         assert!(Evidence::new(many(SELECTORS_MAX), None).is_ok());

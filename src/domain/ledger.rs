@@ -22,7 +22,7 @@ use super::limits::{
 use super::live::LiveCounts;
 use super::name::AgentId;
 use super::revocation::{
-    self, Facts, InForce, KEPT_MS, Lock, Locks, Mark, Revocation, Revocations, Selector,
+    self, Facts, InForce, LINEAGE_MS, Lock, Locks, Mark, Revocation, Revocations, Selector,
 };
 use super::status_list::{Lists, StatusRef};
 use super::time::Timestamp;
@@ -146,6 +146,10 @@ impl State {
         if issuance.issued > time {
             return Err(Refusal::Stale);
         }
+        // What ended a lineage is forgotten when the lineage is over, so from then on it mints nothing either way.
+        if !(0..=LINEAGE_MS).contains(&time.millis_since(issuance.lineage.time())) {
+            return Err(Refusal::LineageOver);
+        }
         // Before the retry keys: a retry does not get around a lock.
         if let Some(held) = self.locks.refusing(&Facts::from(issuance), time) {
             return Err(Refusal::Locked(Arc::clone(held)));
@@ -213,11 +217,15 @@ impl State {
         if revocation.lock.is_some() {
             self.may_lock(time)?;
         }
+        // Only a key, as a whole and for everybody: anything else that is ended for good could never be forgotten.
+        let is_key = matches!(revocation.selector, Selector::Key(_));
+        let whole = revocation.issued_before.is_none() && revocation.tenants.is_empty();
+        let for_good = revocation.for_good && is_key && whole;
         if let (Selector::Credential(id), Some(target)) = (&revocation.selector, &target) {
             self.is_live(*id, target, time)?;
         }
         let live = self.live_covered(&revocation, target.is_some(), time);
-        let event = Event::Revoke(Revocation { live, ..revocation });
+        let event = Event::Revoke(Revocation { for_good, live, ..revocation });
         Ok(Change { entry: Entry { event, time, v: VERSION }, released: target })
     }
 
@@ -284,14 +292,21 @@ impl State {
     /// The state of a log whose older entries matter only by these revocations and locks, and whose newest
     /// entry is at `time`.
     pub fn starting_from(revocations: Revocations, locks: Locks, time: Timestamp) -> Self {
-        Self { time, revocations: Arc::new(revocations), locks: Arc::new(locks), ..Self::default() }
+        let due: Vec<_> =
+            revocations.deltas().filter_map(|delta| Some((delta.forget?, delta.selector))).collect();
+        let revocations = Arc::new(revocations);
+        let mut state = Self { time, revocations, locks: Arc::new(locks), ..Self::default() };
+        due.into_iter().for_each(|(forget, selector)| state.due_at(forget, selector));
+        state
     }
 
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
-            Event::Enroll(_) | Event::Remove(_) => Arc::make_mut(&mut self.enrollments).apply(&entry.event),
+            Event::Enroll(_) | Event::Remove(_) => {
+                Arc::make_mut(&mut self.enrollments).apply(&entry.event, entry.time);
+            }
             Event::Issue(issuance) => self.apply_issue(issuance, index),
             Event::Lock(lock) => self.add_lock(lock.clone(), entry.time, index),
             Event::Release(release) => {
@@ -322,8 +337,8 @@ impl State {
             self.end_one(*id, target, Arc::new(revocation::revoke(revoked, time, index)));
         } else {
             let mark = Mark::of(revoked, time, index);
-            if mark.until.is_some() {
-                self.due_at(time.plus_millis(KEPT_MS), revoked.selector.clone());
+            if let Some(forget) = revocation::forget_time(&revoked.selector, mark.until, time) {
+                self.due_at(forget, revoked.selector.clone());
             }
             if revoked.issued_before.is_none() {
                 self.live.clear(&revoked.selector, &revoked.tenants);

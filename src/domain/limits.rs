@@ -181,6 +181,9 @@ pub const REQUEST_SECONDS_MAX: u64 = 10;
 pub const KEEPALIVE_SECONDS: u64 = 20;
 /// Connections of one HTTP/1 listener: it serves small documents that clients keep.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// Connections of one address (an IPv6 /64) on an HTTP/1 listener: a quarter, so that no host keeps others out, and
+/// room for a proxy behind which there are many.
+pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = HTTP_CONNECTIONS_MAX / 4;
 /// Seconds that one HTTP/1 connection may be open: its documents are small and cached.
 pub const HTTP_CONNECTION_SECONDS_MAX: u64 = 60;
 /// Seconds that a drain waits for requests in flight; above [`REQUEST_SECONDS_MAX`].
@@ -237,6 +240,10 @@ pub const ENROLLMENTS_PER_NAME_MAX: usize = 16;
 /// Certificates of all operators and verifiers at once. All are in memory, some 300 bytes each.
 pub const ENROLLMENTS_MAX: usize = 10_000;
 
+/// Certificates of operators and verifiers that are good, or were removed and would still be: those are on the
+/// CRL of the identity CA, 40 bytes each. With more, nobody is enrolled until some have expired.
+pub const ENROLLMENTS_REMEMBERED_MAX: usize = 10 * ENROLLMENTS_MAX;
+
 /// Registry files of one kind.
 pub const REGISTRY_FILES_MAX: usize = 20_000;
 /// Bytes of one registry file.
@@ -257,6 +264,10 @@ pub const REGISTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const POLICIES_MAX: usize = 50_000;
 /// Problems that one check reports; whoever has more has one cause.
 pub const PROBLEMS_MAX: usize = 1_000;
+
+/// How long after its beginning a lineage may be minted in, in seconds: a day, for a request that waits to be
+/// approved. An end of a lineage is remembered so long, and the last life beyond it.
+pub const LINEAGE_SECONDS_MAX: u32 = 24 * 3600;
 
 /// Longest owner or principal in bytes: a principal can be an agent's SPIFFE ID.
 pub const PARTY_BYTES_MAX: usize = SPIFFE_ID_BYTES_MAX;

@@ -102,7 +102,11 @@ pub(super) struct RawConstraint<'a> {
     #[serde(default, borrow)]
     one_of: Option<Vec<Scalar<'a>>>,
     #[serde(default, borrow)]
+    order: Option<Vec<Cow<'a, str>>>,
+    #[serde(default, borrow)]
     prefix: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    rank: Option<Cow<'a, str>>,
 }
 
 /// A value that a constraint names.
@@ -114,8 +118,8 @@ pub(super) enum Scalar<'a> {
     Text(#[serde(borrow)] Cow<'a, str>),
 }
 
-/// The rules that one verifier can judge by itself (PROFILES 1). Any other one denies: `max_subtree` counts
-/// over several verifiers, and `rank` needs an order that no token carries.
+/// The rules that one verifier can judge by itself (PROFILES 1). Any other one denies, `max_subtree` among them: it
+/// bounds a sum over tokens, which only who holds that sum can judge.
 pub(super) enum Rule<'c> {
     Max(i64),
     MaxLifetime(u64),
@@ -123,11 +127,16 @@ pub(super) enum Rule<'c> {
     NotOneOf(&'c [Scalar<'c>]),
     OneOf(&'c [Scalar<'c>]),
     Prefix(&'c str),
+    /// The most permissive value, and all values from the least permissive on.
+    Rank(&'c str, &'c [Cow<'c, str>]),
 }
 
 impl RawConstraint<'_> {
-    /// Its one rule; `None` when it has none or several.
+    /// Its one rule; `None` when it has none or several, or a rank without its order.
     pub(super) fn rule(&self) -> Option<Rule<'_>> {
+        if self.rank.is_some() != self.order.is_some() {
+            return None;
+        }
         let rules = [
             self.max.map(Rule::Max),
             self.max_lifetime.map(Rule::MaxLifetime),
@@ -135,6 +144,7 @@ impl RawConstraint<'_> {
             self.not_one_of.as_deref().map(Rule::NotOneOf),
             self.one_of.as_deref().map(Rule::OneOf),
             self.prefix.as_deref().map(Rule::Prefix),
+            self.rank.as_deref().zip(self.order.as_deref()).map(|(rank, order)| Rule::Rank(rank, order)),
         ];
         let mut found = rules.into_iter().flatten();
         found.next().filter(|_| found.next().is_none())

@@ -16,7 +16,7 @@ use super::svid::{self, Svid};
 use super::token;
 use super::token_keys::TokenKey;
 use super::verify::{self, Moment, NotVerified, Trust};
-use crate::domain::credential::Issuance;
+use crate::domain::credential::{Issuance, Kind};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::name::{Audience, Issuer};
@@ -78,6 +78,14 @@ impl Minter {
         Ok(Minted { content: linted.content(), key: signer.kid().into(), material: linted.sign(signer)? })
     }
 
+    /// The id of the key that signs what is minted at `time`.
+    pub fn signing_key(&self, kind: Kind, time: Timestamp) -> String {
+        match kind {
+            Kind::Certificate => self.keys.action_ca().signer().kid().to_owned(),
+            Kind::Token => self.keys.token_ring().keys().signing(time).kid().to_owned(),
+        }
+    }
+
     /// The token of a record that was minted before, when a key is still there that makes what was signed.
     ///
     /// # Errors
@@ -121,14 +129,19 @@ impl Minter {
         documents::introspection(&self.issuer, answer, audience, now, &**keys.signing(now).signer())
     }
 
-    /// The CRLs of the chain, with these certificates of the action CA on its own.
+    /// The CRLs of the chain, with these certificates of the action CA and of the identity CA on theirs.
     ///
     /// # Errors
     /// [`MintFailed`].
-    pub fn crls(&self, revoked: &[RevokedSerial], number: u128, now: Timestamp) -> Result<Crls, MintFailed> {
-        let action = crl::sign(self.keys.action_ca(), revoked, number, now)?;
-        // Nothing that the identity CA signs can be revoked yet.
-        let identity = crl::sign(self.keys.identity_ca(), &[], number, now)?;
+    pub fn crls(
+        &self,
+        actions: &[RevokedSerial],
+        identities: &[RevokedSerial],
+        number: u128,
+        now: Timestamp,
+    ) -> Result<Crls, MintFailed> {
+        let action = crl::sign(self.keys.action_ca(), actions, number, now)?;
+        let identity = crl::sign(self.keys.identity_ca(), identities, number, now)?;
         Ok(Crls::new(action, identity, self.keys.root_crl().map(<[u8]>::to_vec)))
     }
 

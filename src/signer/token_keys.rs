@@ -116,6 +116,20 @@ impl TokenKeys {
         (stay, gone)
     }
 
+    /// Those without the key `kid`; `None` when it is not one that signed before the key of `now`.
+    pub fn without(&self, kid: &str, now: Timestamp) -> Option<Self> {
+        if !self.has_succeeded(kid, now) {
+            return None;
+        }
+        Self::new(self.all().filter(|key| key.kid() != kid).cloned().collect())
+    }
+
+    /// Whether `kid` is a key that another one took over from.
+    pub fn has_succeeded(&self, kid: &str, now: Timestamp) -> bool {
+        let signing = self.signing(now);
+        signing.kid() != kid && self.all().any(|key| key.kid() == kid && key.use_at <= now)
+    }
+
     /// The public facts of the keys that are trusted at `now`.
     pub fn views(&self, now: Timestamp) -> Vec<TokenKeyView> {
         let signing = self.signing(now).kid();

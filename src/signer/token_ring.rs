@@ -184,6 +184,27 @@ impl TokenRing {
         Ok(gone)
     }
 
+    /// Drops a key that another one took over from, before its time, and erases it. Whether there was one: a key
+    /// that signs, or will, stays.
+    ///
+    /// # Errors
+    /// When the list can't be written or the key not erased. It is trusted no more all the same, until a restart.
+    pub fn end(&self, kid: &str, now: Timestamp) -> Result<bool, KeyStoreError> {
+        let mut state = self.state();
+        let keys = self.keys();
+        let Some(stay) = keys.without(kid, now) else { return Ok(false) };
+        let first = keys.all().next().map(|key| key.kid().to_owned());
+        let mut list = state.list.clone();
+        list.keys.retain(|line| !line.is_of(kid, first.as_deref()));
+        // First, because a disk that fails must not keep it trusted.
+        self.current.store(Arc::new(stay));
+        write_list(&self.directory, &list)?;
+        state.list = list;
+        drop(state);
+        self.erase_unnamed()?;
+        Ok(true)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,13 +1,14 @@
 //! Counting what a selector covers, by a look at the records that can be live. Off the path of issuance and
 //! of acknowledgement, and bounded in time: the count is then a lower bound.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::reader::{ReadError, Reader};
 use crate::domain::credential::Issuance;
 use crate::domain::entry::{Entry, Event};
-use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, COUNT_ENTRIES, LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
-use crate::domain::name::TenantName;
+use crate::domain::limits::{COUNT_ENTRIES, LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
+use crate::domain::name::{AgentId, TenantName};
 use crate::domain::revocation::{Facts, Revocations, Selector};
 use crate::domain::time::Timestamp;
 
@@ -36,8 +37,7 @@ pub struct Count {
 impl Covered {
     /// The earliest commit that can have made what is covered and live at `now`.
     fn oldest(&self, now: Timestamp) -> Timestamp {
-        let lifetime_ms = i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX;
-        let living = now.plus_millis(-lifetime_ms);
+        let living = oldest(now);
         // A lineage is named by the broker just before its first credential is committed. (A clock that was set back
         // in between can hide that one from the count, and not from the revocation.)
         let born = match &self.selector {
@@ -79,31 +79,68 @@ impl Reader {
         deadline: Instant,
     ) -> Result<Count, ReadError> {
         let mut count = Count { live: 0, complete: true, expires: None };
-        let Some(mut next) = self.shared().index.first_since(covered.oldest(now))? else {
-            return Ok(count);
-        };
+        count.complete = self.each_unexpired(covered.oldest(now), now, deadline, |issuance| {
+            if covered.covers(issuance) && known.ended_issuance(issuance).is_none() {
+                count.live = count.live.saturating_add(1);
+                count.expires = count.expires.max(Some(issuance.expires));
+            }
+        })?;
+        Ok(count)
+    }
+
+    /// The credentials that are live at `now` and not ended in `known`, by agent; `None` when there are too many
+    /// to count until `deadline`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn live_by_agent(
+        &self,
+        known: &Revocations,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Option<HashMap<AgentId, u64>>, ReadError> {
+        let mut counts: HashMap<AgentId, u64> = HashMap::new();
+        let complete = self.each_unexpired(oldest(now), now, deadline, |issuance| {
+            if known.ended_issuance(issuance).is_none() {
+                let count = counts.entry(issuance.agent.clone()).or_default();
+                *count = count.saturating_add(1);
+            }
+        })?;
+        Ok(complete.then_some(counts))
+    }
+
+    /// Visits the records since `oldest` that have not expired at `now`; whether that was all before `deadline`.
+    fn each_unexpired(
+        &self,
+        oldest: Timestamp,
+        now: Timestamp,
+        deadline: Instant,
+        mut visit: impl FnMut(&Issuance),
+    ) -> Result<bool, ReadError> {
+        let Some(mut next) = self.shared().index.first_since(oldest)? else { return Ok(true) };
         loop {
             let entries = self.entries(next, COUNT_ENTRIES)?;
             if entries.is_empty() {
-                return Ok(count);
+                return Ok(true);
             }
             for json in entries {
                 let entry =
                     Entry::from_json(&json).map_err(|source| ReadError::Entry { index: next, source })?;
                 next = next.saturating_add(1);
-                let Some(issuance) = issued(&entry).filter(|issuance| issuance.expires > now) else {
-                    continue;
-                };
-                if covered.covers(issuance) && known.ended_issuance(issuance).is_none() {
-                    count.live = count.live.saturating_add(1);
-                    count.expires = count.expires.max(Some(issuance.expires));
+                if let Some(issuance) = issued(&entry).filter(|issuance| issuance.expires > now) {
+                    visit(issuance);
                 }
             }
             if Instant::now() >= deadline {
-                return Ok(Count { complete: next >= self.shared().head.load().size, ..count });
+                return Ok(next >= self.shared().head.load().size);
             }
         }
     }
+}
+
+/// The earliest commit that can have made what is live at `now`.
+fn oldest(now: Timestamp) -> Timestamp {
+    now.plus_millis(-(i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX))
 }
 
 fn issued(entry: &Entry) -> Option<&Issuance> {

@@ -21,7 +21,6 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 pub const ID: &str = "01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f";
 pub const AGENT: &str = "spiffe://example.org/tenant/acme/agent/bot";
 pub const TOKEN: &str = "eyJhIjoxfQ.eyJqdGkiOiJpIn0.c2ln";
-
 pub const SERIAL: &str = "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f";
 
 pub type Answer<T> = Result<Response<T>, Status>;
@@ -166,6 +165,7 @@ impl AdminService for Wire {
 
     async fn revoke(&self, request: Request<v1::RevokeRequest>) -> Answer<v1::RevokeResponse> {
         let request = request.into_inner();
+        super::double_verify::slowly(&request).await;
         let selector = request.selector.unwrap().selector.unwrap();
         self.saw(format!("revoke {selector:?} {} {}", request.reason, request.dry_run));
         let done = !request.dry_run;

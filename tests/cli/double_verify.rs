@@ -9,6 +9,16 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::double::{Answer, TOKEN, Wire, record};
 
+/// The reason of a revocation that takes as long as it may.
+pub const SLOW: &str = "slow";
+
+/// Waits as a broker does whose verifiers don't acknowledge.
+pub async fn slowly(request: &v1::RevokeRequest) {
+    if let Some(wait) = request.wait.filter(|_| request.reason == SLOW) {
+        tokio::time::sleep(wait.try_into().unwrap()).await;
+    }
+}
+
 #[tonic::async_trait]
 impl VerificationService for Wire {
     type WatchRevocationsStream = tokio_stream::Empty<Result<v1::WatchRevocationsResponse, Status>>;

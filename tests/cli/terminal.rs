@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::double::{AGENT, Double};
+use super::double_verify::SLOW;
 
 /// Runs `hotwork` with `words` in a terminal of its own session.
 fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) {
@@ -40,6 +41,28 @@ fn revoking_everything_asks_first_and_only_yes_goes_on() {
         assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(code), calls), "{answer:?}");
         assert!(double.seen()[0].ends_with("incident true"));
     }
+}
+
+#[test]
+fn a_revocation_that_waits_for_long_shows_how_far_it_is_and_a_quick_one_shows_nothing() {
+    for (reason, shown) in [(SLOW, true), ("quick", false)] {
+        let double = Double::start();
+        let words = format!("revoke --all --yes --reason {reason} --wait 3s");
+        let (mut child, out) = in_terminal(&double, &words);
+        let text = rest(out);
+        assert_eq!(text.contains("waiting for verifiers"), shown, "{reason}: {text:?}");
+        // One verifier of the double has not acknowledged.
+        assert_eq!(child.wait().unwrap().code(), Some(10), "{reason}: {text:?}");
+        assert!(text.contains("verifiers have not acknowledged"), "{reason}: {text:?}");
+    }
+    // Where nobody looks there is no bar: its characters would be in somebody's file.
+    let double = Double::start();
+    let uri = format!("unix://{}", double.socket().display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hotwork"));
+    command.env("HOTWORK_ENDPOINT", &uri).env("HOTWORK_ADMIN_ENDPOINT", uri).stdin(Stdio::null());
+    let output =
+        command.args(["revoke", "--all", "--yes", "--reason", SLOW, "--wait", "2s"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("waiting for verifiers"), "{output:?}");
 }
 
 #[test]

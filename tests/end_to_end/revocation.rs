@@ -305,3 +305,34 @@ async fn what_a_broad_revocation_ended_can_not_be_given_back_once_more() {
     let log = crate::support::text(&daemon.hotwork(&["audit", "tail", "-o", "json"]));
     assert!(log.contains("revoke") && !log.contains("\\\"release\\\""), "{log}");
 }
+
+#[test]
+fn live_counts_are_exact_after_every_kind_of_revocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let counts = || {
+        let agents = daemon.json(&["agent", "list"]);
+        let status = daemon.json(&["status"]);
+        let at_most = |answer: &serde_json::Value| answer["liveIsUpperBound"] == true;
+        assert!(!at_most(&agents["agents"][0]) && !at_most(&status));
+        let count = |answer: &serde_json::Value| answer["liveCredentials"].as_str().unwrap_or("0").to_owned();
+        (count(&agents["agents"][0]), count(&status))
+    };
+    let uid = format!("unix.uid={}", rustix::process::getuid().as_raw());
+    for selector in
+        [["--api", "demo"], ["--attested", &uid], ["--resource-prefix", "demo"], ["--action", "demo.read"]]
+    {
+        issue(&daemon);
+        issue(&daemon);
+        assert_eq!(counts(), ("2".into(), "2".into()), "{selector:?}");
+        let output = daemon.hotwork(&[&["revoke", "--reason", "test", "--yes"], &selector[..]].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        assert_eq!(counts(), ("0".into(), "0".into()), "{selector:?}");
+    }
+    // What comes after it counts again, and what an ordinary end takes is told as ever.
+    let one = issue(&daemon);
+    assert_eq!(counts(), ("1".into(), "1".into()));
+    let id = one["credential"]["id"].as_str().unwrap();
+    assert!(daemon.hotwork(&["revoke", "--credential", id, "--reason", "test"]).status.success());
+    assert_eq!(counts(), ("0".into(), "0".into()));
+}

@@ -1,5 +1,7 @@
 //! Operators and verifiers by certificates from `enroll`.
 
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use hotwork::proto::v1;
@@ -12,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::pki::{Identity, TestCa, channel};
-use crate::support::{Daemon, code, text};
+use crate::support::{Daemon, code, eventually, http, text};
 use crate::{add_operator, enroll, hotwork, restart, start};
 
 const ADMIN: &str = "HOTWORK_ADMIN_ENDPOINT_TCP";
@@ -153,6 +155,67 @@ async fn enrolments_and_removals_survive_a_kill_and_a_lost_index() {
     }
 }
 
+/// `openssl verify` of an enrolled certificate under the CRLs that are served now.
+fn verify(daemon: &Daemon, dir: &Path, name: &str) -> Output {
+    let (code, crls) = http(&daemon.env["HOTWORK_HTTP"], "GET", "/crl.pem");
+    assert_eq!(code, 200, "{crls}");
+    std::fs::write(dir.join("crl.pem"), crls).unwrap();
+    let files = dir.join(name);
+    let mut command = Command::new("openssl");
+    command.args(["verify", "-x509_strict", "-crl_check_all", "-CAfile"]).arg(files.join("ca.pem"));
+    // The leaf comes with its issuer.
+    command.arg("-untrusted").arg(files.join("cert.pem")).arg("-CRLfile").arg(dir.join("crl.pem"));
+    command.arg(files.join("cert.pem")).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_of_some_tenants_does_not_see_who_verifies_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = start(dir.path(), &TestCa::new());
+    let registry = daemon.state.join("config/operators.toml");
+    let all = std::fs::read_to_string(&registry).unwrap();
+    let some = "\n[[operator]]\nname = \"some\"\nroles = [\"admin\"]\ntenants = [\"default\"]\n";
+    std::fs::write(&registry, all + some).unwrap();
+    daemon.json(&["reload"]);
+    add_operator(&daemon, "alice", "\"admin\"");
+    for (name, scoped) in [("some", true), ("alice", false)] {
+        let mut admin = admin(&daemon, &enroll(&daemon, "operator", name, dir.path())).await;
+        let expected = if scoped { Err(Code::PermissionDenied) } else { Ok(()) };
+        let verifiers = admin.list_verifiers(v1::ListVerifiersRequest {}).await;
+        assert_eq!(verifiers.map(drop).map_err(|status| status.code()), expected, "{name}");
+        let enrolled = admin.list_enrollments(v1::ListEnrollmentsRequest::default()).await;
+        assert_eq!(enrolled.map(drop).map_err(|status| status.code()), expected, "{name}");
+        let loaded = admin.reload_registry(v1::ReloadRegistryRequest {}).await;
+        assert_eq!(loaded.map(drop).map_err(|status| status.code()), expected, "{name}");
+    }
+}
+
+#[test]
+fn openssl_refuses_an_enrolled_certificate_that_was_removed_also_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = start(dir.path(), &TestCa::new());
+    for name in ["kept", "gone"] {
+        enroll(&daemon, "verifier", name, dir.path());
+        let said = verify(&daemon, dir.path(), &format!("verifier-{name}"));
+        assert!(said.status.success(), "{}", text(&said));
+    }
+    remove(&daemon, "verifier", "gone");
+    let refused = |daemon: &Daemon| {
+        let said = verify(daemon, dir.path(), "verifier-gone");
+        !said.status.success() && text(&said).contains("certificate revoked")
+    };
+    eventually("the removal is on the list", || refused(&daemon));
+    assert!(verify(&daemon, dir.path(), "verifier-kept").status.success());
+    daemon.kill_nine();
+    let daemon = restart(dir.path());
+    assert!(refused(&daemon), "what was removed stays so");
+    assert!(verify(&daemon, dir.path(), "verifier-kept").status.success());
+    // Without the index it is made anew from the log.
+    daemon.kill_nine();
+    std::fs::remove_dir_all(dir.path().join("state/index")).unwrap();
+    assert!(refused(&restart(dir.path())));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_certificate_has_its_share_of_connections_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
@@ -201,6 +264,12 @@ fn enrolling_is_for_admins_of_all_tenants_and_for_operators_of_the_registry() {
     let refused = hotwork(&daemon, &files, &["operator", "enroll", "me", "--out", &out]);
     assert_eq!(code(&refused), 3, "{}", text(&refused));
     assert!(text(&refused).contains("all tenants"), "{}", text(&refused));
+    for command in [&["verifier", "list"][..], &["operator", "list"], &["reload"]] {
+        let refused = hotwork(&daemon, &files, command);
+        assert_eq!(code(&refused), 3, "{command:?}: {}", text(&refused));
+        assert!(text(&refused).contains("needs an operator of all tenants"), "{}", text(&refused));
+        assert!(daemon.hotwork(command).status.success(), "one of all tenants may: {command:?}");
+    }
     let log = daemon.hotwork(&["audit", "tail", "-n", "100"]);
     assert!(text(&log).contains("enroll") && text(&log).contains("operator/some"), "{}", text(&log));
 }

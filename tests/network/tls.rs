@@ -109,12 +109,55 @@ fn plain_text_gets_no_answer_that_is_not_tls() {
     assert!(answer.is_empty() || answer.first() == Some(&21), "{answer:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_comes_to_nothing_is_counted_by_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let from = IpAddr::from([127, 0, 0, 1]);
+    let (good, expired, foreign) = (ca.svid(WEB, 600), ca.svid(WEB, -60), TestCa::new().svid(WEB, 600));
+    for (identity, alpn) in [
+        (None, &["h2"][..]),
+        (Some(&expired), &["h2"]),
+        (Some(&foreign), &["h2"]),
+        (Some(&good), &["http/1.1"]),
+        (Some(&good), &[]),
+    ] {
+        // With TLS 1.3 the client may be done before the server has looked at its certificate.
+        let Ok(mut stream) = connect(&daemon, AGENT, config(&daemon, identity, alpn), from).await else {
+            continue;
+        };
+        let mut rest = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest);
+        let _closed = tokio::time::timeout(std::time::Duration::from_secs(20), read).await.expect("not cut");
+    }
+    let mut plain = std::net::TcpStream::connect(address(&daemon, AGENT)).unwrap();
+    std::io::Write::write_all(&mut plain, b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    for reason in [
+        "no-certificate",
+        "certificate-expired",
+        "certificate-unknown-issuer",
+        "incompatible",
+        "no-http2",
+        "malformed",
+    ] {
+        let line =
+            format!("hotwork_connections_refused_total{{listener=\"agent_tcp\",reason=\"{reason}\"}} 1");
+        support::eventually(reason, || {
+            let (_, metrics) = support::http(&daemon.env["HOTWORK_OPS"], "GET", "/metrics");
+            metrics.contains(&line)
+        });
+    }
+}
+
 /// sslyze where `scripts/install-test-tools.sh` puts it.
 fn sslyze() -> Option<PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/venv/bin/sslyze");
     if found.exists() {
         return Some(found);
     }
+    let must = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!must, "no sslyze: run scripts/install-test-tools.sh");
     eprintln!("!! SKIPPED: no sslyze; run scripts/install-test-tools.sh");
     None
 }
@@ -127,7 +170,7 @@ fn sslyze_finds_nothing() {
     // Without a certificate: the handshake gets as far as being asked for one, in every version there is.
     let plugins = "--sslv2 --sslv3 --tlsv1 --tlsv1_1 --tlsv1_2 --tlsv1_3 --heartbleed --openssl_ccs --reneg \
                    --compression --robot --resum";
-    let scan = scan(&sslyze, &daemon, plugins);
+    let scan = scan(&sslyze, &daemon, "HOTWORK_VERIFIER_ENDPOINT", plugins);
     let accepted = |version: &str| {
         let suites = scan.pointer(&format!("/{version}_cipher_suites/result/accepted_cipher_suites"));
         suites.and_then(|suites| suites.as_array()).unwrap_or_else(|| panic!("{version}")).len()
@@ -148,8 +191,71 @@ fn sslyze_finds_nothing() {
     }
 }
 
-/// What sslyze says of the verifiers' listener.
-fn scan(sslyze: &Path, daemon: &Daemon, arguments: &str) -> Value {
+/// Holds a listener to the configuration that Mozilla recommends, certificate and all.
+fn is_modern(sslyze: &Path, daemon: &Daemon, variable: &str) -> Output {
+    let mut command = Command::new(sslyze);
+    command.args(["--mozilla_config", "modern", "--certinfo_ca_file"]).arg(&daemon.env["HOTWORK_TLS_CA"]);
+    // By the name in its certificate.
+    let at = format!("localhost:{}{{127.0.0.1}}", address(daemon, variable).port());
+    command.arg(at).output().unwrap()
+}
+
+#[test]
+fn sslyze_finds_every_listener_modern() {
+    let Some(sslyze) = sslyze() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = start(dir.path(), &TestCa::new());
+    for variable in [AGENT, "HOTWORK_VERIFIER_ENDPOINT", "HOTWORK_ADMIN_ENDPOINT_TCP"] {
+        let said = is_modern(&sslyze, &daemon, variable);
+        let good = said.status.success() && text(&said).contains("OK - Compliant");
+        assert!(good, "{variable}: {}", text(&said));
+    }
+}
+
+#[test]
+fn sslyze_finds_nothing_with_tls_1_2_by_option_and_the_check_for_modern_can_fail() {
+    let Some(sslyze) = sslyze() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = Daemon::serve(&serve(dir.path(), &ca, true), &dir.path().join("state"));
+    assert!(!is_modern(&sslyze, &daemon, AGENT).status.success());
+    // Without a certificate there is no handshake in TLS 1.2 to look at.
+    let files = dir.path().join("web");
+    ca.svid(WEB, 600).write(&files);
+    let plugins = format!(
+        "--tlsv1 --tlsv1_1 --tlsv1_2 --tlsv1_3 --reneg --resum --robot --ems --fallback --compression \
+         --cert {0}/cert.pem --key {0}/key.pem",
+        files.display()
+    );
+    let scan = scan(&sslyze, &daemon, AGENT, &plugins);
+    let names = |version: &str| -> Vec<String> {
+        let suites = scan.pointer(&format!("/{version}_cipher_suites/result/accepted_cipher_suites"));
+        let suites = suites.and_then(Value::as_array).unwrap_or_else(|| panic!("{version}"));
+        suites.iter().map(|one| one["cipher_suite"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names("tls_1_0").is_empty() && names("tls_1_1").is_empty());
+    let old = names("tls_1_2");
+    let good = |name: &String| {
+        let authenticated = name.contains("_GCM_") || name.contains("_CHACHA20_POLY1305_");
+        name.starts_with("TLS_ECDHE_ECDSA_WITH_") && authenticated
+    };
+    assert!(old.len() == 3 && old.iter().all(good), "{old:?}");
+    for (finding, expected) in [
+        ("/session_renegotiation/result/supports_secure_renegotiation", json!(true)),
+        ("/session_renegotiation/result/is_vulnerable_to_client_renegotiation_dos", json!(false)),
+        ("/session_resumption/result/session_id_resumption_result", json!("NOT_SUPPORTED")),
+        ("/session_resumption/result/tls_ticket_resumption_result", json!("NOT_SUPPORTED")),
+        ("/tls_extended_master_secret/result/supports_ems_extension", json!(true)),
+        ("/tls_fallback_scsv/result/supports_fallback_scsv", json!(true)),
+        ("/tls_compression/result/supports_compression", json!(false)),
+        ("/robot/result/robot_result", json!("NOT_VULNERABLE_RSA_NOT_SUPPORTED")),
+    ] {
+        assert_eq!(scan.pointer(finding), Some(&expected), "{finding}");
+    }
+}
+
+/// What sslyze says of a listener.
+fn scan(sslyze: &Path, daemon: &Daemon, variable: &str, arguments: &str) -> Value {
     let out = daemon.state.with_extension("sslyze");
     let mut command = Command::new(sslyze);
     command
@@ -157,7 +263,7 @@ fn scan(sslyze: &Path, daemon: &Daemon, arguments: &str) -> Value {
         .args(["--mozilla_config", "disable"])
         .arg("--json_out")
         .arg(&out);
-    let output = command.arg(address(daemon, "HOTWORK_VERIFIER_ENDPOINT").to_string()).output().unwrap();
+    let output = command.arg(address(daemon, variable).to_string()).output().unwrap();
     let report = std::fs::read(&out).unwrap_or_else(|_| panic!("{}", text(&output)));
     let report: Value = serde_json::from_slice(&report).unwrap();
     report["server_scan_results"][0]["scan_result"].clone()

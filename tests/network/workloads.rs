@@ -51,6 +51,41 @@ fn a_workload_is_attested_by_its_certificate_and_gets_nothing_beyond_its_end() {
     assert!((80..=100).contains(&left), "{left} s, the certificate had 100");
 }
 
+#[test]
+fn what_was_given_on_a_certificate_is_revoked_by_each_of_its_facts() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let files = dir.path().join("web");
+    ca.svid(WEB, 600).write(&files);
+    let ask = |arguments: &[&str]| -> serde_json::Value {
+        let output = hotwork(&daemon, &files, &[arguments, &["-o", "json"]].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let who = ask(&["whoami"]);
+    let facts: Vec<String> =
+        who["selectors"].as_array().unwrap().iter().map(|fact| fact.as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<&str> = facts.iter().map(|fact| fact.split(':').next().unwrap()).collect();
+    assert_eq!(kinds, ["x509.issuer_sha256", "x509.spiffe_id", "x509.spki_sha256", "x509.trust_domain"]);
+    // Another agent's, on this machine, is not touched.
+    let other = daemon.json(&["issue", "demo.read", "--resource", "demo/hello", "--ttl", "10m"]);
+    let live = |issued: &serde_json::Value| {
+        let file = dir.path().join("shown");
+        std::fs::write(&file, issued["token"].as_str().unwrap()).unwrap();
+        daemon.hotwork(&["credential", "verify", file.to_str().unwrap()]).status.success()
+    };
+    for fact in &facts {
+        let issued = ask(&["issue", "demo.read", "--resource", "demo/hello", "--ttl", "5m"]);
+        assert!(live(&issued), "{fact}");
+        let named = fact.replacen(':', "=", 1);
+        let revoked = daemon.hotwork(&["revoke", "--attested", &named, "--reason", "test", "--yes"]);
+        assert!(revoked.status.success(), "{}", text(&revoked));
+        assert!(!live(&issued), "{fact}");
+        assert!(live(&other), "{fact}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_certificate_or_another_authoritys_gets_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 //! A real Envoy with the configuration of `docs/recipes/envoy.md`.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::recipe::{block, block_below, free_port, moved, program};
-use crate::scene::{READ, SITE, Scene, Server};
+use crate::scene::{READ, Scene, Server};
 use crate::support::text;
 use crate::tls::wait_for;
 
@@ -66,15 +66,6 @@ fn page_with_sds() -> String {
     format!("{node}\n{}", moved(&page, &[(files, &indented)]))
 }
 
-/// An action certificate to read the site: its folder and its id.
-fn certificate(scene: &Scene, name: &str) -> (PathBuf, String) {
-    let folder = scene.path(name);
-    let out = folder.to_str().unwrap();
-    let issued =
-        scene.daemon.json(&["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out]);
-    (folder, issued["credential"]["id"].as_str().unwrap().to_owned())
-}
-
 /// Looks until it holds, for half a minute at most.
 fn eventually(what: &str, scene: &Scene, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -91,7 +82,7 @@ fn envoy_takes_trust_and_crls_by_sds_and_a_revoked_certificate_does_not_get_in()
     let scene = Scene::start();
     let port = free_port();
     let mut server = start(&envoy, &scene, port, &config(&scene, port, &page_with_sds()));
-    let ((good, _), (bad, bad_id)) = (certificate(&scene, "good"), certificate(&scene, "bad"));
+    let ((good, _), (bad, bad_id)) = (scene.issue_certificate("good"), scene.issue_certificate("bad"));
     let first = |folder: &Path| scene.client(port, Some(folder)).first(READ);
     assert_eq!((first(&good), first(&bad)), (Some(200), Some(200)));
     let mut open = scene.client(port, Some(&bad));
@@ -113,7 +104,7 @@ fn envoy_takes_trust_and_crls_by_sds_and_a_revoked_certificate_does_not_get_in()
     });
     assert_eq!(first(&good), Some(200), "the other one lives");
     // One that was issued after the CRL lives, and Envoy was not restarted for any of it.
-    let (after, _) = certificate(&scene, "after");
+    let after = scene.certificate("after");
     assert_eq!(first(&after), Some(200));
     assert!(server.0.try_wait().unwrap().is_none());
 }

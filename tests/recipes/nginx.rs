@@ -1,19 +1,22 @@
 //! A real nginx with the configuration of `docs/recipes/nginx.md`.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::recipe::{block, free_port, moved, program};
-use crate::scene::{Scene, Server};
+use crate::scene::{READ, Scene, Server};
+use crate::support::{eventually, http};
 use crate::tls::wait_for;
 
-#[test]
-fn nginx_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
-    let Some(nginx) = program("nginx", &["/usr/sbin/nginx"]) else { return };
-    let scene = Scene::start();
-    let port = free_port();
+fn program_of_nginx() -> Option<PathBuf> {
+    program("nginx", &["/usr/sbin/nginx"])
+}
+
+/// The page's server, in the scene's places.
+fn site(scene: &Scene, port: u16) -> String {
     let path = |name: &str| scene.path(name).display().to_string();
-    let site = moved(
+    moved(
         &block("nginx.md", "nginx"),
         &[
             ("127.0.0.1:8443", &format!("127.0.0.1:{port}")),
@@ -23,7 +26,10 @@ fn nginx_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
             ("/etc/nginx/api.key", &path("api.key")),
             ("/etc/hotwork/ca.pem", &path("ca.pem")),
         ],
-    );
+    )
+}
+
+fn start(nginx: &Path, scene: &Scene, port: u16, site: &str) -> Server {
     let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
     let dir = scene.dir.path().display();
     let main = format!(
@@ -42,7 +48,38 @@ fn nginx_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
         .stdout(Stdio::null())
         .stderr(File::create(&log).unwrap())
         .spawn();
-    let _server = Server(child.unwrap());
+    let server = Server(child.unwrap());
     wait_for(port, &|| std::fs::read_to_string(&log).unwrap_or_default());
+    server
+}
+
+#[test]
+fn nginx_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
+    let Some(nginx) = program_of_nginx() else { return };
+    let scene = Scene::start();
+    let port = free_port();
+    let _server = start(&nginx, &scene, port, &site(&scene, port));
     scene.holds(port);
+}
+
+#[test]
+fn nginx_takes_our_crls_and_refuses_what_is_on_them() {
+    let Some(nginx) = program_of_nginx() else { return };
+    let scene = Scene::start();
+    let ((good, _), (bad, id)) = (scene.issue_certificate("good"), scene.issue_certificate("bad"));
+    let crls = || http(&scene.daemon.env["HOTWORK_HTTP"], "GET", "/crl.pem").1;
+    let before = crls();
+    scene.revoke(&["--credential", &id]);
+    // The list with an entry is longer than the one without.
+    eventually("the certificate is on the list", || crls().len() > before.len());
+    std::fs::write(scene.path("crl.pem"), crls()).unwrap();
+    let port = free_port();
+    // nginx reads the file when it starts or reloads, and a list is good for a minute.
+    let crl = format!("    ssl_crl {};\n    ssl_verify_depth 2;\n", scene.path("crl.pem").display());
+    let site = moved(&site(&scene, port), &[("    ssl_verify_depth 2;\n", &crl)]);
+    let _server = start(&nginx, &scene, port, &site);
+    let first = |folder: &Path| scene.client(port, Some(folder)).first(READ);
+    assert_eq!(first(&good), Some(200));
+    // nginx's own answer to a certificate that does not verify.
+    assert_eq!(first(&bad), Some(400));
 }

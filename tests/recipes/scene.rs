@@ -49,10 +49,16 @@ impl Scene {
 
     /// An action certificate to read the site, in a folder of this name.
     pub fn certificate(&self, name: &str) -> PathBuf {
+        self.issue_certificate(name).0
+    }
+
+    /// The same, with its credential's id.
+    pub fn issue_certificate(&self, name: &str) -> (PathBuf, String) {
         let folder = self.path(name);
         let out = folder.to_str().unwrap();
-        self.daemon.json(&["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out]);
-        folder
+        let ask = ["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out];
+        let issued = self.daemon.json(&ask);
+        (folder, issued["credential"]["id"].as_str().unwrap().to_owned())
     }
 
     pub fn token(&self, action: &str) -> Token {

@@ -8,7 +8,7 @@ use hotwork::domain::evidence::Selector as Fact;
 use hotwork::domain::id::{Lineage, Serial};
 use hotwork::domain::ledger::Command;
 use hotwork::domain::limits::VERIFY_LEEWAY_SECONDS_MAX;
-use hotwork::domain::revocation::{KEPT_MS, Lock, Revocation, Selector, Terms, Unlock};
+use hotwork::domain::revocation::{KEPT_MS, LINEAGE_MS, Lock, Revocation, Selector, Terms, Unlock};
 use hotwork::domain::time::Timestamp;
 use hotwork::store::{Covered, Ledger};
 use proptest::prelude::*;
@@ -314,4 +314,38 @@ fn a_sweep_takes_old_watermarks_and_leaves_lineages_and_locks() {
     let ledger = open(dir.path(), &clock);
     assert_eq!((ledger.locks().iter().count(), ledger.revocations().len()), (1, 1));
     assert_eq!(ledger.revocations().epoch(), epoch, "also when what made it was swept");
+}
+
+#[test]
+fn a_key_that_ended_for_good_long_ago_is_found_again_and_a_lineage_that_is_over_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let ledger = open(dir.path(), &clock);
+    let lineage = Lineage::new(START, &[3; 10]);
+    submit(&ledger, revoke(Selector::Lineage(lineage))).unwrap();
+    let key = Revocation { for_good: true, ..revocation(Selector::Key("old".parse().unwrap())) };
+    submit(&ledger, Command::Revoke { revocation: key, target: None }).unwrap();
+    drop(ledger);
+    let call =
+        || Command::Call(Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x/Y".to_owned() });
+    for (millis, kept) in [(LINEAGE_MS, 2), (LINEAGE_MS + KEPT_MS + 2_000, 1)] {
+        let now = START.plus_millis(millis);
+        clock.set(now);
+        for rebuild in [false, true] {
+            if rebuild {
+                fs::remove_dir_all(dir.path().join("index")).unwrap();
+            }
+            let ledger = open(dir.path(), &clock);
+            // The newest entry says what time it is.
+            submit(&ledger, call()).unwrap();
+            drop(ledger);
+            let ledger = open(dir.path(), &clock);
+            assert_eq!(ledger.revocations().len(), kept, "{millis} {rebuild}");
+            assert!(ledger.revocations().key_ended("old"), "{millis} {rebuild}");
+            let signed = Issuance { key: Some("old".into()), ..issuance(now, 2, "a") };
+            let refused = |record: Issuance| submit(&ledger, Command::Issue(Box::new(record))).is_err();
+            assert!(refused(signed), "{millis} {rebuild}");
+            assert!(refused(Issuance { lineage, ..issuance(now, 3, "a") }), "{millis} {rebuild}");
+        }
+    }
 }

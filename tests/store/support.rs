@@ -114,6 +114,7 @@ pub fn issue_with_key(at: Timestamp, number: u64, name: &str, key: &[u8], reques
 
 pub fn revocation(selector: Selector) -> Revocation {
     Revocation {
+        for_good: false,
         issued_before: None,
         live: None,
         lock: None,

@@ -83,8 +83,12 @@ impl Gate {
     }
 
     /// Whether the credential's record stands and is live. The first time it is read from the index. It is
-    /// judged here also when it is in memory: [`Own`] may not have had it yet, and does not wait for the index.
-    async fn recorded(&self, verified: &Verified, now: Timestamp) -> Result<(), Refusal> {
+    /// judged here also when it is in memory: the verification before it may not have had it yet, because it does
+    /// not wait for the index.
+    ///
+    /// # Errors
+    /// [`Refusal::Ended`], and [`Refusal::StatusUnknown`] when there is no record or it can't be read.
+    pub async fn recorded(&self, verified: &Verified, now: Timestamp) -> Result<(), Refusal> {
         let authority = verified.authority();
         match self.broker.record_of(authority.id).await {
             Ok(Some(record)) if stands(&self.broker, &record, authority, now) => Ok(()),

@@ -7,7 +7,7 @@ use crate::api::published::Published;
 use crate::attest::Attested;
 use crate::broker::Rules;
 use crate::broker::explain::Explained;
-use crate::broker::inventory::{AgentView, Status};
+use crate::broker::inventory::{AgentView, Live, Status};
 use crate::domain::agent::{AgentState, Day, Rule};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding};
 use crate::domain::entry::{Entry, Event};
@@ -29,8 +29,9 @@ pub fn agent(view: &AgentView) -> v1::Agent {
         review_date: day(entry.review),
         rules: entry.rules.iter().map(rule).collect(),
         groups: entry.groups.iter().map(ToString::to_string).collect(),
-        live_credentials: view.live,
+        live_credentials: view.live.count,
         last_issue_time: view.last_issue.map(timestamp),
+        live_is_upper_bound: view.live.at_most,
     }
 }
 
@@ -186,7 +187,7 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
 }
 
 /// How the broker is.
-pub fn status(status: &Status, rules: &Rules, published: &Published) -> v1::GetStatusResponse {
+pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published) -> v1::GetStatusResponse {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     v1::GetStatusResponse {
         version: status.about.version.to_owned(),
@@ -199,7 +200,8 @@ pub fn status(status: &Status, rules: &Rules, published: &Published) -> v1::GetS
         policies: count(rules.policies.len()),
         log_size: status.ledger.size,
         log_root: STANDARD.encode(status.ledger.root.as_bytes()),
-        live_credentials: status.live,
+        live_credentials: live.count,
+        live_is_upper_bound: live.at_most,
         dev: status.about.dev,
         revocation_epoch: status.feed.epoch,
         verifiers_connected: count(status.feed.connected),
@@ -240,7 +242,12 @@ mod tests {
             review: Day(20_780),
             state: AgentState::Suspended,
         };
-        let view = AgentView { id: "x".into(), entry: Arc::new(entry), live: 3, last_issue: None };
+        let view = AgentView {
+            id: "x".into(),
+            entry: Arc::new(entry),
+            live: Live { count: 3, at_most: true },
+            last_issue: None,
+        };
         let shown = agent(&view);
         assert_eq!(shown.rules, ["unix.uid = 1 | 2"]);
         assert_eq!((shown.state.as_str(), shown.review_date.as_str()), ("suspended", "2026-11-23"));

@@ -55,6 +55,7 @@ pub fn revoked(revoked: &Revoked) -> v1::RevokeResponse {
         epoch: done.map(crate::broker::revoke::Done::epoch),
         verifiers: done.map(|done| done.verifiers.iter().map(verifier).collect()).unwrap_or_default(),
         residual_time: done.and_then(|done| done.residual).map(timestamp),
+        key_ended_for_good: done.is_some_and(|done| done.for_good),
         lock_id: done.filter(|done| done.locked).map(|done| done.index),
     }
 }

@@ -96,6 +96,10 @@ impl From<Refusal> for Refused {
                 let message = "the calls of this credential are not counted; ask `Introspect`";
                 Self::new(Code::FailedPrecondition, "calls-not-counted", message)
             }
+            Refusal::LineageOver => {
+                let message = "the request's lineage is over; ask anew";
+                Self::new(Code::Aborted, "lineage-over", message)
+            }
             // The use case makes a recorded denial of it; here it is the answer without one.
             Refusal::Locked(held) => {
                 let message = format!("an operator has locked it for now: {}", held.lock.terms.message);

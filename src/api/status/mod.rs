@@ -77,9 +77,9 @@ impl Refused {
         Self::new(Code::FailedPrecondition, "name-ambiguous", message)
     }
 
-    /// The operator sees some tenants only, and this can't be shown in parts.
-    pub fn all_tenants() -> Self {
-        let message = "log entries hold every tenant's records; this needs an operator of all tenants";
+    /// The operator sees some tenants only, and this can't be shown or done in parts: `why`.
+    pub fn all_tenants(why: &str) -> Self {
+        let message = format!("{why}; this needs an operator of all tenants");
         Self::new(Code::PermissionDenied, "scope-all-tenants", message)
     }
 

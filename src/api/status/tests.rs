@@ -171,7 +171,7 @@ fn an_operator_learns_what_is_missing() {
     let list = KeyStoreError::List(INNER.into());
     check(RotateError::Keys(list), Code::Internal, "keys-unwritable");
     check(RevokeError::Scope, Code::PermissionDenied, "scope-all-tenants");
-    check(Refused::all_tenants(), Code::PermissionDenied, "scope-all-tenants");
+    check(Refused::all_tenants("the log is of all tenants"), Code::PermissionDenied, "scope-all-tenants");
     check(Refused::ambiguous("agent"), Code::FailedPrecondition, "name-ambiguous");
     check(Refused::no_peer(), Code::Unauthenticated, "no-evidence");
 }

@@ -17,9 +17,10 @@ use crate::domain::limits::{
 };
 
 use super::super::drain::Drain;
-use super::super::guard::{ACCEPT_PAUSE, Guarded, Place, Places, is_of_one_connection};
+use super::super::guard::{ACCEPT_PAUSE, Guarded, Network, Place, Places, is_of_one_connection};
+use super::super::metrics::RefusedConnections;
 use super::acceptor::Acceptor;
-use super::connection::{Connection, Network};
+use super::connection::Connection;
 
 /// A connection on its way to HTTP.
 pub type Accepted = io::Result<Guarded<Connection, Network>>;
@@ -36,6 +37,7 @@ pub async fn accept(
     listener: TcpListener,
     acceptor: Arc<Acceptor>,
     open: Gauge,
+    refused: RefusedConnections,
     accepted: mpsc::Sender<Accepted>,
     drain: &Drain,
 ) {
@@ -59,12 +61,14 @@ pub async fn accept(
         match (permits, connection) {
             ((Some(handshake), Some(place)), Ok((stream, address))) => {
                 let Some(places) = room.take(handshake, place, address) else {
+                    refused.count("address-share");
                     tracing::debug!(listener = name, %address, "an address has its share of connections");
                     continue;
                 };
                 let (acceptor, accepted) = (Arc::clone(&acceptor), accepted.clone());
                 let certificates = room.certificates.clone();
-                handshakes.spawn(handshake_of(name, stream, places, certificates, acceptor, accepted));
+                let beginning = Beginning { name, stream, places, certificates, refused: refused.clone() };
+                handshakes.spawn(beginning.handshake(acceptor, accepted));
             }
             ((None, _) | (_, None), _) => return,
             (_, Err(error)) if is_of_one_connection(&error) => {}
@@ -89,28 +93,37 @@ impl Room {
     }
 }
 
-async fn handshake_of(
+/// A connection before its handshake.
+struct Beginning {
     name: &'static str,
     stream: TcpStream,
-    (handshake, place): (Place<Network>, Place<Network>),
+    places: (Place<Network>, Place<Network>),
     certificates: Places<Digest>,
-    acceptor: Arc<Acceptor>,
-    accepted: mpsc::Sender<Accepted>,
-) {
-    match acceptor.handshake(stream).await {
-        Ok(connection) => {
-            drop(handshake);
-            // There are as many places as connections, so one is free.
-            let Some(permit) = certificates.free().await else { return };
-            let Some(share) = certificates.take(permit, connection.certificate()) else {
-                tracing::debug!(listener = name, "a certificate has its share of connections");
-                return;
-            };
-            let connection = connection.in_place(share);
-            // An error means that the server has ended, and so does the connection then.
-            let _ended = accepted.send(Ok(Guarded::new(connection, place))).await;
+    refused: RefusedConnections,
+}
+
+impl Beginning {
+    async fn handshake(self, acceptor: Arc<Acceptor>, accepted: mpsc::Sender<Accepted>) {
+        let Self { name, stream, places: (handshake, place), certificates, refused } = self;
+        match acceptor.handshake(stream).await {
+            Ok(connection) => {
+                drop(handshake);
+                // There are as many places as connections, so one is free.
+                let Some(permit) = certificates.free().await else { return };
+                let Some(share) = certificates.take(permit, connection.certificate()) else {
+                    refused.count("certificate-share");
+                    tracing::debug!(listener = name, "a certificate has its share of connections");
+                    return;
+                };
+                let connection = connection.in_place(share);
+                // An error means that the server has ended, and so does the connection then.
+                let _ended = accepted.send(Ok(Guarded::new(connection, place))).await;
+            }
+            // Anybody can cause it, so it is counted, and no more than a detail of the log.
+            Err(error) => {
+                refused.count(error.reason());
+                tracing::debug!(listener = name, %error, "no connection");
+            }
         }
-        // Anybody can cause it, so it is no more than a detail.
-        Err(error) => tracing::debug!(listener = name, %error, "no connection"),
     }
 }

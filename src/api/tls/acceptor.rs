@@ -66,6 +66,51 @@ pub enum NoConnection {
     Tls(#[from] std::io::Error),
 }
 
+impl NoConnection {
+    /// The word that it is counted by.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Chain(error) => certificate_reason(&alert(error)),
+            Self::NoCertificate => "no-certificate",
+            Self::NoHttp2 => "no-http2",
+            Self::NoTime => "clock-untrusted",
+            Self::Slow => "slow",
+            Self::Tls(error) => tls_reason(error),
+        }
+    }
+}
+
+/// TLS wraps its errors into those of the socket.
+fn tls_reason(error: &std::io::Error) -> &'static str {
+    use rustls::Error;
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return "closed";
+    };
+    if let Error::InvalidCertificate(error) = error {
+        certificate_reason(error)
+    } else if matches!(error, Error::NoCertificatesPresented) {
+        "no-certificate"
+    } else if matches!(error, Error::AlertReceived(_)) {
+        "peer-refused"
+    } else if matches!(error, Error::PeerIncompatible(_) | Error::NoApplicationProtocol) {
+        "incompatible"
+    } else {
+        "malformed"
+    }
+}
+
+const fn certificate_reason(error: &CertificateError) -> &'static str {
+    if matches!(error, CertificateError::Expired) {
+        "certificate-expired"
+    } else if matches!(error, CertificateError::UnknownIssuer) {
+        "certificate-unknown-issuer"
+    } else if matches!(error, CertificateError::ApplicationVerificationFailure) {
+        "certificate-not-for-this-listener"
+    } else {
+        "certificate-malformed"
+    }
+}
+
 /// TLS for one listener.
 pub struct Acceptor {
     tls: TlsAcceptor,

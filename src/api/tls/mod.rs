@@ -14,7 +14,7 @@ mod trust;
 pub use accept::accept;
 pub use acceptor::{Acceptor, Settings};
 pub use certificate::CertificateSource;
-pub use connection::{Connection, Network};
+pub use connection::Connection;
 pub use trust::{BundleFile, TrustSource};
 
 use tokio::net::TcpListener;

@@ -64,6 +64,7 @@ The reason goes into the log: whoever reads it later must see why work was stopp
 On a terminal, all but --credential and --serial ask first and show how many credentials would end.
 --wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time:
 the revocation is in force all the same, and `hotwork feed` shows who is late.
+--key ends a token key for good when another one signs: after `hotwork keys rotate token --now`, for one that leaked.
 
 Examples:
   hotwork revoke --credential 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'laptop lost'

@@ -89,6 +89,9 @@ pub enum Refusal {
     /// The agent has too many idempotency keys in use.
     #[error("more than {IDEMPOTENCY_KEYS_PER_AGENT_MAX} idempotency keys are in use")]
     KeysExhausted,
+    /// Its lineage began too long ago, or has not begun.
+    #[error("the lineage is over")]
+    LineageOver,
     /// A lock refuses it.
     #[error("a lock refuses it")]
     Locked(Arc<InForce>),

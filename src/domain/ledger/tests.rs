@@ -4,7 +4,8 @@ mod ends;
 
 use super::*;
 use crate::domain::consumption::Debit;
-use crate::domain::revocation::{Terms, Unlock};
+use crate::domain::id::Lineage;
+use crate::domain::revocation::{KEPT_MS, Terms, Unlock};
 
 const START: Timestamp = Timestamp::from_seconds(1_763_900_000);
 
@@ -24,6 +25,7 @@ fn keyed(holder: &str, at: Timestamp, random: u8, key: &str, request: &str) -> B
 
 fn revocation(selector: Selector) -> Revocation {
     Revocation {
+        for_good: false,
         issued_before: None,
         live: None,
         lock: None,

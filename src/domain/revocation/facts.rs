@@ -156,6 +156,11 @@ impl<V: Clone + Default> Table<V> {
         }
     }
 
+    /// The value of a key.
+    pub(super) fn of_key(&self, kid: &str) -> Option<&V> {
+        self.keys.get(kid)
+    }
+
     /// Visits what names everything of an agent, whatever else its credentials are.
     pub(super) fn visit_agent<'s>(&'s self, agent: &AgentId, visit: impl FnMut(&'s V)) {
         let one = [self.agents.get(agent), self.all.get(&()), self.tenants.get(agent.tenant())];

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{KEPT_MS, Revocations, Selector};
+use super::{KEPT_MS, Revocations, Selector, forget_time};
 use crate::domain::entry::{Entry, Event};
 use crate::domain::limits::FEED_HISTORY_MAX;
 use crate::domain::name::TenantName;
@@ -46,8 +46,7 @@ impl Delta {
             | Event::Start(_)
             | Event::Unlock(_) => return None,
         };
-        let for_good = until.is_none() && !selector.is_single();
-        let forget = (!for_good).then(|| entry.time.plus_millis(KEPT_MS));
+        let forget = forget_time(&selector, until, entry.time);
         Some(Self { epoch: index.saturating_add(1), time: entry.time, until, tenants, selector, forget })
     }
 }
@@ -57,7 +56,6 @@ impl Revocations {
     pub fn deltas(&self) -> impl Iterator<Item = Delta> {
         let marks = self.marks.iter().flat_map(|(selector, marks)| {
             marks.iter().map(move |mark| {
-                let for_good = mark.until.is_none() && !selector.is_single();
                 let time = mark.ended.time;
                 Delta {
                     epoch: mark.ended.index.saturating_add(1),
@@ -65,7 +63,7 @@ impl Revocations {
                     until: mark.until,
                     tenants: Arc::clone(&mark.tenants),
                     selector: selector.clone(),
-                    forget: (!for_good).then(|| time.plus_millis(KEPT_MS)),
+                    forget: forget_time(&selector, mark.until, time),
                 }
             })
         });

@@ -21,19 +21,54 @@ pub use self::selector::{KeyId, Party, Selector};
 use self::shared::SharedMap;
 use super::credential::{Ended, EndedHow, Issuance};
 use super::id::CredentialId;
-use super::limits::{LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
+use super::limits::{
+    LEDGER_COMMAND_AGE_MS_MAX, LINEAGE_SECONDS_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
+};
 use super::name::{AgentId, OperatorName, Reason, TenantName};
 use super::time::Timestamp;
 
 /// How long an end matters to anybody, in milliseconds: the longest life of what it ended, the wait of a
-/// command for its commit, and what verifiers forgive between two clocks. A lineage ends for good.
+/// command for its commit, and what verifiers forgive between two clocks.
 pub const KEPT_MS: i64 =
     TTL_SECONDS_MAX as i64 * 1000 + LEDGER_COMMAND_AGE_MS_MAX + VERIFY_LEEWAY_SECONDS_MAX as i64 * 1000;
+/// How long after its beginning a lineage may be minted in, in milliseconds: the ledger holds every issuance to it.
+pub const LINEAGE_MS: i64 = LINEAGE_SECONDS_MAX as i64 * 1000;
+
+/// From when on nothing that the end of `selector` covers, made at `time`, could be taken anyway; `None` is never.
+///
+/// A lineage that ended had begun by then. It mints nothing later than [`LINEAGE_MS`] after its beginning, ended
+/// or not, so what it minted last has expired when both times are over. A key that ended for good could sign with
+/// any time that a thief likes.
+pub fn forget_time(selector: &Selector, until: Option<Timestamp>, time: Timestamp) -> Option<Timestamp> {
+    match (selector, until) {
+        (Selector::Key(_), None) => None,
+        (Selector::Lineage(_), None) => Some(time.plus_millis(LINEAGE_MS).plus_millis(KEPT_MS)),
+        (
+            Selector::Action(_)
+            | Selector::Agent(_)
+            | Selector::All
+            | Selector::Api(_)
+            | Selector::Attested(_)
+            | Selector::Credential(_)
+            | Selector::Key(_)
+            | Selector::Lineage(_)
+            | Selector::Owner(_)
+            | Selector::Principal(_)
+            | Selector::Resource(_)
+            | Selector::Serial(_)
+            | Selector::Tenant(_),
+            _,
+        ) => Some(time.plus_millis(KEPT_MS)),
+    }
+}
 
 /// The record of one revocation. Fields in alphabetical order, as canonical JSON needs them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
+    /// Of a key that no longer signs: whatever it signed ends, whenever it says that it was minted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_good: bool,
     /// Only what was minted before; all up to the entry's own time when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_before: Option<Timestamp>,
@@ -56,9 +91,9 @@ pub struct Revocation {
 
 impl Revocation {
     /// The watermark of the revocation that was committed at `time`: it ends what was minted then or
-    /// before. `None` ends whatever was or will be minted: one credential, or a lineage for good.
+    /// before. `None` ends whatever was or will be minted: one credential, a lineage, or a key for good.
     pub fn until(&self, time: Timestamp) -> Option<Timestamp> {
-        watermark(&self.selector, self.issued_before, time)
+        if self.for_good { None } else { watermark(&self.selector, self.issued_before, time) }
     }
 
     /// The lock that goes with it.
@@ -125,8 +160,8 @@ impl Mark {
         later && wider
     }
 
-    fn matters(&self, now: Timestamp) -> bool {
-        self.until.is_none() || now.millis_since(self.ended.time) < KEPT_MS
+    fn matters(&self, selector: &Selector, now: Timestamp) -> bool {
+        forget_time(selector, self.until, self.ended.time).is_none_or(|forget| now < forget)
     }
 }
 
@@ -186,6 +221,22 @@ impl Revocations {
         first
     }
 
+    /// Whether the key of this id ended for good.
+    pub fn key_ended(&self, kid: &str) -> bool {
+        let marks = self.marks.of_key(kid);
+        marks.is_some_and(|marks| marks.iter().any(|mark| mark.until.is_none() && mark.tenants.is_empty()))
+    }
+
+    /// Whether something that matters at `now` ended credentials that [`crate::domain::live::LiveCounts`] can't
+    /// tell from others.
+    pub fn is_untold(&self, now: Timestamp) -> bool {
+        self.marks.iter().any(|(selector, marks)| {
+            let told = matches!(selector, Selector::Agent(_) | Selector::All | Selector::Tenant(_));
+            let whole = |mark: &Mark| told && mark.until == Some(mark.ended.time);
+            marks.iter().any(|mark| !whole(mark) && now.millis_since(mark.ended.time) < KEPT_MS)
+        })
+    }
+
     /// Adds one credential's end; the first counts.
     pub fn end_one(&mut self, id: CredentialId, ended: Arc<Ended>) {
         self.singles.insert_first(id, ended);
@@ -208,7 +259,7 @@ impl Revocations {
         if let Selector::Credential(id) = selector {
             self.singles.remove(id);
         } else {
-            let drop_old = |marks: &mut Vec<Mark>| marks.retain(|mark| mark.matters(now));
+            let drop_old = |marks: &mut Vec<Mark>| marks.retain(|mark| mark.matters(selector, now));
             self.marks.change(selector, drop_old, |marks| !marks.is_empty());
         }
     }

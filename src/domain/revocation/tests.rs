@@ -14,6 +14,7 @@ fn record() -> Issuance {
 
 fn revocation(selector: Selector) -> Revocation {
     Revocation {
+        for_good: false,
         issued_before: None,
         live: None,
         lock: None,
@@ -123,14 +124,54 @@ fn a_narrower_watermark_never_takes_the_place_of_a_wider_one() {
 }
 
 #[test]
-fn an_end_is_forgotten_when_nobody_can_take_what_it_ended_and_a_lineage_never() {
+fn an_end_is_forgotten_when_nobody_can_take_what_it_ended() {
     for (selector, _) in selectors() {
+        let day = if matches!(selector, Selector::Lineage(_)) { LINEAGE_MS } else { 0 };
+        let kept = day + KEPT_MS;
         let mut revocations = Revocations::default();
         revocations.end_many(&selector, Mark::of(&revocation(selector.clone()), AT, 1));
-        revocations.forget(&selector, AT.plus_millis(KEPT_MS - 1));
+        let told = revocations.deltas().next().unwrap().forget;
+        assert_eq!(told, Some(AT.plus_millis(kept)), "{selector}");
+        revocations.forget(&selector, AT.plus_millis(kept - 1));
         assert_eq!(revocations.len(), 1, "{selector}");
-        revocations.forget(&selector, AT.plus_millis(KEPT_MS));
-        assert_eq!(revocations.is_empty(), !matches!(selector, Selector::Lineage(_)), "{selector}");
+        revocations.forget(&selector, AT.plus_millis(kept));
+        assert!(revocations.is_empty(), "{selector}");
+    }
+}
+
+#[test]
+fn a_key_that_ended_for_good_ends_what_it_signs_with_whatever_time_and_is_never_forgotten() {
+    let selector = Selector::Key("key-1".parse().unwrap());
+    let revoked = Revocation { for_good: true, ..revocation(selector.clone()) };
+    let mut revocations = Revocations::default();
+    revocations.end_many(&selector, Mark::of(&revoked, AT, 1));
+    let mut later = record();
+    later.issued = AT.plus_millis(KEPT_MS * 100);
+    assert!(revocations.ended_issuance(&later).is_some());
+    assert!(revocations.key_ended("key-1") && !revocations.key_ended("key-2"));
+    let delta = revocations.deltas().next().unwrap();
+    assert_eq!((delta.until, delta.forget), (None, None));
+    revocations.forget(&selector, AT.plus_millis(KEPT_MS * 1000));
+    assert!(revocations.key_ended("key-1"));
+    // An ordinary end of the key is none for good.
+    let mut ordinary = Revocations::default();
+    ordinary.end_many(&selector, Mark::of(&revocation(selector.clone()), AT, 1));
+    assert!(!ordinary.key_ended("key-1"));
+}
+
+#[test]
+fn counts_are_exact_until_something_ended_that_they_can_not_tell() {
+    for (selector, _) in selectors() {
+        let told = matches!(selector, Selector::Agent(_) | Selector::All | Selector::Tenant(_));
+        let mut revocations = Revocations::default();
+        assert!(!revocations.is_untold(AT));
+        revocations.end_many(&selector, Mark::of(&revocation(selector.clone()), AT, 1));
+        assert_eq!(revocations.is_untold(AT.plus_millis(KEPT_MS - 1)), !told, "{selector}");
+        assert!(!revocations.is_untold(AT.plus_millis(KEPT_MS)), "{selector}");
+        let before = Revocation { issued_before: Some(AT), ..revocation(selector.clone()) };
+        let mut revocations = Revocations::default();
+        revocations.end_many(&selector, Mark::of(&before, AT, 1));
+        assert!(revocations.is_untold(AT), "{selector}");
     }
 }
 

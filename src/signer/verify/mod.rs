@@ -5,6 +5,7 @@
 //! are the caller's, who knows the request.
 
 mod certificates;
+mod constraints;
 mod proofs;
 mod trust;
 
@@ -12,19 +13,17 @@ pub use certificates::{CertificateClaims, certificate};
 pub use proofs::{Proof, proof};
 pub use trust::Trust;
 
-use super::claims::{RawClaims, RawConstraint, RawHeader, Rule, Scalar, part};
+use self::constraints::constraints;
+use super::claims::{RawClaims, RawHeader, part};
 use super::extension::tier;
 use super::key::VerifyingKey;
 use super::token::{DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE};
 use crate::domain::catalogue::Tier;
-use crate::domain::constraint::{Bound, Constraint};
+use crate::domain::constraint::Constraint;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage};
-use crate::domain::limits::{
-    CONSTRAINT_VALUES_MAX, PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
-};
+use crate::domain::limits::{TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
 use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
-use crate::domain::parameter::Value;
 use crate::domain::request::Confirmation;
 use crate::domain::resource::Resource;
 use crate::domain::time::Timestamp;
@@ -204,62 +203,6 @@ fn read(claims: &RawClaims<'_>, kid: &str, content: Digest) -> Option<Claims> {
         tier: tier(&claims.hotwork_tier)?,
         kid: kid.to_owned(),
     })
-}
-
-#[derive(Default)]
-struct Constraints {
-    resource: Option<Resource>,
-    parameters: Vec<Constraint>,
-    args: Option<Digest>,
-    calls_max: Option<u32>,
-}
-
-/// An unknown constraint denies, and so does one that stands twice.
-fn constraints(list: &[RawConstraint<'_>]) -> Option<Constraints> {
-    let mut read = Constraints::default();
-    if list.len() > PARAMETERS_MAX + 3 {
-        return None;
-    }
-    for (at, constraint) in list.iter().enumerate() {
-        let earlier = list.get(..at)?;
-        if earlier.iter().any(|earlier| earlier.key == constraint.key) {
-            return None;
-        }
-        match (&*constraint.key, constraint.rule()?) {
-            ("resource", Rule::OneOf([Scalar::Text(text)])) => read.resource = Some(text.parse().ok()?),
-            ("args_sha256", Rule::OneOf([Scalar::Text(text)])) => read.args = Some(text.parse().ok()?),
-            ("max_calls", Rule::MaxLifetime(calls @ 1..)) => read.calls_max = Some(calls.try_into().ok()?),
-            ("resource" | "args_sha256" | "max_calls", _) => return None,
-            (name, rule) => {
-                read.parameters.push(Constraint { name: name.parse().ok()?, bound: bound(&rule)? });
-            }
-        }
-    }
-    Some(read)
-}
-
-fn bound(rule: &Rule<'_>) -> Option<Bound> {
-    match rule {
-        Rule::Max(max) => (*max).try_into().ok().map(Bound::Max),
-        // A count of calls bounds the credential and not a parameter.
-        Rule::MaxLifetime(_) => None,
-        Rule::Min(min) => (*min).try_into().ok().map(Bound::Min),
-        Rule::NotOneOf(list) => values(list).map(Bound::NotOneOf),
-        Rule::OneOf(list) => values(list).map(Bound::OneOf),
-        Rule::Prefix(text) => text.parse().ok().map(Bound::Prefix),
-    }
-}
-
-fn values(list: &[Scalar<'_>]) -> Option<Vec<Value>> {
-    if list.is_empty() || list.len() > CONSTRAINT_VALUES_MAX {
-        return None;
-    }
-    let value = |scalar: &Scalar<'_>| match scalar {
-        Scalar::Flag(flag) => Some(Value::Flag(*flag)),
-        Scalar::Integer(integer) => (*integer).try_into().ok().map(Value::Integer),
-        Scalar::Text(text) => text.parse().ok().map(Value::Text),
-    };
-    list.iter().map(value).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::constraint::Bound;
 use crate::domain::credential::Kind;
+use crate::domain::parameter::Value;
 use crate::domain::signer::{Algorithm, Signer};
 use crate::signer::fixture::{NOW, issuer, record, signer};
 
@@ -114,6 +116,12 @@ fn claims_that_disagree_or_constrain_in_unknown_ways_are_refused() {
         ("{\"key\":\"resource\",\"one_of\":[\"invoice/2026-0042\"]},", ""),
         ("\"one_of\":[\"EUR\"]", "\"max_subtree\":3"),
         ("\"one_of\":[\"EUR\"]", "\"rank\":3"),
+        ("\"one_of\":[\"EUR\"]", "\"rank\":\"EUR\""),
+        ("\"one_of\":[\"EUR\"]", "\"one_of\":[\"EUR\"],\"order\":[\"EUR\",\"USD\"]"),
+        ("\"one_of\":[\"EUR\"]", "\"order\":[\"EUR\",\"USD\"],\"rank\":\"GBP\""),
+        ("\"one_of\":[\"EUR\"]", "\"order\":[\"EUR\"],\"rank\":\"EUR\""),
+        ("\"one_of\":[\"EUR\"]", "\"order\":[\"EUR\",\"USD\",\"EUR\"],\"rank\":\"EUR\""),
+        ("\"one_of\":[\"EUR\"]", "\"order\":[1,\"EUR\"],\"rank\":\"EUR\""),
         ("\"one_of\":[\"EUR\"]", "\"one_of\":[]"),
         ("\"one_of\":[\"EUR\"]", "\"one_of\":[\"EUR\"],\"prefix\":\"E\""),
         ("\"one_of\":[\"EUR\"]", "\"one_of\":[{}]"),
@@ -128,6 +136,18 @@ fn claims_that_disagree_or_constrain_in_unknown_ways_are_refused() {
         assert_ne!(changed, payload, "{from}");
         assert_eq!(check(&forged(&*key, &header, &changed), &*key), Err(NotVerified::Form), "{to}");
     }
+}
+
+#[test]
+fn a_rank_admits_what_its_order_puts_no_higher() {
+    let key = signer(Algorithm::Es256);
+    let (header, payload) = parts(&minted(&*key));
+    let rank = "\"order\":[\"none\",\"internal\",\"any\"],\"rank\":\"internal\"";
+    let changed = payload.replacen("\"one_of\":[\"EUR\"]", rank, 1);
+    let claims = check(&forged(&*key, &header, &changed), &*key).unwrap();
+    let ranked = claims.constraints.iter().find(|one| matches!(one.bound, Bound::Rank(_))).unwrap();
+    let admits = |value: &str| ranked.bound.admits(&Value::Text(value.parse().unwrap()));
+    assert_eq!(["none", "internal", "any", "Internal"].map(admits), [true, true, false, false]);
 }
 
 #[test]

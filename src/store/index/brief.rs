@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::CredentialId;
-use crate::domain::revocation::Selector;
+use crate::domain::revocation::{Selector, watermark};
 use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
 
@@ -56,12 +56,21 @@ pub enum Brief<'a> {
 pub struct Revoked {
     /// What ended.
     pub selector: Selector,
+    /// Whether it is of a key that ended for good.
+    pub for_good: bool,
     /// Only what was minted before, when given.
     pub issued_before: Option<Timestamp>,
     /// Whether it is of some tenants only; the entry has their names.
     pub scoped: bool,
     /// When the lock that goes with it ends, when there is one.
     pub lock: Option<Timestamp>,
+}
+
+impl Revoked {
+    /// As [`crate::domain::revocation::Revocation::until`].
+    pub fn until(&self, time: Timestamp) -> Option<Timestamp> {
+        if self.for_good { None } else { watermark(&self.selector, self.issued_before, time) }
+    }
 }
 
 impl<'a> Brief<'a> {
@@ -83,6 +92,7 @@ impl<'a> Brief<'a> {
             Event::Lock(lock) => Self::Lock(lock.terms.expires),
             Event::Revoke(revocation) => Self::Revoke(Revoked {
                 selector: revocation.selector.clone(),
+                for_good: revocation.for_good,
                 issued_before: revocation.issued_before,
                 scoped: !revocation.tenants.is_empty(),
                 lock: revocation.lock.as_ref().map(|terms| terms.expires),
@@ -115,6 +125,7 @@ impl<'a> Brief<'a> {
             BriefEvent::Lock(lock) => Self::Lock(lock.terms.expires),
             BriefEvent::Revoke(revoke) => Self::Revoke(Revoked {
                 selector: revoke.selector,
+                for_good: revoke.for_good.unwrap_or_default(),
                 issued_before: revoke.issued_before,
                 scoped: revoke.tenants.is_some(),
                 lock: revoke.lock.map(|terms| terms.expires),
@@ -181,6 +192,7 @@ struct BriefRelease {
 
 #[derive(Deserialize)]
 struct BriefRevoke {
+    for_good: Option<bool>,
     issued_before: Option<Timestamp>,
     lock: Option<BriefTerms>,
     selector: Selector,

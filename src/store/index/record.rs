@@ -12,7 +12,7 @@
 
 pub use super::brief::{Brief, Revoked};
 use super::mark;
-use crate::domain::revocation::{Selector, watermark};
+use crate::domain::revocation::Selector;
 use crate::domain::time::Timestamp;
 use crate::store::engine::Place;
 use crate::store::journal::group::Take;
@@ -164,8 +164,7 @@ impl Chunk {
                     self.keep(RecordKind::End, None, *id.as_bytes(), none, offset);
                 } else {
                     let kind = if revoked.scoped { RecordKind::MarkScoped } else { RecordKind::Mark };
-                    let until = watermark(&revoked.selector, revoked.issued_before, self.time);
-                    let until = until.unwrap_or(mark::FOR_GOOD);
+                    let until = revoked.until(self.time).unwrap_or(mark::FOR_GOOD);
                     self.keep(kind, None, mark::name(&revoked.selector), until, offset);
                 }
                 if let Some(expires) = revoked.lock {

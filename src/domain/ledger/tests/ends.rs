@@ -77,10 +77,46 @@ fn nothing_is_minted_in_a_lineage_that_was_ended() {
     log.revoke(Selector::Lineage(root.lineage), None, START.plus_millis(1)).unwrap();
     let child = |at| Issuance { lineage: root.lineage, ..*issuance("b", at, 2) };
     assert!(log.ended(&root));
-    for at in [START.plus_millis(2), START.plus_millis(KEPT_MS * 3)] {
+    let over = START.plus_millis(LINEAGE_MS);
+    for at in [START.plus_millis(2), START.plus_millis(KEPT_MS * 3), over] {
         log.state.forget(at);
         assert_eq!(log.issue(&child(at)), Err(Refusal::Overtaken));
     }
+    // Its end is forgotten when the last that it could have minted has expired. It mints nothing all the same.
+    let forgotten = over.plus_millis(KEPT_MS + 1001);
+    log.state.forget(forgotten);
+    assert!(log.state.revocations().is_empty());
+    for at in [over.plus_millis(1), forgotten, forgotten.plus_millis(LINEAGE_MS)] {
+        assert_eq!(log.issue(&child(at)), Err(Refusal::LineageOver));
+    }
+}
+
+#[test]
+fn a_lineage_is_minted_in_for_a_day_and_not_before_it_began() {
+    let root = issuance("a", START, 1);
+    for (millis, expected) in [(0, Ok(())), (LINEAGE_MS, Ok(())), (LINEAGE_MS + 1, Err(Refusal::LineageOver))]
+    {
+        let child = Issuance { lineage: root.lineage, ..*issuance("b", START.plus_millis(millis), 2) };
+        assert_eq!(Log::default().issue(&child).map(drop), expected, "{millis}");
+    }
+    let early =
+        Issuance { lineage: Lineage::new(START.plus_millis(1), &[1; 10]), ..*issuance("b", START, 2) };
+    assert_eq!(Log::default().issue(&early).map(drop), Err(Refusal::LineageOver));
+}
+
+#[test]
+fn only_a_whole_key_ends_for_good() {
+    let key = Selector::Key("key-1".parse().unwrap());
+    let for_good = |revocation: Revocation| {
+        let mut log = Log::default();
+        let asked = Revocation { for_good: true, ..revocation };
+        log.submit(Command::Revoke { revocation: asked, target: None }, START).unwrap();
+        log.state.revocations().deltas().next().unwrap().until.is_none()
+    };
+    assert!(for_good(revocation(key.clone())));
+    assert!(!for_good(revocation(Selector::All)));
+    assert!(!for_good(Revocation { issued_before: Some(START), ..revocation(key.clone()) }));
+    assert!(!for_good(Revocation { tenants: vec!["t".parse().unwrap()], ..revocation(key) }));
 }
 
 #[test]
@@ -101,4 +137,29 @@ fn what_no_longer_matters_is_forgotten_and_what_does_is_not() {
     log.state.forget(START.plus_millis(KEPT_MS + 1000));
     assert!(log.state.revocations().is_empty());
     assert_eq!(log.state.revocations().epoch(), epoch);
+}
+
+#[test]
+fn a_retry_does_not_get_around_a_lock_on_what_the_first_one_was_given_on() {
+    let mut log = Log::default();
+    let first = keyed("a", START, 1, "k", "r");
+    log.issue(&first).unwrap();
+    // Since then the agent was moved: other evidence, another owner.
+    let fact = |value| crate::domain::evidence::Selector::new("unix.uid", value).unwrap();
+    let at = START.plus_millis(10);
+    let moved = |at| Issuance {
+        attested: vec![fact("1001")],
+        owner: Some("team b".into()),
+        ..*keyed("a", at, 2, "k", "r")
+    };
+    assert_eq!(log.issue(&moved(at)), Err(Refusal::Repeated(first.clone(), 0)), "the same credential again");
+    for selector in [Selector::Attested(fact("1000")), Selector::Owner("team a".parse().unwrap())] {
+        let mut log = Log::default();
+        log.issue(&first).unwrap();
+        log.submit(Command::Lock(lock(selector.clone(), at.plus_millis(1000))), at).unwrap();
+        let retry = log.issue(&moved(at.plus_millis(1)));
+        assert!(matches!(retry, Err(Refusal::Locked(_))), "{selector}: {retry:?}");
+        // What is asked for anew on other evidence is not what the lock names.
+        assert!(log.issue(&Issuance { idempotency: None, ..moved(at.plus_millis(2)) }).is_ok(), "{selector}");
+    }
 }

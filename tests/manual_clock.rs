@@ -1,0 +1,146 @@
+//! The real daemon in this process, on a clock that the test holds: what it does when time can't be told, and
+//! what must not depend on who comes first.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    missing_docs,
+    reason = "tests"
+)]
+
+#[path = "end_to_end/support.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use hotwork::api::door::Gate;
+use hotwork::api::server;
+use hotwork::app::build::{App, Bound};
+use hotwork::broker::Broker;
+use hotwork::clock::{ManualClock, SystemClock};
+use hotwork::config::Config;
+use hotwork::domain::clock::Clock as _;
+use hotwork::domain::id::CredentialId;
+use hotwork::domain::time::Timestamp;
+use hotwork::verify::http::{Arrived, Protected, check};
+use hotwork::verify::{Authority, Calls, Refusal, Settings, Standing, Status, Verifier};
+use http::HeaderMap;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::watch;
+
+use support::{http_with, text};
+
+const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+const SITE: &str = "repo/acme/site";
+
+/// A served daemon with the coding agent's registry.
+struct Held {
+    broker: Arc<Broker>,
+    bound: Bound,
+    clock: Arc<ManualClock>,
+    dir: tempfile::TempDir,
+    _stop: watch::Sender<bool>,
+}
+
+impl Held {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            Config::load(&support::example("coding", dir.path())).unwrap_or_else(|bad| panic!("{bad}"));
+        let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
+        let app = App::build_on(config, Arc::clone(&clock) as _).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (broker, bound) = (Arc::clone(&app.broker), app.bound.clone());
+        tokio::spawn(server::serve(app.listeners, app.broker, server::Settings::default(), stopped));
+        Self { broker, bound, clock, dir, _stop: stop }
+    }
+
+    fn hotwork(&self, arguments: &[&str]) -> Output {
+        let uri = |path: &Path| format!("unix://{}", path.display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotwork"));
+        command.args(arguments).stdin(Stdio::null());
+        command.env("HOTWORK_ENDPOINT", uri(&self.bound.agent));
+        command.env("HOTWORK_ADMIN_ENDPOINT", uri(&self.bound.admin));
+        command.output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.hotwork(&[arguments, &["-o", "json"]].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn is_live(&self, token: &str) -> bool {
+        let file = self.dir.path().join("shown");
+        std::fs::write(&file, token).unwrap();
+        self.hotwork(&["credential", "verify", file.to_str().unwrap()]).status.success()
+    }
+
+    /// RFC 7009: the status of giving the token back.
+    fn give_back(&self, token: &str) -> u16 {
+        let address = format!("http://{}", self.bound.http.unwrap());
+        let form = ["Content-Type: application/x-www-form-urlencoded"];
+        http_with(&address, "POST", "/oauth2/revoke", &form, &format!("token={token}")).status
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_that_is_given_back_on_a_bad_clock_is_an_error_and_never_a_silent_success() {
+    let held = Held::start().await;
+    let issue = ["issue", "repo.file.read", "--resource", SITE, "--dpop-jkt", JKT];
+    let token = held.json(&issue)["token"].as_str().unwrap().to_owned();
+    assert!(held.is_live(&token));
+    held.clock.break_by(10_000);
+    assert_eq!(held.give_back(&token), 503, "RFC 7009 section 2.2.1");
+    held.clock.advance_millis(1);
+    assert!(held.is_live(&token), "nothing was done, and that is what was said");
+    assert_eq!(held.give_back(&token), 200);
+    assert!(!held.is_live(&token));
+    // An unknown token has nothing to give back.
+    assert_eq!(held.give_back("x"), 200);
+}
+
+/// Has not heard of anything.
+struct Deaf;
+
+impl Standing for Deaf {
+    fn standing(&self, _: &Authority, _: Timestamp) -> Status {
+        Status::Live
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_door_judges_the_record_also_when_another_request_has_put_it_into_memory() {
+    let held = Held::start().await;
+    let gate = Gate::new(Arc::clone(&held.broker));
+    let out = held.dir.path().join("cert");
+    let issue =
+        ["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out.to_str().unwrap()];
+    let issued = held.json(&issue);
+    let id: CredentialId = issued["credential"]["id"].as_str().unwrap().parse().unwrap();
+    let der = CertificateDer::from_pem_file(out.join("cert.pem")).unwrap();
+    let (now, headers) = (held.clock.now().unwrap(), HeaderMap::new());
+    let target = "/repos/acme/site/contents";
+    let arrived = Arrived { method: "GET", target, headers: &headers, certificate: Some(&der), args: None };
+    // This request was verified while its record was not in memory, so nothing was known of its owner.
+    let settings = Settings { calls: Calls::CountedByCaller, ..Settings::default() };
+    let verifier = Verifier::new(held.broker.minter().trust(now), Arc::new(Deaf), settings);
+    let api = Protected::of(held.broker.rules().registry.active_api(&"repo".parse().unwrap()).unwrap());
+    let verified = check(&verifier, &api, &arrived, now).unwrap();
+    assert_eq!(gate.recorded(&verified, now).await, Ok(()));
+    held.clock.advance_millis(1);
+    let owner = "dev-tools@example.org";
+    let revoked = held.hotwork(&["revoke", "--owner", owner, "--reason", "test", "--yes"]);
+    assert!(revoked.status.success(), "{}", text(&revoked));
+    // Another one has put it there meanwhile.
+    assert!(held.broker.record_of(id).await.unwrap().is_some() && held.broker.remembered(&id).is_some());
+    assert_eq!(gate.recorded(&verified, now).await, Err(Refusal::Ended));
+    assert_eq!(gate.check("repo", &arrived).await.map(drop).unwrap_err().refusal, Refusal::Ended);
+}
