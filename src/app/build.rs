@@ -17,7 +17,8 @@ use crate::domain::clock::Clock;
 use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
 use crate::domain::status_list::Allocator;
-use crate::notify::LogNotifier;
+use crate::notify::Notifier;
+use crate::notify::outbox::Outbox;
 use crate::signer::certificate::CertificateProfile;
 use crate::signer::common_name::NameForm;
 use crate::signer::extension::OidArc;
@@ -74,6 +75,7 @@ impl App {
         let places = places(&ledger)?;
         let loader = loader(&config);
         let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let outbox = outbox(&config, &ledger, &clock)?;
         let broker = Arc::new(Broker::new(Parts {
             attestation: Attestation::new(vec![
                 Box::new(UnixAttestor::new()),
@@ -84,7 +86,8 @@ impl App {
             ledger,
             loader,
             minter,
-            notifier: Arc::new(LogNotifier),
+            notifier: Arc::clone(&outbox) as Arc<dyn Notifier>,
+            outbox,
             rules,
             places,
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
@@ -133,6 +136,19 @@ fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Le
     let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
     options.retention = Duration::from_secs(config.retention_seconds);
     Ledger::open(options).map_err(|error| Failure::caused("ledger", &error))
+}
+
+/// The outbox begins where the log ends: what this start records is told.
+fn outbox(config: &Config, ledger: &Ledger, clock: &Arc<dyn Clock>) -> Result<Arc<Outbox>, Failure> {
+    for destination in &config.notifiers {
+        if let Err(problem) = destination.target.check() {
+            tracing::error!(name = %destination.name, problem, "a notifier can't be told like this");
+        }
+    }
+    let directory = config.state_dir.join("notify");
+    let (size, clock) = (ledger.status().size, Arc::clone(clock));
+    let opened = Outbox::open(&directory, config.notifiers.clone(), config.trust_domain.clone(), size, clock);
+    opened.map(Arc::new).map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
 }
 
 fn places(ledger: &Ledger) -> Result<Allocator, Failure> {

@@ -69,6 +69,10 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         },
         stopped,
     ));
+    let announcing = {
+        let broker = Arc::clone(&app.broker);
+        tokio::spawn(async move { broker.announce().await })
+    };
     environment::write(&app.config.state_dir, &app.bound)
         .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())))?;
     ready(&app.bound);
@@ -90,7 +94,10 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     // Readers of the file must not find a daemon that is going away.
     let _ = std::fs::remove_file(app.config.state_dir.join("env"));
     stop.send_replace(true);
-    match served.await {
+    let ended = served.await;
+    // What was not told yet is told after the next start.
+    announcing.abort();
+    match ended {
         Ok(Ok(())) => Ok(()),
         ended => Err(ended_early(ended)),
     }

@@ -11,6 +11,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::name::AgentId;
 use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
+use crate::notify::outbox::DestinationView;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
 use super::release::OwnError;
@@ -44,6 +45,8 @@ pub struct Status {
     pub feed: FeedStatus,
     /// Locks in force.
     pub locks: usize,
+    /// Who is told of what, and how far that is.
+    pub notifiers: Vec<DestinationView>,
 }
 
 /// How the feed of revocations is.
@@ -179,7 +182,8 @@ impl Broker {
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
-        Status { about: self.about.clone(), live, ledger, problem, feed, locks }
+        let notifiers = self.notifiers();
+        Status { about: self.about.clone(), live, ledger, problem, feed, locks, notifiers }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

@@ -2,6 +2,7 @@
 //!
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
+pub mod announce;
 mod attest;
 pub mod consume;
 pub mod decide;
@@ -41,6 +42,7 @@ use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
+use crate::notify::outbox::Outbox;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
 use crate::store::Ledger;
@@ -75,8 +77,10 @@ pub struct Parts {
     pub loader: Loader,
     /// What credentials are made with.
     pub minter: Minter,
-    /// Who is told.
+    /// Who is told at once.
     pub notifier: Arc<dyn Notifier>,
+    /// Who is told of what the log says.
+    pub outbox: Arc<Outbox>,
     /// The rules in force at the start.
     pub rules: Rules,
     /// Places in status lists.
@@ -106,6 +110,7 @@ pub struct Broker {
     loader: Loader,
     minter: Minter,
     notifier: Arc<dyn Notifier>,
+    outbox: Arc<Outbox>,
     rules: ArcSwap<Rules>,
     about: About,
     places: Allocator,
@@ -131,6 +136,7 @@ impl Broker {
             loader: parts.loader,
             minter: parts.minter,
             notifier: parts.notifier,
+            outbox: parts.outbox,
             rules: ArcSwap::from_pointee(parts.rules),
             about: parts.about,
             places: parts.places,

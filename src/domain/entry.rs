@@ -63,6 +63,24 @@ pub enum Event {
     Unlock(Unlock),
 }
 
+impl Event {
+    /// Whether a person may have to be told of it: what `notify` has a notice for. The ledger remembers the
+    /// newest ones for those who tell.
+    pub const fn is_notable(&self) -> bool {
+        match self {
+            Self::Enroll(_)
+            | Self::Load(_)
+            | Self::Lock(_)
+            | Self::Remove(_)
+            | Self::Revoke(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => true,
+            Self::Call(_) | Self::Consume(_) | Self::Deny(_) | Self::Issue(_) | Self::Release(_) => false,
+        }
+    }
+}
+
 /// An operator's call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, IndexError};
 use super::journal::Positions;
+use super::notable::Notable;
 use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
@@ -149,6 +150,10 @@ pub(super) struct Shared {
     pub(super) locks: ArcSwap<Locks>,
     /// The newest ends, for verifiers that follow.
     pub(super) history: RwLock<History>,
+    /// The newest entries that people may have to be told of.
+    pub(super) notable: RwLock<Notable>,
+    /// The index after the newest of them, for those who wait.
+    pub(super) notable_end: watch::Sender<u64>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -205,7 +210,7 @@ impl Ledger {
         Self { inner: Arc::new(Inner { shared, queue: Some(queue), writer: Some(writer) }) }
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 

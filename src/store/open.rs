@@ -19,6 +19,7 @@ use super::journal::{Journal, segment};
 use super::ledger::{Head, Ledger, Shared};
 use super::lock::DirectoryLock;
 use super::medium::{FileSystem, Medium, make_directory};
+use super::notable::Notable;
 use super::replay::{ReplayError, replay};
 use super::tree::Tree;
 use super::writer::Writer;
@@ -130,6 +131,8 @@ impl Ledger {
         let shared = Arc::new(Shared {
             epoch: watch::channel(state.revocations().epoch()).0,
             history: RwLock::new(History::new(state.revocations().epoch())),
+            notable: RwLock::new(Notable::new(found.size)),
+            notable_end: watch::channel(found.size).0,
             locks: ArcSwap::new(state.locks()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),

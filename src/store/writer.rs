@@ -204,6 +204,7 @@ impl Writer {
         self.shared.locks.store(locks);
         self.shared.revocations.store(revocations);
         self.remember_ends(group);
+        self.remember_notable(group);
         self.shared.epoch.send_if_modified(|newest| std::mem::replace(newest, epoch) != epoch);
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());
@@ -220,6 +221,24 @@ impl Writer {
         if ends.peek().is_some() {
             let mut history = self.shared.history.write().unwrap_or_else(PoisonError::into_inner);
             ends.for_each(|delta| history.push(delta));
+        }
+    }
+
+    /// Keeps what people may have to be told of, for those who tell.
+    fn remember_notable(&self, group: &Group) {
+        let first =
+            group.frontier.size().saturating_sub(u64::try_from(group.changes.len()).unwrap_or_default());
+        let entries = (first..).zip(group.changes.iter().map(Change::entry));
+        let mut notable = entries.filter(|(_, entry)| entry.event.is_notable()).peekable();
+        if notable.peek().is_some() {
+            let mut kept = self.shared.notable.write().unwrap_or_else(PoisonError::into_inner);
+            let mut end = first;
+            for (index, entry) in notable {
+                kept.push(index, Arc::new(entry.clone()));
+                end = index.saturating_add(1);
+            }
+            drop(kept);
+            self.shared.notable_end.send_replace(end);
         }
     }
 
