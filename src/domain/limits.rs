@@ -326,3 +326,10 @@ pub const SECRET_FILE_BYTES_MAX: u64 = 4 * 1024;
 pub const NOTICE_SECRET_BYTES_MIN: usize = 16;
 /// Words of a notifier's command.
 pub const COMMAND_WORDS_MAX: usize = 64;
+
+/// Bytes of the emergency journal, written when the state directory is made: some 3,000 entries.
+pub const EMERGENCY_BYTES: u64 = 2 * 1024 * 1024;
+/// Bytes of it that are kept for what an emergency is about: grants under break-glass, revocations, locks.
+pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
+/// Bytes that the store must take at a start for it to be an ordinary one: less would last for minutes.
+pub const STORE_PROBE_BYTES: usize = 4 * 1024 * 1024;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use crate::domain::digest::Digest;
+use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::Enrolled;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::name::OperatorName;
@@ -17,6 +18,15 @@ use crate::domain::revocation::Selector;
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The broker started without all of its parts: ordinary issuance is refused.
+    Emergency(Emergency),
+    /// What an emergency kept elsewhere is part of the log.
+    EmergencyMerged {
+        /// How many entries.
+        count: u64,
+        /// The index of the first.
+        first: u64,
+    },
     /// Somebody got a certificate for the network.
     Enrolled {
         /// By whom.
@@ -127,7 +137,9 @@ pub struct Kind(&'static str);
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [&'static str; 11] = [
+    pub const ALL: [&'static str; 13] = [
+        "emergency",
+        "emergency-merged",
         "enrolled",
         "key-rotated",
         "ledger-stopped",
@@ -166,6 +178,7 @@ impl Notice {
     /// What is told of an entry of the log; nothing of most.
     pub fn of(entry: &Entry) -> Option<Self> {
         match &entry.event {
+            Event::Emergency(emergency) => Some(Self::Emergency(emergency.clone())),
             Event::Enroll(enrollment) => {
                 Some(Self::Enrolled { operator: enrollment.operator.clone(), who: enrollment.who.clone() })
             }
@@ -175,6 +188,7 @@ impl Notice {
             Event::Lock(lock) => {
                 Some(Self::Locked { operator: lock.operator.clone(), selector: lock.selector.clone() })
             }
+            Event::Merge(merge) => Some(Self::EmergencyMerged { count: merge.count, first: merge.first }),
             Event::Remove(removal) => {
                 Some(Self::Removed { operator: removal.operator.clone(), who: removal.who.clone() })
             }
@@ -196,7 +210,9 @@ impl Notice {
     pub const fn is_recorded(&self) -> bool {
         match self {
             Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Test { .. } => false,
-            Self::Enrolled { .. }
+            Self::Emergency(_)
+            | Self::EmergencyMerged { .. }
+            | Self::Enrolled { .. }
             | Self::Loaded { .. }
             | Self::Locked { .. }
             | Self::Removed { .. }
@@ -210,6 +226,8 @@ impl Notice {
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         Kind(match self {
+            Self::Emergency(_) => "emergency",
+            Self::EmergencyMerged { .. } => "emergency-merged",
             Self::Enrolled { .. } => "enrolled",
             Self::LedgerStopped { .. } => "ledger-stopped",
             Self::LoadFailed { .. } => "load-failed",
@@ -227,10 +245,12 @@ impl Notice {
     /// How grave it is. What hits everything at once is an emergency, whoever did it.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::LedgerStopped { .. }
+            Self::Emergency(_)
+            | Self::LedgerStopped { .. }
             | Self::Locked { selector: Selector::All, .. }
             | Self::Revoked { selector: Selector::All, .. } => Severity::Critical,
-            Self::Enrolled { .. }
+            Self::EmergencyMerged { .. }
+            | Self::Enrolled { .. }
             | Self::LoadFailed { .. }
             | Self::Locked { .. }
             | Self::Removed { .. }
@@ -244,6 +264,10 @@ impl Notice {
     /// One line for a person.
     pub fn summary(&self) -> String {
         match self {
+            Self::Emergency(emergency) => format!("emergency start, nothing ordinary is issued: {emergency}"),
+            Self::EmergencyMerged { count, .. } => {
+                format!("{count} entries of an emergency are part of the log")
+            }
             Self::Enrolled { operator, who } => format!("{operator} enrolled {who}"),
             Self::LedgerStopped { .. } => "the ledger has stopped, nothing is issued".to_owned(),
             Self::LoadFailed { problems } => {
@@ -264,6 +288,8 @@ impl Notice {
     /// The facts, as a JSON object of texts, numbers and truth values.
     pub fn details(&self) -> Value {
         match self {
+            Self::Emergency(emergency) => json!({"causes": emergency.causes}),
+            Self::EmergencyMerged { count, first } => json!({"count": count, "first": first}),
             Self::Enrolled { operator, who } | Self::Removed { operator, who } => {
                 json!({"operator": operator.as_str(), "who": who.to_string()})
             }
@@ -309,6 +335,8 @@ pub(super) fn one_of_each() -> Vec<Notice> {
     let who = Enrolled::Operator(operator.clone());
     let selector = Selector::Tenant("acme".parse().unwrap());
     vec![
+        Notice::Emergency(Emergency { causes: vec![crate::domain::emergency::Cause::Store] }),
+        Notice::EmergencyMerged { count: 3, first: 7 },
         Notice::Enrolled { operator: operator.clone(), who: who.clone() },
         Notice::LedgerStopped { problem: "no space left".to_owned() },
         Notice::LoadFailed { problems: 2 },

@@ -52,7 +52,9 @@ impl Recorded {
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Rotate(_)
@@ -99,6 +101,12 @@ pub enum LedgerError {
         /// By how much.
         behind_ms: i64,
     },
+    /// The store takes no writes, and this is not what the emergency journal is for.
+    #[error("the store takes no writes: this waits until the emergency is over")]
+    Emergency,
+    /// The emergency journal has no room for it. What it has stays in force.
+    #[error("the emergency journal is full")]
+    EmergencyFull,
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -163,6 +171,10 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+    /// Whether the emergency journal is what makes entries durable.
+    pub(super) emergency: bool,
+    /// The first of the entries that this start took over from an emergency journal.
+    pub(super) merged: Option<u64>,
 }
 
 impl Shared {
@@ -305,6 +317,17 @@ impl Ledger {
             checkpoint: head.note.clone(),
             high_water: head.time,
         }
+    }
+
+    /// Whether the store takes no writes and the emergency journal does: see [`Self::open_emergency`].
+    pub fn is_emergency(&self) -> bool {
+        self.shared().emergency
+    }
+
+    /// The index of the first entry that this start took over from an emergency journal. Nobody may have been
+    /// told of them.
+    pub fn merged_from(&self) -> Option<u64> {
+        self.shared().merged
     }
 
     /// The key that verifies the log's checkpoints.
