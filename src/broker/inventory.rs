@@ -178,7 +178,8 @@ impl Broker {
     pub fn status(&self) -> Status {
         let ledger = self.ledger.status();
         let clock = self.clock.now().err().map(|error| error.to_string());
-        let problem = ledger.problem.clone().or(clock);
+        let emergency = self.emergency().map(|emergency| format!("emergency: {emergency}"));
+        let problem = ledger.problem.clone().or(emergency).or(clock);
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();

@@ -6,6 +6,7 @@ pub mod announce;
 mod attest;
 pub mod consume;
 pub mod decide;
+pub mod emergency;
 pub mod enroll;
 mod entropy;
 pub mod explain;
@@ -30,12 +31,13 @@ pub mod verifiers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::digest::Digest;
+use crate::domain::emergency::Emergency;
 use crate::domain::id::CredentialId;
 use crate::domain::limits::RECORDS_REMEMBERED_MAX;
 use crate::domain::memory::Memory;
@@ -89,6 +91,8 @@ pub struct Parts {
     pub key_publish_ahead: Duration,
     /// Facts for `status`.
     pub about: About,
+    /// What could not be had at the start, when that is so.
+    pub emergency: Option<Emergency>,
 }
 
 /// Facts about this daemon.
@@ -113,6 +117,7 @@ pub struct Broker {
     outbox: Arc<Outbox>,
     rules: ArcSwap<Rules>,
     about: About,
+    emergency: ArcSwapOption<Emergency>,
     places: Allocator,
     publisher: publish::Publisher,
     key_publish_ahead: Duration,
@@ -139,6 +144,7 @@ impl Broker {
             outbox: parts.outbox,
             rules: ArcSwap::from_pointee(parts.rules),
             about: parts.about,
+            emergency: ArcSwapOption::from_pointee(parts.emergency),
             places: parts.places,
             publisher,
             key_publish_ahead: parts.key_publish_ahead,

@@ -128,6 +128,13 @@ impl Config {
         finish(config, gathered)
     }
 
+    /// Where a file that has problems says that the state is, as far as that can be read.
+    pub fn state_dir_of(text: &str) -> Option<PathBuf> {
+        let (table, _) = toml::de::DeTable::parse_recoverable(text);
+        let value = table.get_ref().get("state_dir")?.get_ref().as_str()?;
+        value.parse().ok().map(|AbsolutePath(path)| path)
+    }
+
     /// Checks `text`; `path` is for messages.
     ///
     /// # Errors

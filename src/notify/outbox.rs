@@ -70,7 +70,8 @@ struct Desk {
 
 impl Outbox {
     /// The outbox over the cursors in `directory`. A destination that is new is told of what comes after `size`
-    /// entries. Blocking.
+    /// entries. Where the directory takes no writes (`durable` is false) a new one is told all the same, and once
+    /// more after the next good start. Blocking.
     ///
     /// # Errors
     /// When a cursor can't be read, or a new one not be made durable.
@@ -80,11 +81,12 @@ impl Outbox {
         trust_domain: TrustDomain,
         size: u64,
         clock: Arc<dyn Clock>,
+        durable: bool,
     ) -> io::Result<Self> {
-        if !destinations.is_empty() {
+        if durable && !destinations.is_empty() {
             std::fs::create_dir_all(directory)?;
         }
-        let desk = |destination| Desk::open(directory, destination, size).map(Arc::new);
+        let desk = |destination| Desk::open(directory, destination, size, durable).map(Arc::new);
         let desks = destinations.into_iter().map(desk).collect::<io::Result<_>>()?;
         Ok(Self { desks, trust_domain, clock, salt: AtomicU64::new(0) })
     }
@@ -185,15 +187,15 @@ impl Notifier for Outbox {
 }
 
 impl Desk {
-    fn open(directory: &Path, destination: Destination, size: u64) -> io::Result<Self> {
+    fn open(directory: &Path, destination: Destination, size: u64, durable: bool) -> io::Result<Self> {
         let path = directory.join(format!("{}.cursor", destination.name));
-        let known = Cursor::read(&path)?;
+        let known = Cursor::read(&path).or_else(|error| if durable { Err(error) } else { Ok(None) })?;
         // A log that was put back from a copy is shorter: what it says from here on is news.
         let cursor = known.map_or(Cursor::at(size), |known| Cursor {
             emergency: known.emergency.min(size),
             ordinary: known.ordinary.min(size),
         });
-        if known != Some(cursor) {
+        if durable && known != Some(cursor) {
             cursor.write(&path)?;
         }
         Ok(Self {

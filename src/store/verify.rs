@@ -98,7 +98,8 @@ pub fn directory(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, AuditError> {
     let nested = directory.join("journal");
-    let emergency = if nested.is_dir() { emergency::read(directory, key)?.content.map(Arc::new) } else { None };
+    let emergency =
+        if nested.is_dir() { emergency::read(directory, key)?.content.map(Arc::new) } else { None };
     let directory = if nested.is_dir() { nested.as_path() } else { directory };
     let names = list(directory).map_err(|source| io_error(directory, source))?;
     let witness = witnessed.map(|note| parse_witnessed(note, key).ok_or(AuditError::Witness)).transpose()?;

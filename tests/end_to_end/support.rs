@@ -43,6 +43,14 @@ impl Daemon {
         Self::start(command, state)
     }
 
+    /// As [`Self::serve`], in a network namespace of its own with nothing in it.
+    #[allow(dead_code, reason = "one of the targets that share this file needs it")]
+    pub fn serve_offline(config: &Path, state: &Path) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["-n", env!("CARGO_BIN_EXE_hotworkd"), "serve", "--config"]).arg(config);
+        Self::start(command, state)
+    }
+
     /// Starts it and waits for `READY=1` on its notify socket (`sd_notify(3)`).
     fn start(mut command: Command, state: &Path) -> Self {
         let notify = tempfile::tempdir().unwrap();
