@@ -72,6 +72,11 @@ pub fn run(configured: Configured, ready: impl FnOnce(&Bound)) -> Result<(), Fai
     telemetry::init(format, config.log_level.as_str(), colours)
         .map_err(|error| Failure::usage(format!("log: {error}")))?;
     descriptors::raise();
+    // Attestation has CAP_SYS_PTRACE as an ambient capability, which programs that are told would inherit. Threads
+    // that come after this have none.
+    if let Err(error) = rustix::thread::clear_ambient_capability_set() {
+        tracing::warn!(%error, "ambient capabilities stay: a notifier's program would inherit them");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     runtime.block_on(async {

@@ -64,7 +64,7 @@ impl Site {
         let daemon = if network {
             Daemon::serve(&self.config, &self.state)
         } else {
-            Daemon::serve_offline(&self.config, &self.state)
+            Daemon::serve_under(&["unshare", "-n"], &self.config, &self.state)
         };
         (self.known(daemon), begun.elapsed())
     }

@@ -43,11 +43,11 @@ impl Daemon {
         Self::start(command, state)
     }
 
-    /// As [`Self::serve`], in a network namespace of its own with nothing in it.
+    /// As [`Self::serve`], started by another program that becomes it, such as `unshare -n`.
     #[allow(dead_code, reason = "one of the targets that share this file needs it")]
-    pub fn serve_offline(config: &Path, state: &Path) -> Self {
-        let mut command = Command::new("unshare");
-        command.args(["-n", env!("CARGO_BIN_EXE_hotworkd"), "serve", "--config"]).arg(config);
+    pub fn serve_under(program: &[&str], config: &Path, state: &Path) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args([env!("CARGO_BIN_EXE_hotworkd"), "serve", "--config"]).arg(config);
         Self::start(command, state)
     }
 

@@ -300,3 +300,21 @@ fn the_check_finds_what_would_fail_in_an_incident() {
     site.append("[[notify]]\nname = \"x\"\nkind = \"webhook\"\nurl = \"http://hooks.example/\"\nsecret_file = \"/x\"\n");
     assert!(text(&site.check()).contains("notify[1].url: expected an https URL"), "{}", text(&site.check()));
 }
+
+#[test]
+fn a_program_does_not_inherit_what_attestation_needs() {
+    let under = ["setpriv", "--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"];
+    let can = Command::new(under[0]).args(&under[1..]).arg("true").status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: a_program_does_not_inherit needs setpriv and CAP_SYS_PTRACE");
+        return;
+    }
+    let site = Site::new("");
+    let daemon = Daemon::serve_under(&under, &site.config, &site.dir.path().join("state"));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    for thread in threads.map(Result::unwrap) {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+        let ambient = status.lines().find_map(|line| line.strip_prefix("CapAmb:")).unwrap();
+        assert_eq!(ambient.trim(), "0000000000000000", "{status}");
+    }
+}
