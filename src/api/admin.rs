@@ -280,6 +280,20 @@ impl AdminService for Operators {
         Ok(Response::new(shown))
     }
 
+    async fn test_notifier(
+        &self,
+        request: Request<v1::TestNotifierRequest>,
+    ) -> Result<Response<v1::TestNotifierResponse>, Status> {
+        let name = convert::operate::notifier(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::TEST_NOTIFIER).await?;
+        let tried = self.broker.test_notifiers(&by, name.as_ref()).await;
+        if tried.is_empty() {
+            return Err(Refused::not_found("notifier").into());
+        }
+        let tests = tried.iter().map(render::inventory::notifier_test).collect();
+        Ok(Response::new(v1::TestNotifierResponse { tests }))
+    }
+
     async fn enroll(
         &self,
         request: Request<v1::EnrollRequest>,

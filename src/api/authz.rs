@@ -41,6 +41,7 @@ table! {
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
     ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
+    TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call;
     UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change;
 }
 

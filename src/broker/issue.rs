@@ -110,6 +110,7 @@ impl Broker {
         holder: Holder,
         form: &F,
     ) -> Result<Issued<F::Material>, IssueError> {
+        self.is_ordinary()?;
         let rules = self.rules();
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;

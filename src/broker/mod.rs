@@ -2,9 +2,11 @@
 //!
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
+pub mod announce;
 mod attest;
 pub mod consume;
 pub mod decide;
+pub mod emergency;
 pub mod enroll;
 mod entropy;
 pub mod explain;
@@ -29,18 +31,20 @@ pub mod verifiers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::digest::Digest;
+use crate::domain::emergency::Emergency;
 use crate::domain::id::CredentialId;
 use crate::domain::limits::RECORDS_REMEMBERED_MAX;
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
+use crate::notify::outbox::Outbox;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
 use crate::store::Ledger;
@@ -75,8 +79,10 @@ pub struct Parts {
     pub loader: Loader,
     /// What credentials are made with.
     pub minter: Minter,
-    /// Who is told.
+    /// Who is told at once.
     pub notifier: Arc<dyn Notifier>,
+    /// Who is told of what the log says.
+    pub outbox: Arc<Outbox>,
     /// The rules in force at the start.
     pub rules: Rules,
     /// Places in status lists.
@@ -85,6 +91,8 @@ pub struct Parts {
     pub key_publish_ahead: Duration,
     /// Facts for `status`.
     pub about: About,
+    /// What could not be had at the start, when that is so.
+    pub emergency: Option<Emergency>,
 }
 
 /// Facts about this daemon.
@@ -106,8 +114,10 @@ pub struct Broker {
     loader: Loader,
     minter: Minter,
     notifier: Arc<dyn Notifier>,
+    outbox: Arc<Outbox>,
     rules: ArcSwap<Rules>,
     about: About,
+    emergency: ArcSwapOption<Emergency>,
     places: Allocator,
     publisher: publish::Publisher,
     key_publish_ahead: Duration,
@@ -131,8 +141,10 @@ impl Broker {
             loader: parts.loader,
             minter: parts.minter,
             notifier: parts.notifier,
+            outbox: parts.outbox,
             rules: ArcSwap::from_pointee(parts.rules),
             about: parts.about,
+            emergency: ArcSwapOption::from_pointee(parts.emergency),
             places: parts.places,
             publisher,
             key_publish_ahead: parts.key_publish_ahead,

@@ -58,6 +58,7 @@ impl Broker {
         let result = Loaded { registry: rules.registry.digest(), changed, warnings: rules.warnings.clone() };
         self.record_load(&rules, operator).await?;
         self.rules.store(Arc::new(rules));
+        self.registry_is_good();
         Ok(result)
     }
 

@@ -104,6 +104,7 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let what = format!("{}, {} calls left", consume.credential, consume.left);
             ("consume", words::agent(consume.agent.as_str()), what)
         }
+        Event::Emergency(emergency) => ("emergency", own(), emergency.to_string()),
         Event::Enroll(enrolled) => {
             let what = format!("{} until {}", enrolled.who, seconds(enrolled.expires.seconds()));
             ("enroll", enrolled.operator.to_string(), what)
@@ -119,6 +120,9 @@ fn said(event: &Event) -> (&'static str, String, String) {
                 who,
                 format!("{} agents, {} policies, registry {}", load.agents, load.policies, load.registry),
             )
+        }
+        Event::Merge(merge) => {
+            ("merge", own(), format!("{} entries of an emergency, from {} on", merge.count, merge.first))
         }
         Event::Release(release) => {
             ("release", words::agent(release.agent.as_str()), release.credential.to_string())

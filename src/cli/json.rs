@@ -52,6 +52,7 @@ wire!(
     RemoveEnrollmentResponse,
     RevokeResponse,
     RotateKeyResponse,
+    TestNotifierResponse,
     UnlockResponse,
     WhoAmIResponse,
 );

@@ -23,6 +23,7 @@ mod inspect;
 mod issue;
 mod json;
 mod lock;
+mod notify;
 mod operator;
 pub mod output;
 mod request;
@@ -103,6 +104,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Feed => feed::show(context).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Notify(command) => return notify::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Reload => operator::reload(context).await,
         Command::Keys { command } => operator::keys(context, command.as_ref()).await,

@@ -9,6 +9,7 @@ use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
 use super::digest::Digest;
+use super::emergency::{Emergency, Merge};
 use super::enrollment::{Enrollment, Removal};
 use super::id::CredentialId;
 use super::limits::ENTRY_BYTES_MAX;
@@ -41,6 +42,8 @@ pub enum Event {
     Consume(Consumption),
     /// A request was denied.
     Deny(Denial),
+    /// The broker started without all of its parts.
+    Emergency(Emergency),
     /// An operator or verifier got a certificate.
     Enroll(Enrollment),
     /// A credential was issued.
@@ -49,6 +52,8 @@ pub enum Event {
     Load(Load),
     /// An operator locked something.
     Lock(Lock),
+    /// What an emergency kept elsewhere is part of the log.
+    Merge(Merge),
     /// A holder gave a credential back.
     Release(Release),
     /// Certificates of an operator or verifier ended.
@@ -61,6 +66,26 @@ pub enum Event {
     Start(Start),
     /// An operator ended a lock.
     Unlock(Unlock),
+}
+
+impl Event {
+    /// Whether a person may have to be told of it: what `notify` has a notice for. The ledger remembers the
+    /// newest ones for those who tell.
+    pub const fn is_notable(&self) -> bool {
+        match self {
+            Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Load(_)
+            | Self::Lock(_)
+            | Self::Merge(_)
+            | Self::Remove(_)
+            | Self::Revoke(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => true,
+            Self::Call(_) | Self::Consume(_) | Self::Deny(_) | Self::Issue(_) | Self::Release(_) => false,
+        }
+    }
 }
 
 /// An operator's call.

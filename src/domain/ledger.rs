@@ -9,7 +9,7 @@ mod command;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use self::command::{Command, Refusal, Target};
+pub use self::command::{Command, InEmergency, Refusal, Target};
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
@@ -109,6 +109,7 @@ impl State {
                 fresh(denial.id, time)?;
                 change(Event::Deny(denial))
             }
+            Command::Emergency(emergency) => change(Event::Emergency(emergency)),
             Command::Enroll(enrollment) => {
                 self.enrollments.admit(&enrollment, time)?;
                 change(Event::Enroll(enrollment))
@@ -266,7 +267,9 @@ impl State {
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Remove(_)
             | Event::Revoke(_)
@@ -315,7 +318,13 @@ impl State {
             }
             Event::Revoke(revoked) => self.apply_revoke(revoked, target, entry.time, index),
             Event::Unlock(unlock) => Arc::make_mut(&mut self.locks).remove(unlock.lock),
-            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => {}
+            Event::Call(_)
+            | Event::Deny(_)
+            | Event::Emergency(_)
+            | Event::Load(_)
+            | Event::Merge(_)
+            | Event::Rotate(_)
+            | Event::Start(_) => {}
         }
     }
 

@@ -314,3 +314,33 @@ pub const COUNT_MS_MAX: u64 = 500;
 pub const COUNT_UNASKED_MS_MAX: u64 = 2;
 /// Entries that a count reads between two looks at the clock: about half a millisecond.
 pub const COUNT_ENTRIES: usize = 100;
+
+/// Seconds in which a notice must have been taken, name resolution and handshake included; below
+/// [`REQUEST_SECONDS_MAX`], so that `hotwork notify test` can tell what came of it.
+pub const NOTICE_SECONDS_MAX: u64 = 8;
+/// Destinations of notices. Each has a task and a connection of its own.
+pub const NOTIFIERS_MAX: usize = 32;
+/// Notices of one destination that wait and are no emergencies, some 1 KiB each. The oldest makes room.
+pub const NOTICES_PENDING_MAX: usize = 1_000;
+/// Emergencies of one destination that wait. More can only come from an operator's loop.
+pub const EMERGENCIES_PENDING_MAX: usize = 10_000;
+/// How often a notice is tried that its receiver refuses as such: one that nobody takes must not keep the next
+/// one back.
+pub const NOTICE_REFUSALS_MAX: u32 = 3;
+/// Longest wait in seconds between two tries to deliver a notice.
+pub const NOTICE_BACKOFF_SECONDS_MAX: u64 = 300;
+/// Notable entries that the ledger remembers for those who tell of them. Who is further behind reads the log.
+pub const NOTABLE_ENTRIES_MAX: usize = 1_024;
+/// Bytes of a file with a notifier's secret: a webhook's URL is some 100, a key 64.
+pub const SECRET_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Shortest secret that signs notices, in bytes.
+pub const NOTICE_SECRET_BYTES_MIN: usize = 16;
+/// Words of a notifier's command.
+pub const COMMAND_WORDS_MAX: usize = 64;
+
+/// Bytes of the emergency journal, written when the state directory is made: some 3,000 entries.
+pub const EMERGENCY_BYTES: u64 = 2 * 1024 * 1024;
+/// Bytes of it that are kept for what an emergency is about: grants under break-glass, revocations, locks.
+pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
+/// Bytes that the store must take at a start for it to be an ordinary one: less would last for minutes.
+pub const STORE_PROBE_BYTES: usize = 4 * 1024 * 1024;

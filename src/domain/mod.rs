@@ -11,6 +11,7 @@ pub mod consumption;
 pub mod credential;
 pub mod denial;
 pub mod digest;
+pub mod emergency;
 pub mod enrollment;
 pub mod entry;
 pub mod evidence;

@@ -93,6 +93,10 @@ name!(
     VerifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
 name!(
+    /// A destination of notices: who is told.
+    NotifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
+);
+name!(
     /// A group that agents belong to and policies name.
     GroupName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
 );

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, IndexError};
 use super::journal::Positions;
+use super::notable::Notable;
 use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::clock::Untrustworthy;
@@ -51,7 +52,9 @@ impl Recorded {
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Rotate(_)
@@ -98,6 +101,12 @@ pub enum LedgerError {
         /// By how much.
         behind_ms: i64,
     },
+    /// The store takes no writes, and this is not what the emergency journal is for.
+    #[error("the store takes no writes: this waits until the emergency is over")]
+    Emergency,
+    /// The emergency journal has no room for it. What it has stays in force.
+    #[error("the emergency journal is full")]
+    EmergencyFull,
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -149,6 +158,10 @@ pub(super) struct Shared {
     pub(super) locks: ArcSwap<Locks>,
     /// The newest ends, for verifiers that follow.
     pub(super) history: RwLock<History>,
+    /// The newest entries that people may have to be told of.
+    pub(super) notable: RwLock<Notable>,
+    /// The index after the newest of them, for those who wait.
+    pub(super) notable_end: watch::Sender<u64>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -158,6 +171,10 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+    /// Whether the emergency journal is what makes entries durable.
+    pub(super) emergency: bool,
+    /// The first of the entries that this start took over from an emergency journal.
+    pub(super) merged: Option<u64>,
 }
 
 impl Shared {
@@ -205,7 +222,7 @@ impl Ledger {
         Self { inner: Arc::new(Inner { shared, queue: Some(queue), writer: Some(writer) }) }
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 
@@ -300,6 +317,17 @@ impl Ledger {
             checkpoint: head.note.clone(),
             high_water: head.time,
         }
+    }
+
+    /// Whether the store takes no writes and the emergency journal does: see [`Self::open_emergency`].
+    pub fn is_emergency(&self) -> bool {
+        self.shared().emergency
+    }
+
+    /// The index of the first entry that this start took over from an emergency journal. Nobody may have been
+    /// told of them.
+    pub fn merged_from(&self) -> Option<u64> {
+        self.shared().merged
     }
 
     /// The key that verifies the log's checkpoints.

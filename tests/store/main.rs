@@ -14,6 +14,7 @@ mod basics;
 mod damage;
 mod derived;
 mod disk;
+mod emergency;
 mod exact;
 mod properties;
 mod races;

@@ -6,12 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use crate::api::published::Published;
 use crate::attest::Attested;
 use crate::broker::Rules;
+use crate::broker::announce::Tried;
 use crate::broker::explain::Explained;
 use crate::broker::inventory::{AgentView, Live, Status};
 use crate::domain::agent::{AgentState, Day, Rule};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding};
 use crate::domain::entry::{Entry, Event};
 use crate::domain::parameter::{ParameterKind, ParameterRule};
+use crate::notify::outbox::DestinationView;
 use crate::proto::v1;
 
 use super::credential::tier;
@@ -175,7 +177,9 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
         Event::Call(_)
         | Event::Consume(_)
         | Event::Enroll(_)
+        | Event::Emergency(_)
         | Event::Load(_)
+        | Event::Merge(_)
         | Event::Lock(_)
         | Event::Release(_)
         | Event::Remove(_)
@@ -207,7 +211,25 @@ pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published)
         verifiers_connected: count(status.feed.connected),
         verifiers_current: count(status.feed.current),
         locks: count(status.locks),
+        notifiers: status.notifiers.iter().map(notifier).collect(),
     }
+}
+
+fn notifier(view: &DestinationView) -> v1::Notifier {
+    v1::Notifier {
+        name: view.name.to_string(),
+        pending: u64::try_from(view.pending).unwrap_or(u64::MAX),
+        oldest_pending_time: view.oldest.map(timestamp),
+        delivered: view.delivered,
+        failed: view.failed,
+        problem: view.problem.clone().unwrap_or_default(),
+    }
+}
+
+/// What came of one try to tell a destination.
+pub fn notifier_test(tried: &Tried) -> v1::NotifierTest {
+    let problem = tried.outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    v1::NotifierTest { name: tried.name.to_string(), delivered: tried.outcome.is_ok(), problem }
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use crate::store::{LedgerError, ReadError};
 
 use super::{BUSY_RETRY, Refused, internal};
 
+/// What a caller is told of an emergency.
+const EMERGENCY: &str =
+    "the broker runs in an emergency: nothing ordinary is issued, break-glass is (`hotwork status` says why)";
+
 impl From<LedgerError> for Refused {
     fn from(error: LedgerError) -> Self {
         match error {
@@ -21,6 +25,11 @@ impl From<LedgerError> for Refused {
             LedgerError::ClockBehind { .. } => {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &error)
+            }
+            LedgerError::Emergency => Self::new(Code::Unavailable, "emergency", EMERGENCY),
+            LedgerError::EmergencyFull => {
+                let message = "the emergency journal is full; an operator must give the broker's disk room";
+                internal(Code::Unavailable, "emergency-full", message, &error)
             }
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Stopped(_) => {

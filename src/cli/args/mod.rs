@@ -145,6 +145,9 @@ pub enum Command {
     /// Operator: the tamper-evident log
     #[command(subcommand)]
     Audit(operator::Audit),
+    /// Operator: who is told of what people should know
+    #[command(subcommand)]
+    Notify(operator::Notify),
     /// Load a running broker with requests, and measure
     Bench(bench::Bench),
     /// Operator: load the registry and the policies anew

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::domain::catalogue::Tier;
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
 use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
+use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
 use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
@@ -27,6 +29,8 @@ pub enum Command {
     },
     /// Record a denial.
     Deny(Denial),
+    /// Record a start without all of the broker's parts.
+    Emergency(Emergency),
     /// Record a certificate of an operator or verifier.
     Enroll(Enrollment),
     /// Record an issuance.
@@ -52,6 +56,35 @@ pub enum Command {
     Start(Start),
     /// End a lock before its time.
     Unlock(Unlock),
+}
+
+/// What an emergency journal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InEmergency {
+    /// It is recorded while there is room beside the reserve.
+    Kept,
+    /// It waits until the emergency is over.
+    Refused,
+    /// It is what an emergency is about, and has the reserve.
+    Vital,
+}
+
+impl Command {
+    /// What becomes of it while the store takes no writes. What anybody can cause has no share of the reserve.
+    pub fn in_emergency(&self) -> InEmergency {
+        match self {
+            Self::Issue(issuance) if issuance.tier == Tier::BreakGlass => InEmergency::Vital,
+            Self::Consume { .. } | Self::Enroll(_) | Self::Issue(_) | Self::Rotate(_) => InEmergency::Refused,
+            Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
+            Self::Call(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Load(_)
+            | Self::Release(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => InEmergency::Kept,
+        }
+    }
 }
 
 /// What a single revocation or release has to know of its credential's record.

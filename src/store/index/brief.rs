@@ -98,7 +98,12 @@ impl<'a> Brief<'a> {
                 lock: revocation.lock.as_ref().map(|terms| terms.expires),
             }),
             Event::Unlock(unlock) => Self::Unlock(unlock.lock),
-            Event::Call(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => Self::Other,
+            Event::Call(_)
+            | Event::Emergency(_)
+            | Event::Load(_)
+            | Event::Merge(_)
+            | Event::Rotate(_)
+            | Event::Start(_) => Self::Other,
         }
     }
 
@@ -132,7 +137,9 @@ impl<'a> Brief<'a> {
             }),
             BriefEvent::Unlock(unlock) => Self::Unlock(unlock.lock),
             BriefEvent::Call(IgnoredAny)
+            | BriefEvent::Emergency(IgnoredAny)
             | BriefEvent::Load(IgnoredAny)
+            | BriefEvent::Merge(IgnoredAny)
             | BriefEvent::Rotate(IgnoredAny)
             | BriefEvent::Start(IgnoredAny) => Self::Other,
         })
@@ -152,11 +159,13 @@ enum BriefEvent<'a> {
     Consume(IgnoredAny),
     #[serde(borrow)]
     Deny(BriefDeny<'a>),
+    Emergency(IgnoredAny),
     Enroll(BriefEnroll),
     #[serde(borrow)]
     Issue(BriefIssue<'a>),
     Load(IgnoredAny),
     Lock(BriefLock),
+    Merge(IgnoredAny),
     Release(BriefRelease),
     Remove(BriefEnroll),
     Revoke(BriefRevoke),
