@@ -2,6 +2,7 @@
 //!
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
+pub mod approve;
 mod attest;
 pub mod consume;
 pub mod decide;
@@ -35,10 +36,11 @@ use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::digest::Digest;
-use crate::domain::id::CredentialId;
-use crate::domain::limits::RECORDS_REMEMBERED_MAX;
+use crate::domain::id::{ApprovalId, CredentialId};
+use crate::domain::limits::{APPROVALS_MAX, RECORDS_REMEMBERED_MAX};
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
+use crate::domain::request::Justification;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::policy::Policies;
@@ -114,6 +116,8 @@ pub struct Broker {
     rotating: tokio::sync::Mutex<()>,
     records: Memory<CredentialId, Credential>,
     shown: Memory<Digest, (CredentialId, Digest)>,
+    /// What agents said of their requests for approval. It is lost at a restart: the log has the digest.
+    words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
 }
@@ -139,6 +143,7 @@ impl Broker {
             rotating: tokio::sync::Mutex::new(()),
             records: Memory::new(RECORDS_REMEMBERED_MAX),
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
+            words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
             verifiers: Arc::default(),
         }

@@ -11,6 +11,7 @@ use super::duration::seconds;
 use super::failure::Failure;
 use super::text::{clean, clean_lines};
 use super::{audit_verify, json, table, words};
+use crate::domain::approval::Asked;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::revocation::{Selector, Terms};
 use crate::proto::v1;
@@ -88,12 +89,22 @@ fn row(entry: &v1::LogEntry) -> [String; 5] {
     }
 }
 
+fn asks(asked: &Asked) -> (&'static str, String, String) {
+    let terms = &asked.terms;
+    let what = format!("{} on {} ({})", terms.action, terms.resource, asked.id);
+    ("ask", words::agent(terms.agent.as_str()), what)
+}
+
 fn said(event: &Event) -> (&'static str, String, String) {
     let own = || "hotworkd".to_owned();
     match event {
         Event::Call(call) => {
             let refused = if call.allowed { "" } else { " REFUSED" };
             ("call", call.operator.to_string(), format!("{}{refused}", call.rpc))
+        }
+        Event::Ask(asked) => asks(asked),
+        Event::Decide(vote) => {
+            ("decide", vote.operator.to_string(), format!("{} {}", vote.verdict.as_str(), vote.approval))
         }
         Event::Deny(denial) => {
             let what =

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::{Asked, Vote};
 use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
@@ -35,10 +36,14 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
+    /// An agent asked for what operators have to approve.
+    Ask(Box<Asked>),
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
     /// A call of a counted credential was debited.
     Consume(Consumption),
+    /// An operator decided a request.
+    Decide(Box<Vote>),
     /// A request was denied.
     Deny(Denial),
     /// An operator or verifier got a certificate.

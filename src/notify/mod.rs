@@ -3,12 +3,20 @@
 //! A notifier must not block and must not fail the use case: what has to be durable is in the ledger.
 
 use crate::domain::enrollment::Enrolled;
-use crate::domain::name::OperatorName;
+use crate::domain::id::ApprovalId;
+use crate::domain::name::{AgentId, OperatorName};
 use crate::domain::revocation::Selector;
 
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// An agent asked for what operators have to approve.
+    Asked {
+        /// Who.
+        agent: AgentId,
+        /// The request.
+        id: ApprovalId,
+    },
     /// Somebody got a certificate for the network.
     Enrolled {
         /// By whom.
@@ -63,6 +71,7 @@ pub struct LogNotifier;
 impl Notifier for LogNotifier {
     fn notify(&self, notice: &Notice) {
         match notice {
+            Notice::Asked { agent, id } => tracing::warn!(%agent, request = %id, "approval asked for"),
             Notice::Enrolled { operator, who } => tracing::warn!(%operator, %who, "enrolled"),
             Notice::LedgerStopped { problem } => {
                 tracing::error!(%problem, "the ledger has stopped, nothing is issued");

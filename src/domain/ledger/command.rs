@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::approval::{ApprovalRefusal, Asked, Vote};
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
 use crate::domain::denial::Denial;
@@ -16,6 +17,8 @@ use crate::domain::time::Timestamp;
 /// What is asked of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Record a request for approval.
+    Ask(Box<Asked>),
     /// Record an operator's call.
     Call(Call),
     /// Debit one call of a counted credential.
@@ -25,6 +28,8 @@ pub enum Command {
         /// SHA-256 of the verifier's idempotency key.
         key: Digest,
     },
+    /// Record an operator's decision on a request.
+    Decide(Box<Vote>),
     /// Record a denial.
     Deny(Denial),
     /// Record a certificate of an operator or verifier.
@@ -71,6 +76,9 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// The request for approval, the decision on it or its use is refused.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
     /// All calls of the credential have been debited.
     #[error("all calls of the credential have been used")]
     CallsExhausted,
