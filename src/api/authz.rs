@@ -19,15 +19,18 @@ macro_rules! table {
 }
 
 table! {
+    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Call;
     ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
     EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
     GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
+    GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call;
     GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
     GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call;
     GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call;
     GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt;
     LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
     LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
+    LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call;
     LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
     LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
     LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;

@@ -232,6 +232,9 @@ impl Metrics {
             }
             IssueError::Ledger(_) => self.fail("ledger"),
             IssueError::NotRepeatable => self.fail("not-repeatable"),
+            IssueError::Pending(_) => {
+                self.denied.get_or_create(&ReasonLabel { reason: "approval-required" }).inc();
+            }
             IssueError::Seal(_) => self.fail("minting"),
             IssueError::TooMany(_) => self.fail("rate-limited"),
         }

@@ -1,5 +1,6 @@
 //! Explain: why a decision went as it did, and what would be said to the same request now.
 
+use crate::domain::approval::Terms;
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::entry::{Entry, Event};
@@ -117,7 +118,9 @@ impl Asked {
         match &entry.event {
             Event::Deny(denial) => Some(Self::of_denial(denial)),
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
+            Event::Ask(asked) => Some(Self::of_asked(&asked.terms, &asked.attested)),
             Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Enroll(_)
             | Event::Emergency(_)
@@ -133,6 +136,21 @@ impl Asked {
         }
     }
 
+    fn of_asked(terms: &Terms, attested: &[Selector]) -> Self {
+        let request = ActionRequest {
+            action: terms.action.clone(),
+            resource: terms.resource.clone(),
+            parameters: terms.parameters.clone(),
+            ttl: Some(terms.ttl),
+            args: terms.args,
+            purpose: terms.purpose.clone(),
+            idempotency_key: None,
+            approval: None,
+        };
+        let holder = Holder { kind: terms.kind, confirmation: terms.cnf.clone(), key: None };
+        Self { agent: terms.agent.clone(), request, holder, attested: attested.to_vec() }
+    }
+
     fn of_denial(denial: &Denial) -> Self {
         let request = ActionRequest {
             action: denial.action.clone(),
@@ -142,6 +160,7 @@ impl Asked {
             args: None,
             purpose: denial.purpose.clone(),
             idempotency_key: None,
+            approval: None,
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
         let bearer = denial.reason == Reason::BindingRequired;
@@ -161,8 +180,9 @@ impl Asked {
             args: issuance.args,
             purpose: issuance.purpose.clone(),
             idempotency_key: None,
+            approval: None,
         };
-        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone() };
+        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }
     }
 }
@@ -170,5 +190,5 @@ impl Asked {
 fn holder(kind: Kind, bearer: bool) -> Holder {
     let known = || "A".repeat(43).parse().ok();
     let jkt = if bearer { None } else { known() };
-    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None } }
+    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None }, key: None }
 }

@@ -3,6 +3,7 @@
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
 pub mod announce;
+pub mod approve;
 mod attest;
 pub mod consume;
 pub mod decide;
@@ -38,10 +39,11 @@ use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::digest::Digest;
 use crate::domain::emergency::Emergency;
-use crate::domain::id::CredentialId;
-use crate::domain::limits::RECORDS_REMEMBERED_MAX;
+use crate::domain::id::{ApprovalId, CredentialId};
+use crate::domain::limits::{APPROVALS_MAX, RECORDS_REMEMBERED_MAX};
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
+use crate::domain::request::Justification;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::notify::outbox::Outbox;
@@ -124,6 +126,8 @@ pub struct Broker {
     rotating: tokio::sync::Mutex<()>,
     records: Memory<CredentialId, Credential>,
     shown: Memory<Digest, (CredentialId, Digest)>,
+    /// What agents said of their requests for approval. It is lost at a restart: the log has the digest.
+    words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
 }
@@ -151,6 +155,7 @@ impl Broker {
             rotating: tokio::sync::Mutex::new(()),
             records: Memory::new(RECORDS_REMEMBERED_MAX),
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
+            words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
             verifiers: Arc::default(),
         }

@@ -186,6 +186,7 @@ fn issuance(
     Issuance {
         action: permitted.request.action,
         agent: permitted.agent.id,
+        approval: permitted.approval.map(|(used, _)| used),
         args: permitted.request.args,
         attested: permitted.attested,
         audience: permitted.api.audience.clone(),
@@ -200,7 +201,7 @@ fn issuance(
         // Filled in by the caller, who knows the form.
         key: None,
         kind: permitted.kind,
-        lineage: ids.lineage,
+        lineage: permitted.approval.map_or(ids.lineage, |(_, lineage)| lineage),
         max_calls: permitted.action.max_calls,
         owner: Some(Arc::clone(&permitted.agent.entry.owner)),
         parameters: permitted.request.parameters,
@@ -229,5 +230,8 @@ fn request_digest(request: &ActionRequest, kind: Kind, holder: Digest) -> Digest
     }
     let ttl = request.ttl.map(|ttl| ttl.seconds());
     text.push_str(&format!("{ttl:?}\n{:?}\n{:?}\n", request.args, request.purpose));
+    if let Some(approval) = request.approval {
+        text.push_str(&format!("approval={approval}\n"));
+    }
     Digest::of(text.as_bytes())
 }

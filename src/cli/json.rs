@@ -22,9 +22,11 @@ macro_rules! wire {
 
 wire!(
     ConsumeResponse,
+    DecideApprovalResponse,
     EnrollResponse,
     ExplainResponse,
     GetAgentResponse,
+    GetApprovalResponse,
     GetCheckpointResponse,
     GetCredentialResponse,
     GetEntryResponse,
@@ -37,6 +39,7 @@ wire!(
     ListActionsResponse,
     ListAgentsResponse,
     ListApisResponse,
+    ListApprovalsResponse,
     ListCredentialsResponse,
     ListEnrollmentsResponse,
     ListEntriesResponse,

@@ -4,6 +4,7 @@
 //! knows neither policy nor store but for the offline check of a log. Data goes to standard output,
 //! messages to standard error, and the exit codes are a contract ([`failure::Exit`]).
 
+mod approval;
 pub mod args;
 mod audit;
 mod audit_verify;
@@ -35,6 +36,7 @@ mod table;
 mod text;
 mod tls;
 mod verify;
+mod wait;
 mod words;
 
 use std::env;
@@ -99,6 +101,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Api(args::operator::Api::List) => operator::apis(context).await,
         Command::Operator(command) => enroll::run(context, v1::EnrolledAs::Operator, command).await,
         Command::Verifier(command) => enroll::run(context, v1::EnrolledAs::Verifier, command).await,
+        Command::Request(command) => approval::run(context, command).await,
         Command::Revoke(args) => return revoke::run(context, args).await,
         Command::Lock(command) => lock::run(context, command).await,
         Command::Feed => feed::show(context).await,

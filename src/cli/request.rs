@@ -109,6 +109,8 @@ pub async fn build(
         args_sha256: ask.args_sha256.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default(),
         purpose: ask.purpose.as_ref().map(ToString::to_string).unwrap_or_default(),
         idempotency_key: ask.idempotency_key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        approval_id: ask.approval.map(|id| id.to_string()).unwrap_or_default(),
+        justification: ask.justification.clone().unwrap_or_default(),
     })
 }
 

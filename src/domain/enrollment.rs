@@ -212,7 +212,9 @@ impl Enrollments {
                     self.changes = self.changes.saturating_add(1);
                 }
             }
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Issue(_)

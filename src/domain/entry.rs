@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::{Asked, Vote};
 use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
@@ -36,10 +37,14 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
+    /// An agent asked for what operators have to approve.
+    Ask(Box<Asked>),
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
     /// A call of a counted credential was debited.
     Consume(Consumption),
+    /// An operator decided a request.
+    Decide(Box<Vote>),
     /// A request was denied.
     Deny(Denial),
     /// The broker started without all of its parts.
@@ -73,7 +78,8 @@ impl Event {
     /// newest ones for those who tell.
     pub const fn is_notable(&self) -> bool {
         match self {
-            Self::Emergency(_)
+            Self::Ask(_)
+            | Self::Emergency(_)
             | Self::Enroll(_)
             | Self::Load(_)
             | Self::Lock(_)
@@ -83,7 +89,12 @@ impl Event {
             | Self::Rotate(_)
             | Self::Start(_)
             | Self::Unlock(_) => true,
-            Self::Call(_) | Self::Consume(_) | Self::Deny(_) | Self::Issue(_) | Self::Release(_) => false,
+            Self::Call(_)
+            | Self::Consume(_)
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Issue(_)
+            | Self::Release(_) => false,
         }
     }
 }

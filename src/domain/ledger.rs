@@ -4,21 +4,21 @@
 //! [`State::apply`], which can't fail. A [`Change`] carries its entry in private fields, so that state
 //! can't change without a record of it. Rebuilding is [`State::replay`] over the log.
 
+mod approve;
 mod command;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use self::command::{Command, InEmergency, Refusal, Target};
+use super::approval::Approvals;
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
 use super::enrollment::Enrollments;
 use super::entry::{Entry, Event, Release, VERSION};
 use super::id::CredentialId;
-use super::limits::{
-    CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
-};
+use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
 use super::live::LiveCounts;
 use super::name::AgentId;
 use super::revocation::{
@@ -53,6 +53,7 @@ pub struct State {
     revocations: Arc<Revocations>,
     enrollments: Arc<Enrollments>,
     locks: Arc<Locks>,
+    approvals: Arc<Approvals>,
     /// What of `revocations` no longer matters from a second on.
     due: BTreeMap<i64, Vec<Selector>>,
 }
@@ -103,8 +104,10 @@ impl State {
         let time = now.max(self.time);
         let change = |event| Ok(Change { entry: Entry { event, time, v: VERSION }, released: None });
         match command {
+            Command::Ask(asked) => change(self.decide_ask(asked, now, time)?),
             Command::Call(call) => change(Event::Call(call)),
             Command::Consume { issuance, key } => self.decide_consume(&issuance, key, time),
+            Command::Decide(vote) => change(self.decide_vote(vote, time)?),
             Command::Deny(denial) => {
                 fresh(denial.id, time)?;
                 change(Event::Deny(denial))
@@ -138,10 +141,7 @@ impl State {
     }
 
     fn may_issue(&self, issuance: &Issuance, now: Timestamp, time: Timestamp) -> Result<(), Refusal> {
-        let behind = self.time.millis_since(now);
-        if behind > CLOCK_BEHIND_MS_MAX {
-            return Err(Refusal::ClockBehind(behind));
-        }
+        self.clock_holds(now)?;
         fresh(issuance.id, time)?;
         // A credential minted after its own commit would slip under a watermark that comes after it.
         if issuance.issued > time {
@@ -165,6 +165,8 @@ impl State {
                 return Err(Refusal::KeysExhausted);
             }
         }
+        // After the retry keys: a retry of the one use is that use.
+        self.is_approved(issuance, time)?;
         let ended = self.revocations.ended_issuance(issuance);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
     }
@@ -262,8 +264,10 @@ impl State {
                 issued: release.credential.time(),
                 expires: release.expires,
             }),
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
             | Event::Consume(_)
+            | Event::Decide(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
@@ -306,6 +310,7 @@ impl State {
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
+            Event::Ask(_) | Event::Decide(_) => Arc::make_mut(&mut self.approvals).apply(entry, index),
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
             Event::Enroll(_) | Event::Remove(_) => {
                 Arc::make_mut(&mut self.enrollments).apply(&entry.event, entry.time);
@@ -335,6 +340,9 @@ impl State {
     fn apply_issue(&mut self, issuance: &Issuance, index: u64) {
         self.live.add(&issuance.agent, issuance.expires);
         self.lists.note_issuance(issuance);
+        if issuance.approval.is_some() {
+            Arc::make_mut(&mut self.approvals).apply_issue(issuance);
+        }
         if let Some(Idempotency { key, .. }) = issuance.idempotency {
             let known = Known { index, issuance: Box::new(issuance.clone()) };
             self.keys.entry(issuance.agent.clone()).or_default().insert(key, known);
@@ -395,6 +403,9 @@ impl State {
         }
         if self.enrollments.has_ended(now) {
             Arc::make_mut(&mut self.enrollments).forget(now);
+        }
+        if self.approvals.has_ended(now) {
+            Arc::make_mut(&mut self.approvals).forget(now);
         }
         for lock in self.locks.expired(now) {
             Arc::make_mut(&mut self.locks).remove(lock);

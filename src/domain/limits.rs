@@ -280,6 +280,29 @@ pub const LOCK_SECONDS_MAX: u32 = 7 * 24 * 3600;
 /// How long a lock lasts when its maker does not say, in seconds.
 pub const LOCK_SECONDS_DEFAULT: u32 = 3600;
 
+/// How long a request waits for operators and its use, in milliseconds: an hour. Whoever is asked may be at lunch.
+pub const APPROVAL_MS: i64 = 3_600_000;
+/// Most operators that one action can ask for.
+pub const APPROVALS_NEEDED_MAX: u8 = 8;
+/// Decisions on one request.
+pub const APPROVAL_VOTES_MAX: usize = 2 * APPROVALS_NEEDED_MAX as usize;
+/// Requests of one agent that wait or are approved and unused. More of them nobody reads with care.
+pub const APPROVALS_PENDING_PER_AGENT_MAX: usize = 8;
+/// Requests of one agent that are remembered, decided ones among them. All are in memory, some 2 KiB each.
+pub const APPROVALS_PER_AGENT_MAX: usize = 64;
+/// Requests of the agents of one tenant that are remembered, so that none keeps others out.
+pub const APPROVALS_PER_TENANT_MAX: usize = APPROVALS_MAX / 4;
+/// Requests that are remembered.
+pub const APPROVALS_MAX: usize = 4_096;
+/// How long an agent waits after a denial before it can ask for the same action, in milliseconds: five minutes.
+pub const APPROVAL_COOL_DOWN_MS: i64 = 300_000;
+/// Longest justification in bytes: a paragraph. It is shown to operators and decides nothing.
+pub const JUSTIFICATION_BYTES_MAX: usize = 1024;
+/// Callers that wait for the outcome of approvals at once.
+pub const APPROVAL_WATCHERS_MAX: usize = 1_000;
+/// Of one agent: each of its open requests a few times.
+pub const APPROVAL_WATCHERS_PER_AGENT_MAX: usize = 32;
+
 /// Ends that a verifier can resume over, some 200 bytes each. One that was away for longer gets a snapshot.
 pub const FEED_HISTORY_MAX: usize = 16_384;
 /// Ends in one message of the feed: 1,000 of the longest kind fit in a message.

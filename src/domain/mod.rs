@@ -4,6 +4,7 @@
 //! Everything above speaks in these types.
 
 pub mod agent;
+pub mod approval;
 pub mod catalogue;
 pub mod clock;
 pub mod constraint;

@@ -12,12 +12,20 @@ use crate::domain::digest::Digest;
 use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::Enrolled;
 use crate::domain::entry::{Entry, Event};
-use crate::domain::name::OperatorName;
+use crate::domain::id::ApprovalId;
+use crate::domain::name::{AgentId, OperatorName};
 use crate::domain::revocation::Selector;
 
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// An agent asked for what operators have to approve.
+    Asked {
+        /// Who.
+        agent: AgentId,
+        /// The request.
+        id: ApprovalId,
+    },
     /// The broker started without all of its parts: ordinary issuance is refused.
     Emergency(Emergency),
     /// What an emergency kept elsewhere is part of the log.
@@ -137,7 +145,8 @@ pub struct Kind(&'static str);
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [&'static str; 13] = [
+    pub const ALL: [&'static str; 14] = [
+        "asked",
         "emergency",
         "emergency-merged",
         "enrolled",
@@ -178,6 +187,7 @@ impl Notice {
     /// What is told of an entry of the log; nothing of most.
     pub fn of(entry: &Entry) -> Option<Self> {
         match &entry.event {
+            Event::Ask(asked) => Some(Self::Asked { agent: asked.terms.agent.clone(), id: asked.id }),
             Event::Emergency(emergency) => Some(Self::Emergency(emergency.clone())),
             Event::Enroll(enrollment) => {
                 Some(Self::Enrolled { operator: enrollment.operator.clone(), who: enrollment.who.clone() })
@@ -202,7 +212,12 @@ impl Notice {
             Event::Unlock(unlock) => {
                 Some(Self::Unlocked { operator: unlock.operator.clone(), lock: unlock.lock })
             }
-            Event::Call(_) | Event::Consume(_) | Event::Deny(_) | Event::Issue(_) | Event::Release(_) => None,
+            Event::Call(_)
+            | Event::Consume(_)
+            | Event::Decide(_)
+            | Event::Deny(_)
+            | Event::Issue(_)
+            | Event::Release(_) => None,
         }
     }
 
@@ -210,7 +225,8 @@ impl Notice {
     pub const fn is_recorded(&self) -> bool {
         match self {
             Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Test { .. } => false,
-            Self::Emergency(_)
+            Self::Asked { .. }
+            | Self::Emergency(_)
             | Self::EmergencyMerged { .. }
             | Self::Enrolled { .. }
             | Self::Loaded { .. }
@@ -226,6 +242,7 @@ impl Notice {
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         Kind(match self {
+            Self::Asked { .. } => "asked",
             Self::Emergency(_) => "emergency",
             Self::EmergencyMerged { .. } => "emergency-merged",
             Self::Enrolled { .. } => "enrolled",
@@ -249,7 +266,8 @@ impl Notice {
             | Self::LedgerStopped { .. }
             | Self::Locked { selector: Selector::All, .. }
             | Self::Revoked { selector: Selector::All, .. } => Severity::Critical,
-            Self::EmergencyMerged { .. }
+            Self::Asked { .. }
+            | Self::EmergencyMerged { .. }
             | Self::Enrolled { .. }
             | Self::LoadFailed { .. }
             | Self::Locked { .. }
@@ -264,6 +282,7 @@ impl Notice {
     /// One line for a person.
     pub fn summary(&self) -> String {
         match self {
+            Self::Asked { agent, .. } => format!("{agent} asks for what operators have to approve"),
             Self::Emergency(emergency) => format!("emergency start, nothing ordinary is issued: {emergency}"),
             Self::EmergencyMerged { count, .. } => {
                 format!("{count} entries of an emergency are part of the log")
@@ -288,6 +307,7 @@ impl Notice {
     /// The facts, as a JSON object of texts, numbers and truth values.
     pub fn details(&self) -> Value {
         match self {
+            Self::Asked { agent, id } => json!({"agent": agent.as_str(), "request": id.to_string()}),
             Self::Emergency(emergency) => json!({"causes": emergency.causes}),
             Self::EmergencyMerged { count, first } => json!({"count": count, "first": first}),
             Self::Enrolled { operator, who } | Self::Removed { operator, who } => {
@@ -334,7 +354,12 @@ pub(super) fn one_of_each() -> Vec<Notice> {
     let operator: OperatorName = "ann".parse().unwrap();
     let who = Enrolled::Operator(operator.clone());
     let selector = Selector::Tenant("acme".parse().unwrap());
+    let agent = "spiffe://td/tenant/acme/agent/buyer".parse().unwrap();
     vec![
+        Notice::Asked {
+            agent,
+            id: ApprovalId::new(crate::domain::time::Timestamp::from_millis(1), &[7; 10]),
+        },
         Notice::Emergency(Emergency { causes: vec![crate::domain::emergency::Cause::Store] }),
         Notice::EmergencyMerged { count: 3, first: 7 },
         Notice::Enrolled { operator: operator.clone(), who: who.clone() },

@@ -146,7 +146,9 @@ fn oldest(now: Timestamp) -> Timestamp {
 fn issued(entry: &Entry) -> Option<&Issuance> {
     match &entry.event {
         Event::Issue(issuance) => Some(issuance),
-        Event::Call(_)
+        Event::Ask(_)
+        | Event::Call(_)
+        | Event::Decide(_)
         | Event::Consume(_)
         | Event::Deny(_)
         | Event::Enroll(_)

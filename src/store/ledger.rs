@@ -14,6 +14,7 @@ use super::journal::Positions;
 use super::notable::Notable;
 use super::reader::Reader;
 use super::tree::Tree;
+use crate::domain::approval::Approvals;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
 use crate::domain::enrollment::Enrollments;
@@ -48,7 +49,9 @@ impl Recorded {
             Event::Consume(consumption) => (None, consumption.left),
             Event::Remove(removal) => (Some(removal.ended), 0),
             Event::Revoke(revocation) => (revocation.live, 0),
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
@@ -156,6 +159,7 @@ pub(super) struct Shared {
     pub(super) epoch: watch::Sender<u64>,
     pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
     pub(super) locks: ArcSwap<Locks>,
+    pub(super) approvals: watch::Sender<Arc<Approvals>>,
     /// The newest ends, for verifiers that follow.
     pub(super) history: RwLock<History>,
     /// The newest entries that people may have to be told of.
@@ -178,6 +182,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Shows where requests for approval are, to those who watch too.
+    pub(super) fn show_approvals(&self, now: Arc<Approvals>) {
+        self.approvals.send_if_modified(|shown| {
+            let changed = !Arc::ptr_eq(shown, &now);
+            *shown = now;
+            changed
+        });
+    }
+
     /// Shows which certificates of operators and verifiers are good, to those who watch too.
     pub(super) fn show_enrollments(&self, now: Arc<Enrollments>) {
         self.enrollments.send_if_modified(|shown| {
@@ -263,6 +276,17 @@ impl Ledger {
     /// As [`Self::enrollments`], to wait for the next change.
     pub fn watch_enrollments(&self) -> watch::Receiver<Arc<Enrollments>> {
         self.shared().enrollments.subscribe()
+    }
+
+    /// Which requests wait for operators or are decided, as an immutable snapshot, to wait for the next change. A
+    /// request, a decision or a use is in it when its `submit` returns.
+    pub fn watch_approvals(&self) -> watch::Receiver<Arc<Approvals>> {
+        self.shared().approvals.subscribe()
+    }
+
+    /// As [`Self::watch_approvals`], now.
+    pub fn approvals(&self) -> Arc<Approvals> {
+        Arc::clone(&self.shared().approvals.borrow())
     }
 
     /// The newest durable epoch ([`Revocations::epoch`]), to wait for the next. When it shows one,

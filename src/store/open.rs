@@ -193,6 +193,7 @@ impl Assembly {
             locks: ArcSwap::new(state.locks()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
+            approvals: tokio::sync::watch::Sender::new(state.approvals()),
             state: RwLock::new(state),
             head: ArcSwap::from_pointee(head),
             problem: ArcSwapOption::empty(),

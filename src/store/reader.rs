@@ -243,7 +243,9 @@ impl Reader {
         let index = chunk.index_of(record);
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
@@ -301,7 +303,9 @@ impl Reader {
             Event::Revoke(revoked) => {
                 Ok((revocation::revoke(revoked, entry.time, index), revoked.tenants.clone()))
             }
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)

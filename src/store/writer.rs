@@ -164,7 +164,15 @@ impl Writer {
     ) -> Result<Recorded, LedgerError> {
         self.fits_the_emergency(&command)?;
         // What lets something happen needs a clock that can be trusted.
-        if matches!(command, Command::Consume { .. } | Command::Enroll(_) | Command::Issue(_)) {
+        let lets = matches!(
+            command,
+            Command::Ask(_)
+                | Command::Consume { .. }
+                | Command::Decide(_)
+                | Command::Enroll(_)
+                | Command::Issue(_)
+        );
+        if lets {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -216,6 +224,7 @@ impl Writer {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         let (revocations, locks) = (state.revocations(), state.locks());
         self.shared.show_enrollments(state.enrollments());
+        self.shared.show_approvals(state.approvals());
         drop(state);
         let epoch = revocations.epoch();
         self.shared.locks.store(locks);

@@ -17,6 +17,8 @@ use tonic::{Request, Response, Status};
 
 pub use super::double_log::refusal;
 
+use super::double_approval;
+
 pub const ID: &str = "01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f";
 pub const AGENT: &str = "spiffe://example.org/tenant/acme/agent/bot";
 pub const TOKEN: &str = "eyJhIjoxfQ.eyJqdGkiOiJpIn0.c2ln";
@@ -120,6 +122,24 @@ fn verifiers() -> Vec<v1::Verifier> {
 
 #[tonic::async_trait]
 impl AdminService for Wire {
+    async fn list_approvals(
+        &self,
+        ask: Request<v1::ListApprovalsRequest>,
+    ) -> Answer<v1::ListApprovalsResponse> {
+        double_approval::list(self, ask.get_ref())
+    }
+
+    async fn get_approval(&self, ask: Request<v1::GetApprovalRequest>) -> Answer<v1::GetApprovalResponse> {
+        double_approval::get(self, ask.get_ref())
+    }
+
+    async fn decide_approval(
+        &self,
+        ask: Request<v1::DecideApprovalRequest>,
+    ) -> Answer<v1::DecideApprovalResponse> {
+        double_approval::decide(self, ask.get_ref())
+    }
+
     async fn list_agents(&self, _: Request<v1::ListAgentsRequest>) -> Answer<v1::ListAgentsResponse> {
         let agent = v1::Agent { id: AGENT.to_owned(), state: "active".to_owned(), ..v1::Agent::default() };
         Ok(Response::new(v1::ListAgentsResponse { agents: vec![agent], next_page_token: String::new() }))

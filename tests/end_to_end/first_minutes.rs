@@ -224,7 +224,7 @@ fn a_denial_is_explained_to_the_operator_and_only_coded_to_the_agent() {
     let decision = failure["decisionId"].as_str().unwrap();
     let explained = daemon.json(&["explain", decision]);
     assert_eq!(explained["reason"], "approval-required");
-    assert_eq!(explained["effect"], "EFFECT_DENY");
+    assert_eq!(explained["effect"], "EFFECT_PENDING");
     let unknown = daemon.hotwork(&["issue", "demo.nothing", "--resource", "demo/x"]);
     assert_eq!(code(&unknown), 3, "{}", text(&unknown));
 }

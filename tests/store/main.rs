@@ -10,6 +10,7 @@
 
 mod support;
 
+mod approvals;
 mod basics;
 mod damage;
 mod derived;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::digest::Digest;
 use crate::domain::limits::{CSR_BYTES_MAX, PARAMETERS_MAX};
 use crate::domain::parameter::{Integer, Parameter, ParameterName, Text, Value};
-use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::request::{ActionRequest, Confirmation, Justification};
 use crate::domain::time::Ttl;
 use crate::proto::v1;
 
@@ -18,6 +18,15 @@ pub enum KeySource {
     Csr(Vec<u8>),
     /// The broker makes the key pair and sends the private key once.
     Generated,
+}
+
+/// The agent's own words, which no request that is decided on has a place for (promise P13).
+///
+/// # Errors
+/// When they are too long.
+pub fn justification(message: Option<&v1::ActionRequest>) -> Result<Option<Justification>, BadField> {
+    let text = message.map_or("", |message| message.justification.as_str());
+    optional("request.justification", text)
 }
 
 /// Parses a request for a token.
@@ -40,6 +49,10 @@ pub fn certificate(message: v1::IssueCertificateRequest) -> Result<(ActionReques
             "nothing beside `generate_key`: the private key is not kept, so a retry can't get it again";
         return Err(BadField::new("request.idempotency_key", expected));
     }
+    if source == KeySource::Generated && request.approval.is_some() {
+        let expected = "nothing beside `generate_key`: an approval is for one key, and this one is made anew";
+        return Err(BadField::new("request.approval_id", expected));
+    }
     Ok((request, source))
 }
 
@@ -53,6 +66,7 @@ fn action_request(message: Option<v1::ActionRequest>) -> Result<ActionRequest, B
         args: args(&message.args_sha256)?,
         purpose: optional("request.purpose", &message.purpose)?,
         idempotency_key: optional("request.idempotency_key", &message.idempotency_key)?,
+        approval: optional("request.approval_id", &message.approval_id)?,
     })
 }
 
@@ -158,6 +172,7 @@ mod tests {
             args_sha256: vec![7; 32],
             purpose: "nightly-build".into(),
             idempotency_key: "retry-1".into(),
+            ..v1::ActionRequest::default()
         }
     }
 

@@ -10,7 +10,8 @@ use crate::broker::announce::Tried;
 use crate::broker::explain::Explained;
 use crate::broker::inventory::{AgentView, Live, Status};
 use crate::domain::agent::{AgentState, Day, Rule};
-use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding};
+use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Tier};
+use crate::domain::denial::Reason;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::parameter::{ParameterKind, ParameterRule};
 use crate::notify::outbox::DestinationView;
@@ -109,10 +110,12 @@ pub fn action(api: &Api, action: &Action) -> v1::Action {
         },
         single_use: action.single_use,
         max_calls: action.max_calls.map_or(0, std::num::NonZeroU32::get),
+        approvals: if action.tier == Tier::Approval { action.approvals.get().into() } else { 0 },
     }
 }
 
-const fn access(access: Access) -> v1::Access {
+/// An access class.
+pub const fn access(access: Access) -> v1::Access {
     match access {
         Access::Destructive => v1::Access::Destructive,
         Access::Read => v1::Access::Read,
@@ -174,7 +177,20 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
             registry_sha256: issuance.registry.to_string(),
             ..Default::default()
         }),
+        Event::Ask(asked) => Some(v1::ExplainResponse {
+            decision_id: asked.id.to_string(),
+            agent: asked.terms.agent.to_string(),
+            action: asked.terms.action.to_string(),
+            resource: asked.terms.resource.to_string(),
+            effect: v1::Effect::Pending.into(),
+            reason: Reason::ApprovalRequired.code().to_owned(),
+            detail: Reason::ApprovalRequired.meaning().to_owned(),
+            policies: asked.policies.iter().map(ToString::to_string).collect(),
+            registry_sha256: asked.registry.to_string(),
+            ..Default::default()
+        }),
         Event::Call(_)
+        | Event::Decide(_)
         | Event::Consume(_)
         | Event::Enroll(_)
         | Event::Emergency(_)
@@ -239,7 +255,6 @@ mod tests {
     use super::*;
     use crate::api::render::credential::tests::record;
     use crate::domain::agent::AgentEntry;
-    use crate::domain::catalogue::Tier;
     use crate::domain::entry::VERSION;
     use crate::domain::time::{Timestamp, Ttl};
 
@@ -290,6 +305,7 @@ mod tests {
             }],
             ttl_max: Ttl::from_seconds(60).unwrap(),
             tier: Tier::BreakGlass,
+            approvals: std::num::NonZeroU8::MIN,
             rate: "10/m".parse().unwrap(),
             single_use: true,
             max_calls: None,

@@ -79,6 +79,7 @@ impl From<Refusal> for Refused {
                 let message = "the credential has ended already; there is nothing left to end";
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
+            Refusal::Approval(refusal) => refusal.into(),
             Refusal::CallsExhausted => {
                 let message = "all calls of the credential have been used";
                 Self::new(Code::PermissionDenied, "calls-exhausted", message)

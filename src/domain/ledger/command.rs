@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::approval::{ApprovalRefusal, Asked, Vote};
 use crate::domain::catalogue::Tier;
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
@@ -18,6 +19,8 @@ use crate::domain::time::Timestamp;
 /// What is asked of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Record a request for approval.
+    Ask(Box<Asked>),
     /// Record an operator's call.
     Call(Call),
     /// Debit one call of a counted credential.
@@ -27,6 +30,8 @@ pub enum Command {
         /// SHA-256 of the verifier's idempotency key.
         key: Digest,
     },
+    /// Record an operator's decision on a request.
+    Decide(Box<Vote>),
     /// Record a denial.
     Deny(Denial),
     /// Record a start without all of the broker's parts.
@@ -74,7 +79,12 @@ impl Command {
     pub fn in_emergency(&self) -> InEmergency {
         match self {
             Self::Issue(issuance) if issuance.tier == Tier::BreakGlass => InEmergency::Vital,
-            Self::Consume { .. } | Self::Enroll(_) | Self::Issue(_) | Self::Rotate(_) => InEmergency::Refused,
+            Self::Ask(_)
+            | Self::Consume { .. }
+            | Self::Decide(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Rotate(_) => InEmergency::Refused,
             Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
             Self::Call(_)
             | Self::Deny(_)
@@ -104,6 +114,9 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// The request for approval, the decision on it or its use is refused.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
     /// All calls of the credential have been debited.
     #[error("all calls of the credential have been used")]
     CallsExhausted,

@@ -34,7 +34,9 @@ impl Delta {
             Event::Revoke(revoked) => {
                 (revoked.selector.clone(), revoked.tenants.as_slice().into(), revoked.until(entry.time))
             }
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)

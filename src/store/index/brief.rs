@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::domain::entry::{Entry, Event};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{ApprovalId, CredentialId};
 use crate::domain::revocation::{Selector, watermark};
 use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
@@ -12,6 +12,15 @@ use crate::domain::time::Timestamp;
 /// What the index has to know of an entry. It is read from canonical JSON without the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brief<'a> {
+    /// A request that operators decide.
+    Ask {
+        /// The decision that is not made yet.
+        id: ApprovalId,
+        /// Who asked.
+        agent: &'a str,
+        /// When it no longer matters.
+        expires: Timestamp,
+    },
     /// A debit, which the state and the log keep.
     Consume,
     /// A denial.
@@ -21,7 +30,7 @@ pub enum Brief<'a> {
         /// Who asked.
         agent: &'a str,
     },
-    /// A certificate of an operator or verifier, or its removal.
+    /// What the state is made of until a time: certificates of operators and verifiers, requests for approval.
     Enroll {
         /// When it no longer matters.
         expires: Timestamp,
@@ -34,6 +43,8 @@ pub enum Brief<'a> {
         agent: &'a str,
         /// When it ends by itself.
         expires: Timestamp,
+        /// When the approval that it was issued on ends: until then the use must not be forgotten.
+        approval: Option<Timestamp>,
         /// Whether it has a retry key.
         has_key: bool,
         /// Where its status stands.
@@ -77,7 +88,11 @@ impl<'a> Brief<'a> {
     /// Of an entry.
     pub fn of(entry: &'a Entry) -> Self {
         match &entry.event {
+            Event::Ask(asked) => {
+                Self::Ask { id: asked.id, agent: asked.terms.agent.as_str(), expires: asked.expires }
+            }
             Event::Consume(_) => Self::Consume,
+            Event::Decide(vote) => Self::Enroll { expires: vote.expires },
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
             Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
             Event::Remove(removal) => Self::Enroll { expires: removal.expires },
@@ -85,6 +100,7 @@ impl<'a> Brief<'a> {
                 id: issuance.id,
                 agent: issuance.agent.as_str(),
                 expires: issuance.expires,
+                approval: issuance.approval.map(|used| used.expires),
                 has_key: issuance.idempotency.is_some(),
                 status: issuance.status,
             },
@@ -116,13 +132,15 @@ impl<'a> Brief<'a> {
         Ok(match brief.event {
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
-            BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
-                Self::Enroll { expires: enrolled.expires }
+            BriefEvent::Ask(ask) => Self::Ask { id: ask.id, agent: ask.terms.agent, expires: ask.expires },
+            BriefEvent::Decide(kept) | BriefEvent::Enroll(kept) | BriefEvent::Remove(kept) => {
+                Self::Enroll { expires: kept.expires }
             }
             BriefEvent::Issue(issue) => Self::Issue {
                 id: issue.id,
                 agent: issue.agent,
                 expires: issue.expires,
+                approval: issue.approval.map(|used| used.expires),
                 has_key: issue.idempotency.is_some(),
                 status: issue.status,
             },
@@ -155,8 +173,11 @@ struct BriefEntry<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum BriefEvent<'a> {
+    #[serde(borrow)]
+    Ask(BriefAsk<'a>),
     Call(IgnoredAny),
     Consume(IgnoredAny),
+    Decide(BriefEnroll),
     #[serde(borrow)]
     Deny(BriefDeny<'a>),
     Emergency(IgnoredAny),
@@ -175,6 +196,19 @@ enum BriefEvent<'a> {
 }
 
 #[derive(Deserialize)]
+struct BriefAsk<'a> {
+    expires: Timestamp,
+    id: ApprovalId,
+    #[serde(borrow)]
+    terms: BriefAsker<'a>,
+}
+
+#[derive(Deserialize)]
+struct BriefAsker<'a> {
+    agent: &'a str,
+}
+
+#[derive(Deserialize)]
 struct BriefDeny<'a> {
     agent: &'a str,
     id: CredentialId,
@@ -188,6 +222,7 @@ struct BriefEnroll {
 #[derive(Deserialize)]
 struct BriefIssue<'a> {
     agent: &'a str,
+    approval: Option<BriefEnroll>,
     expires: Timestamp,
     id: CredentialId,
     idempotency: Option<IgnoredAny>,
