@@ -19,7 +19,7 @@ use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
 use crate::domain::limits::STORE_PROBE_BYTES;
 use crate::signer::minter::Minter;
-use crate::store::{Ledger, LedgerError, OpenError, Options, prepare_emergency};
+use crate::store::{Ledger, LedgerError, OpenError, Options, prepare_emergency, sweep_emergencies};
 
 use super::Failure;
 use super::build::VERSION;
@@ -39,12 +39,14 @@ pub(super) async fn open(
     minter: &Minter,
     clock: &Arc<dyn Clock>,
 ) -> Result<Opened, Failure> {
+    let memory = memory();
+    sweep_emergencies(&memory);
     let problem = match ordinary(config, minter, clock).await? {
         Ok(ledger) => return Ok(Opened { ledger, cause: None }),
         Err(problem) => problem,
     };
     tracing::error!(problem, "EMERGENCY START: the store takes no writes");
-    let ledger = Ledger::open_emergency(options(config, minter, clock), &memory())
+    let ledger = Ledger::open_emergency(options(config, minter, clock), &memory)
         .map_err(|error| Failure::caused(&format!("{problem}\nno emergency start: ledger"), &error))?;
     match record_start(config, &ledger).await {
         // There is no room beside what an emergency is for, or the emergency journal can't be written either: what

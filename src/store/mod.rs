@@ -24,7 +24,7 @@ pub mod verify;
 mod writer;
 
 pub use count::{Count, Covered};
-pub use emergency::prepare as prepare_emergency;
+pub use emergency::{prepare as prepare_emergency, sweep as sweep_emergencies};
 pub use engine::{Batch, Place, Store, StoreError};
 pub use journal::recovery::Damage;
 pub use ledger::{Ledger, LedgerError, LedgerStatus, Recorded};

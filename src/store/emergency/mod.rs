@@ -28,6 +28,7 @@ use crate::domain::limits::{EMERGENCY_BYTES, EMERGENCY_RESERVED_BYTES, ENTRY_BYT
 pub(super) use self::content::{Content, FILE, Parsed};
 pub(super) use self::merge::{MergeError, Parts as MergeParts, merge, read, replay};
 pub(super) use self::shadow::Shadow;
+pub use self::shadow::sweep;
 
 /// Where it is, below the state directory.
 pub(super) fn path(root: &Path) -> PathBuf {
