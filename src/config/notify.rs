@@ -183,7 +183,7 @@ mod tests {
             (section("a", "command", "command = [\"page\"]"), "command: expected an absolute path"),
             (section("a", "command", &format!("command = [\"/p\"]\n{SECRET}")), "secret_file: unknown key"),
             (section("a b", "slack", SECRET), "name: expected letters"),
-            (section("a", "slack", &format!("{SECRET}notices = [\"all\"]")), "expected one of `emergency`"),
+            (section("a", "slack", &format!("{SECRET}notices = [\"all\"]")), "expected one of `asked`"),
             (
                 section("a", "slack", &format!("{SECRET}severity_min = \"high\"")),
                 "severity_min: expected one of",

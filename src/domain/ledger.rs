@@ -6,6 +6,7 @@
 
 mod approve;
 mod command;
+mod ends;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
 use super::enrollment::Enrollments;
-use super::entry::{Entry, Event, Release, VERSION};
+use super::entry::{Entry, Event, VERSION};
 use super::id::CredentialId;
 use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
 use super::live::LiveCounts;
@@ -183,28 +184,6 @@ impl State {
         } else {
             Refusal::Repeated(known.issuance.clone(), known.index)
         }
-    }
-
-    fn decide_consume(&self, issuance: &Issuance, key: Digest, time: Timestamp) -> Result<Change, Refusal> {
-        // First: a retry does not bring back what was ended.
-        let ended = self.revocations.ended_issuance(issuance).is_some();
-        if ended || issuance.expires <= time {
-            return Err(Refusal::AlreadyEnded);
-        }
-        let consumption = self.consumptions.debit(issuance, key)?;
-        let entry = Entry { event: Event::Consume(consumption), time, v: VERSION };
-        Ok(Change { entry, released: None })
-    }
-
-    fn decide_release(&self, release: Release, time: Timestamp) -> Result<Change, Refusal> {
-        let target = Target {
-            agent: release.agent.clone(),
-            issued: release.credential.time(),
-            expires: release.expires,
-        };
-        self.is_live(release.credential, &target, time)?;
-        let entry = Entry { event: Event::Release(release), time, v: VERSION };
-        Ok(Change { entry, released: Some(target) })
     }
 
     fn may_lock(&self, time: Timestamp) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ mod ends;
 
 use super::*;
 use crate::domain::consumption::Debit;
+use crate::domain::entry::Release;
 use crate::domain::id::Lineage;
 use crate::domain::limits::CLOCK_BEHIND_MS_MAX;
 use crate::domain::revocation::{KEPT_MS, Terms, Unlock};

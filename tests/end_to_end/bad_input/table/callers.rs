@@ -10,11 +10,20 @@ pub fn rows() -> Vec<Rpc> {
     [credential(), verification()].concat()
 }
 
+/// Texts that are no UUIDv7 in its one form.
+const NO_UUIDS: &[&str] =
+    &["x", "0193595E-7C00-7000-8000-000000000000", "f47ac10b-58cc-4372-a567-0e02b2c3d479"];
+
+fn with(mut request: Value, field: &str, value: Value) -> Value {
+    request[field] = value;
+    request
+}
+
 fn action(idempotency_key: &str) -> Value {
     json!({
         "action": "demo.transfer", "resource": "demo/x", "ttl": "60s", "args_sha256": der(&[7; 32]),
         "purpose": "nightly", "idempotency_key": idempotency_key,
-        "parameters": [{ "name": "amount", "integer": 1 }],
+        "parameters": [{ "name": "amount", "integer": 1 }], "justification": "the books must balance",
     })
 }
 
@@ -24,6 +33,8 @@ const ACTION_OPTIONAL: &[&str] = &[
     "request.purpose",
     "request.idempotency_key",
     "request.parameters",
+    "request.approval_id",
+    "request.justification",
 ];
 
 const TOKEN_OPTIONAL: &[&str] = &[
@@ -32,6 +43,8 @@ const TOKEN_OPTIONAL: &[&str] = &[
     "request.purpose",
     "request.idempotency_key",
     "request.parameters",
+    "request.approval_id",
+    "request.justification",
     "binding",
 ];
 
@@ -55,6 +68,10 @@ fn action_request(rpc: Rpc) -> Rpc {
             [json!([named("a"), named("a")]), text(""), text("é"), text(&"x".repeat(257))],
         )
         .text(&["request.parameters.text"])
+        // Whatever an agent says is evidence; it is made harmless where it is shown.
+        .any(&["request.justification"])
+        .bad("request.justification", [json!("x".repeat(1025))])
+        .bad("request.approval_id", texts(NO_UUIDS))
         .bad("request.parameters", [Value::from_iter((0..17).map(|n| named(&format!("p{n}"))))])
 }
 
@@ -72,11 +89,12 @@ fn credential() -> Vec<Rpc> {
         })
     };
     let id = |name, code| {
-        Rpc::answered(name, json!({ "credential_id": UNKNOWN_ID }), code).bad(
-            "credential_id",
-            texts(&["x", "0193595E-7C00-7000-8000-000000000000", "f47ac10b-58cc-4372-a567-0e02b2c3d479"]),
-        )
+        Rpc::answered(name, json!({ "credential_id": UNKNOWN_ID }), code)
+            .bad("credential_id", texts(NO_UUIDS))
     };
+    // Nobody approved it.
+    let approved =
+        json!({ "request": { "action": "demo.read", "resource": "demo/x", "approval_id": UNKNOWN_ID } });
     let token = Rpc::new(
         "CredentialService/IssueToken",
         json!({ "request": action("token"), "binding": { "jkt": THUMBPRINT } }),
@@ -86,6 +104,7 @@ fn credential() -> Vec<Rpc> {
         "binding": { "x5t_s256": THUMBPRINT } }),
         Code::Ok,
     )
+    .also(approved.clone(), Code::PermissionDenied)
     .optional(TOKEN_OPTIONAL)
     .bad("binding.jkt", [json!("A".repeat(44)), json!("=".repeat(43))])
     .bad("binding", [json!({}), json!({ "jkt": THUMBPRINT, "x5t_s256": THUMBPRINT })]);
@@ -97,6 +116,9 @@ fn credential() -> Vec<Rpc> {
         json!({ "request": { "action": "demo.read", "resource": "demo/x" }, "generate_key": true }),
         Code::Ok,
     )
+    .also(with(approved.clone(), "csr_der", der(&csr())), Code::PermissionDenied)
+    // An approval is for one key, and this one is made anew.
+    .together("request.approval_id", with(approved, "generate_key", json!(true)))
     .optional(ACTION_OPTIONAL)
     .bad("csr_der", bad_csrs())
     .bad("generate_key", [json!(false)])
@@ -111,6 +133,12 @@ fn credential() -> Vec<Rpc> {
         id("CredentialService/Release", Code::NotFound),
         id("CredentialService/GetMyCredential", Code::NotFound),
         paged(page).optional(&["page_size", "page_token"]),
+        Rpc::answered(
+            "CredentialService/WatchApproval",
+            json!({ "approval_id": UNKNOWN_ID }),
+            Code::NotFound,
+        )
+        .bad("approval_id", texts(NO_UUIDS)),
         Rpc::new("CredentialService/WhoAmI", json!({})),
         Rpc::new("CredentialService/ListActions", json!({})),
     ]

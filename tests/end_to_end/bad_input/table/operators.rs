@@ -7,7 +7,7 @@ use super::{CREDENTIALS_PAGE, Rpc, TEXT_PAGE, UNKNOWN_ID, bad_csrs, csr, der, pa
 
 /// All of them.
 pub fn rows() -> Vec<Rpc> {
-    [inventory(), control(), enrollment(), audit()].concat()
+    [inventory(), approvals(), control(), enrollment(), audit()].concat()
 }
 
 fn inventory() -> Vec<Rpc> {
@@ -34,6 +34,30 @@ fn inventory() -> Vec<Rpc> {
         Rpc::new("AdminService/ListVerifiers", json!({})),
         Rpc::new("AdminService/ListKeys", json!({})),
         Rpc::new("AdminService/GetStatus", json!({})),
+    ]
+}
+
+/// Nothing waits for anybody in these tests.
+fn approvals() -> Vec<Rpc> {
+    let id = |rpc: Rpc| rpc.bad("approval_id", texts(&["x", "0193595E-7C00-7000-8000-000000000000"]));
+    let reason = |rpc: Rpc| rpc.bad("reason", texts(&["two\nlines", " space"])).text(&["reason"]);
+    let list = json!({ "page_size": 1000, "page_token": TEXT_PAGE, "include_decided": true });
+    let show = json!({ "approval_id": UNKNOWN_ID, "verdict": "APPROVAL_VERDICT_DENY", "reason": "no" });
+    let mut decide = show.clone();
+    decide["statement"] = json!("hotwork approval v1\n");
+    decide["signature"] = json!("-----BEGIN SSH SIGNATURE-----");
+    let long = |length: usize| [json!("x".repeat(length))];
+    vec![
+        paged(Rpc::new("AdminService/ListApprovals", list)).optional(&["page_size", "page_token"]),
+        id(reason(Rpc::answered("AdminService/GetApproval", show, Code::NotFound)))
+            // A verdict is asked for with a reason only.
+            .together("verdict", json!({ "approval_id": UNKNOWN_ID, "reason": "no" }))
+            .optional(&["reason"]),
+        id(reason(Rpc::answered("AdminService/DecideApproval", decide, Code::NotFound)))
+            .bad("statement", long(16 * 1024 + 1))
+            .bad("signature", long(4 * 1024 + 1))
+            .any(&["statement", "signature"])
+            .optional(&["reason"]),
     ]
 }
 
