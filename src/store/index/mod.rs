@@ -10,6 +10,7 @@ pub mod scan;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sled::{Db, Tree};
 
@@ -24,6 +25,9 @@ const FORMAT: u64 = 2;
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How often sled writes to its file, in milliseconds. The journal is durable without it.
 const FLUSH_EVERY_MS: u64 = 2_000;
+/// How long an earlier instance may take to let go, and how often it is asked.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// The index can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,23 @@ pub struct Index {
     meta: Tree,
 }
 
+/// Opens sled, once an earlier instance in this process has let go of it: sled's flusher ends a moment after its
+/// database, with the lock. (Other processes are kept out by the directory's own lock.)
+fn open_db(config: &sled::Config) -> Result<Db, sled::Error> {
+    let begun = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && begun.elapsed() < LOCK_PATIENCE =>
+            {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// What a check of the whole index found.
 #[derive(Debug, Default)]
 pub struct Content {
@@ -75,7 +96,7 @@ impl Index {
     /// [`IndexError`]; unless it is [`IndexError::Newer`], the caller drops the directory and rebuilds.
     pub fn open(directory: &Path) -> Result<Self, IndexError> {
         let config = sled::Config::new().path(directory).cache_capacity(CACHE_BYTES);
-        let db = config.flush_every_ms(Some(FLUSH_EVERY_MS)).open()?;
+        let db = open_db(&config.flush_every_ms(Some(FLUSH_EVERY_MS)))?;
         let open = |name: &str| db.open_tree(name);
         let (groups, ended, marks) = (open("groups")?, open("ended")?, open("marks")?);
         let (locks, meta) = (open("locks")?, open("meta")?);
