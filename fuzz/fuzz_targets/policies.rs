@@ -91,5 +91,6 @@ fn registry() -> Registry {
         agents: vec![agent],
         apis: vec![api],
         operators: Vec::new(),
+        playbooks: Vec::new(),
     })
 }

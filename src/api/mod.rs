@@ -7,6 +7,7 @@ pub mod admin;
 pub mod agent;
 pub mod audit;
 pub mod authz;
+pub mod break_glass;
 pub mod convert;
 pub mod door;
 pub mod drain;

@@ -9,13 +9,14 @@ use crate::api::server::Listeners;
 use crate::attest::Attestation;
 use crate::attest::unix::{Listener, UnixAttestor};
 use crate::attest::x509::X509Attestor;
-use crate::broker::{About, Broker, Entropy as _, Loader, Parts, Rules, SystemEntropy};
+use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, Rules, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::agent::Day;
 use crate::domain::clock::Clock;
 use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
+use crate::domain::registry_files::RegistryFiles;
 use crate::domain::status_list::Allocator;
 use crate::notify::LogNotifier;
 use crate::signer::certificate::CertificateProfile;
@@ -23,11 +24,15 @@ use crate::signer::common_name::NameForm;
 use crate::signer::extension::OidArc;
 use crate::signer::keystore::KeyStore;
 use crate::signer::minter::Minter;
+use crate::signer::sealed::Sealer;
 use crate::signer::secret::Passphrase;
 use crate::store::{Ledger, Options};
 
 use super::Failure;
 use super::edge::{self, BoundEdge};
+
+/// The socket for responders, in the state directory.
+const BREAK_GLASS_SOCKET: &str = "break-glass.sock";
 
 /// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -80,7 +85,9 @@ impl App {
         let ledger = ledger(&config, &minter, &clock)?;
         let places = places(&ledger)?;
         let loader = loader(&config);
-        let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let Fresh { rules, files } = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let sealer =
+            Sealer::new(config.state_dir.clone(), minter.log_signer(), minter.verifier_key().clone());
         let broker = Arc::new(Broker::new(Parts {
             attestation: Attestation::new(vec![
                 Box::new(UnixAttestor::new()),
@@ -93,13 +100,15 @@ impl App {
             minter,
             notifier: Arc::new(LogNotifier),
             rules,
+            sealer,
             places,
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
         }));
         broker.finish_rotation().await.map_err(|error| Failure::caused("token keys", &error))?;
         broker.drop_ended_keys().await.map_err(|error| Failure::caused("token keys", &error))?;
-        record_start(&broker, config.dev).await?;
+        record_start(&broker, config.dev, files).await?;
+        broker.finish_restrictions().await;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
     }
@@ -158,7 +167,8 @@ fn loader(config: &Config) -> Loader {
         let loaded =
             loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Ok(Rules { registry: loaded.registry, policies: loaded.policies, warnings })
+        let rules = Rules { registry: loaded.registry, policies: loaded.policies, warnings };
+        Ok(Fresh { rules, files: loaded.files })
     })
 }
 
@@ -171,11 +181,11 @@ pub fn today() -> Result<Day, Failure> {
     Ok(Day(now.seconds() / 86_400))
 }
 
-async fn record_start(broker: &Broker, dev: bool) -> Result<(), Failure> {
+async fn record_start(broker: &Broker, dev: bool, files: RegistryFiles) -> Result<(), Failure> {
     let failed = |error| Failure::caused("ledger", &error);
     let start = Start { dev, version: VERSION.to_owned() };
     broker.ledger().submit(Command::Start(start)).await.map_err(failed)?;
-    broker.record_first_load().await.map_err(failed)
+    broker.record_first_load(files).await.map_err(|error| Failure::caused("first load", &error))
 }
 
 async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
@@ -194,6 +204,8 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
         http: tcp(config.http).await?,
         ops: tcp(config.ops).await?,
         authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
+        // In the state directory, which is there whatever the configuration says.
+        break_glass: socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660)?,
     };
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().and_then(|listener| listener.local_addr().ok())

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use crate::attest::Attested;
 use crate::domain::agent::{Agent, AgentState, Day};
+use crate::domain::break_glass::{Held, Phase, Sessions};
 use crate::domain::catalogue::{Action, Api, Binding, Tier};
 use crate::domain::credential::Kind;
 use crate::domain::denial::Reason;
 use crate::domain::digest::Digest;
 use crate::domain::evidence::Selector;
+use crate::domain::id::Lineage;
 use crate::domain::name::PolicyName;
 use crate::domain::parameter::{Misfit, Parameter, ParameterName};
+use crate::domain::playbook::Expansion;
 use crate::domain::request::{ActionRequest, Confirmation};
 use crate::domain::revocation::{Facts, InForce, Locks};
 use crate::domain::time::{Timestamp, Ttl};
@@ -37,6 +40,8 @@ pub struct Permitted {
     pub(super) registry: Digest,
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
+    /// The break-glass session that it is allowed by, instead of policies.
+    pub(super) session: Option<Arc<Held>>,
 }
 
 /// Why a request was refused.
@@ -73,13 +78,22 @@ pub struct Holder {
     pub confirmation: Confirmation,
 }
 
+/// What operators have said for now: beside the rules, which are declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// What is locked.
+    pub locks: &'a Locks,
+    /// What is open.
+    pub sessions: &'a Sessions,
+}
+
 /// Decides one request of an attested agent.
 ///
 /// # Errors
 /// [`Denied`] with the first reason found; the order is fixed, so the same request gives the same answer.
 pub fn decide(
     rules: &Rules,
-    locks: &Locks,
+    standing: Standing<'_>,
     attested: &Attested,
     request: ActionRequest,
     holder: Holder,
@@ -87,11 +101,22 @@ pub fn decide(
 ) -> Result<Permitted, Denied> {
     let agent = attested.agent();
     let kept = attested.evidence().kept();
-    let (verdict, api, action) = judge(rules, agent, &request, &holder, now)?;
+    let session = request.session.map(|id| session(standing.sessions, id, agent, now)).transpose()?;
+    let (verdict, api, action) = match &session {
+        None => judge(rules, agent, &request, &holder, now)?,
+        Some(held) => under(held, rules, agent, &request, &holder, now)?,
+    };
     // After everything else: who may not have it at all does not learn that it is locked.
-    unlocked(locks, agent, &kept, &request, now)?;
+    unlocked(standing.locks, agent, &kept, &request, now)?;
     let ttl = lifetime(&request, action);
     let expires = Timestamp::from_seconds(now.seconds()).after(ttl);
+    // Nothing outlives the session, or the evidence it was given on.
+    let ends = [session.as_ref().map(|held| held.until), attested.evidence().expires()];
+    let expires = ends.into_iter().flatten().fold(expires, Timestamp::min);
+    let expires = Timestamp::from_seconds(expires.seconds());
+    if session.is_some() && expires <= now {
+        return Err(Reason::SessionNotOpen.into());
+    }
     Ok(Permitted {
         agent: agent.clone(),
         api: Arc::clone(api),
@@ -104,9 +129,36 @@ pub fn decide(
         attested: kept,
         registry: rules.registry.digest(),
         issued: now,
-        // Nothing outlives the evidence it was given on.
-        expires: attested.evidence().expires().map_or(expires, |end| expires.min(end)),
+        expires,
+        session,
     })
+}
+
+/// The open session of this id that is for this agent. Anybody else gets the answer of one that is not there.
+fn session(sessions: &Sessions, id: Lineage, agent: &Agent, now: Timestamp) -> Result<Arc<Held>, Reason> {
+    let open = sessions.get(id).filter(|held| held.phase(now) == Phase::Open);
+    let for_agent = |held: &&Arc<Held>| {
+        held.opening.scope.expansion().is_some_and(|expansion| expansion.agents.contains(&agent.id))
+    };
+    open.filter(for_agent).map(Arc::clone).ok_or(Reason::SessionNotOpen)
+}
+
+/// The decision under a break-glass session: what was signed stands in the place of the policies and of the tier. The
+/// catalogue's caps hold all the same.
+fn under<'a>(
+    held: &Held,
+    rules: &'a Rules,
+    agent: &Agent,
+    request: &ActionRequest,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<Allowed<'a>, Denied> {
+    let (api, action) = capped(rules, agent, request, holder, now)?;
+    let covers = |expansion: &Expansion| expansion.covers(&agent.id, &request.action, &request.resource);
+    if held.opening.scope.expansion().is_some_and(covers) {
+        return Ok((Vec::new(), api, action));
+    }
+    Err(Reason::SessionScope.into())
 }
 
 /// What a request is allowed by, and what it is allowed for.
@@ -120,6 +172,21 @@ pub(super) fn judge<'a>(
     holder: &Holder,
     now: Timestamp,
 ) -> Result<Allowed<'a>, Denied> {
+    let (api, action) = capped(rules, agent, request, holder, now)?;
+    let policies = consult(rules, &query(agent, api, action, request))?;
+    // After the policies: who may not have it at all does not learn that an approval would do.
+    tier(action)?;
+    Ok((policies, api, action))
+}
+
+/// What no policy and no session can lift.
+fn capped<'a>(
+    rules: &'a Rules,
+    agent: &Agent,
+    request: &ActionRequest,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<(&'a Arc<Api>, &'a Arc<Action>), Denied> {
     standing(agent, now)?;
     let tenant = agent.id.tenant();
     let (api, action) = rules.registry.action(tenant, &request.action).ok_or(Reason::ActionUnknown)?;
@@ -132,10 +199,7 @@ pub(super) fn judge<'a>(
         return Err(Reason::TtlAboveMaximum.into());
     }
     binding(api, holder)?;
-    let policies = consult(rules, &query(agent, api, action, request))?;
-    // After the policies: who may not have it at all does not learn that an approval would do.
-    tier(action)?;
-    Ok((policies, api, action))
+    Ok((api, action))
 }
 
 /// Whether no lock refuses it. The ledger asks again, so that none is issued after a lock was acknowledged.

@@ -117,7 +117,8 @@ impl Asked {
         match &entry.event {
             Event::Deny(denial) => Some(Self::of_denial(denial)),
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Enroll(_)
             | Event::Load(_)
@@ -140,6 +141,7 @@ impl Asked {
             args: None,
             purpose: denial.purpose.clone(),
             idempotency_key: None,
+            session: None,
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
         let bearer = denial.reason == Reason::BindingRequired;
@@ -159,6 +161,7 @@ impl Asked {
             args: issuance.args,
             purpose: issuance.purpose.clone(),
             idempotency_key: None,
+            session: None,
         };
         let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone() };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }

@@ -15,6 +15,7 @@ use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
+use super::break_glass::GlassStatus;
 use super::release::OwnError;
 use super::revoke::deadline;
 use super::{About, Broker};
@@ -57,6 +58,8 @@ pub struct Status {
     pub feed: FeedStatus,
     /// Locks in force.
     pub locks: usize,
+    /// Break-glass.
+    pub break_glass: GlassStatus,
 }
 
 /// How the feed of revocations is.
@@ -238,7 +241,8 @@ impl Broker {
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
-        Status { about: self.about.clone(), live, ledger, problem, feed, locks }
+        let break_glass = self.break_glass_status();
+        Status { about: self.about.clone(), live, ledger, problem, feed, locks, break_glass }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

@@ -17,7 +17,7 @@ use crate::signer::csr::SubjectKey;
 use crate::signer::secret::Secret;
 use crate::store::LedgerError;
 
-use super::decide::{Denied, Holder, decide, signable};
+use super::decide::{Denied, Holder, Standing, decide, signable};
 use super::entropy::EntropyFailed;
 use super::limit::TooMany;
 use super::record::record;
@@ -114,8 +114,9 @@ impl Broker {
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
-        let locks = self.ledger.locks();
-        let permitted = decide(&rules, &locks, &attested, request.clone(), holder.clone(), now);
+        let (locks, sessions) = (self.ledger.locks(), self.ledger.sessions());
+        let standing = Standing { locks: &locks, sessions: &sessions };
+        let permitted = decide(&rules, standing, &attested, request.clone(), holder.clone(), now);
         let kid = self.minter.signing_key(holder.kind, now);
         let permitted = match permitted.and_then(|permitted| signable(&locks, permitted, &kid, now)) {
             Ok(permitted) => permitted,
@@ -128,6 +129,11 @@ impl Broker {
             // A lock came in between.
             Err(IssueError::Ledger(LedgerError::Refused(Refusal::Locked(held)))) => {
                 return Err(self.deny(&rules, &attested, request, holder.kind, held.into(), now).await);
+            }
+            // The session was closed in between, or ended.
+            Err(IssueError::Ledger(LedgerError::Refused(Refusal::SessionOver))) => {
+                let denied = Reason::SessionNotOpen.into();
+                return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
             }
             recorded => recorded?,
         };
@@ -172,6 +178,7 @@ impl Broker {
             reason,
             registry: rules.registry.digest(),
             resource: request.resource,
+            session: request.session,
             ttl: request.ttl,
         };
         match self.ledger.submit(Command::Deny(denial)).await {

@@ -3,6 +3,7 @@
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
 mod attest;
+pub mod break_glass;
 pub mod consume;
 pub mod decide;
 pub mod enroll;
@@ -39,10 +40,12 @@ use crate::domain::id::CredentialId;
 use crate::domain::limits::RECORDS_REMEMBERED_MAX;
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
+use crate::domain::registry_files::RegistryFiles;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
+use crate::signer::sealed::Sealer;
 use crate::store::Ledger;
 
 pub use entropy::{Entropy, EntropyFailed, SystemEntropy};
@@ -59,6 +62,15 @@ pub struct Rules {
     pub policies: Policies,
     /// What the load warned of, each with file, line and key.
     pub warnings: Vec<String>,
+}
+
+/// What a load gives.
+#[derive(Debug)]
+pub struct Fresh {
+    /// What requests are to be decided on.
+    pub rules: Rules,
+    /// What it was loaded from, to be sealed.
+    pub files: RegistryFiles,
 }
 
 /// The parts that a broker is made of.
@@ -79,6 +91,8 @@ pub struct Parts {
     pub notifier: Arc<dyn Notifier>,
     /// The rules in force at the start.
     pub rules: Rules,
+    /// Keeps a copy of what was loaded last.
+    pub sealer: Sealer,
     /// Places in status lists.
     pub places: Allocator,
     /// How long a new token key is published before it signs.
@@ -107,6 +121,7 @@ pub struct Broker {
     minter: Minter,
     notifier: Arc<dyn Notifier>,
     rules: ArcSwap<Rules>,
+    sealer: Sealer,
     about: About,
     places: Allocator,
     publisher: publish::Publisher,
@@ -132,6 +147,7 @@ impl Broker {
             minter: parts.minter,
             notifier: parts.notifier,
             rules: ArcSwap::from_pointee(parts.rules),
+            sealer: parts.sealer,
             about: parts.about,
             places: parts.places,
             publisher,

@@ -212,7 +212,8 @@ impl Enrollments {
                     self.changes = self.changes.saturating_add(1);
                 }
             }
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Issue(_)

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::break_glass::Step;
 use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
@@ -35,6 +36,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
+    /// Glass was broken, or a step towards it taken.
+    BreakGlass(Box<Step>),
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
     /// A call of a counted credential was debited.

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use self::command::{Command, Refusal, Target};
+use super::break_glass::Sessions;
+use super::catalogue::Tier;
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
@@ -53,6 +55,7 @@ pub struct State {
     revocations: Arc<Revocations>,
     enrollments: Arc<Enrollments>,
     locks: Arc<Locks>,
+    sessions: Arc<Sessions>,
     /// What of `revocations` no longer matters from a second on.
     due: BTreeMap<i64, Vec<Selector>>,
 }
@@ -84,6 +87,11 @@ impl State {
         Arc::clone(&self.locks)
     }
 
+    /// Break-glass sessions and proposals, as a snapshot.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
+    }
+
     /// Counts of live credentials: exact for what was ended by itself, its agent, its tenant or with
     /// everything; what another selector ended counts until its expiry.
     pub const fn live(&self) -> &LiveCounts {
@@ -103,6 +111,7 @@ impl State {
         let time = now.max(self.time);
         let change = |event| Ok(Change { entry: Entry { event, time, v: VERSION }, released: None });
         match command {
+            Command::BreakGlass(ask) => change(Event::BreakGlass(Box::new(self.sessions.decide(ask, time)?))),
             Command::Call(call) => change(Event::Call(call)),
             Command::Consume { issuance, key } => self.decide_consume(&issuance, key, time),
             Command::Deny(denial) => {
@@ -163,6 +172,9 @@ impl State {
             if keys.is_some_and(|keys| keys.len() >= IDEMPOTENCY_KEYS_PER_AGENT_MAX) {
                 return Err(Refusal::KeysExhausted);
             }
+        }
+        if issuance.tier == Tier::BreakGlass && !self.sessions.admit(issuance, time) {
+            return Err(Refusal::SessionOver);
         }
         let ended = self.revocations.ended_issuance(issuance);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
@@ -261,7 +273,8 @@ impl State {
                 issued: release.credential.time(),
                 expires: release.expires,
             }),
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
@@ -303,6 +316,7 @@ impl State {
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
+            Event::BreakGlass(step) => Arc::make_mut(&mut self.sessions).apply(step, entry.time, index),
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
             Event::Enroll(_) | Event::Remove(_) => {
                 Arc::make_mut(&mut self.enrollments).apply(&entry.event, entry.time);
@@ -386,6 +400,9 @@ impl State {
         }
         if self.enrollments.has_ended(now) {
             Arc::make_mut(&mut self.enrollments).forget(now);
+        }
+        if self.sessions.has_ended(now) {
+            Arc::make_mut(&mut self.sessions).forget(now);
         }
         for lock in self.locks.expired(now) {
             Arc::make_mut(&mut self.locks).remove(lock);

@@ -4,6 +4,7 @@
 //! Everything above speaks in these types.
 
 pub mod agent;
+pub mod break_glass;
 pub mod catalogue;
 pub mod clock;
 pub mod constraint;
@@ -26,7 +27,9 @@ pub mod name;
 pub mod note;
 pub mod operator;
 pub mod parameter;
+pub mod playbook;
 pub mod registry;
+pub mod registry_files;
 pub mod request;
 pub mod resource;
 pub mod revocation;

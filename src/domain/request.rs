@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::digest::Digest;
+use super::id::Lineage;
 use super::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use super::name::{ActionName, BadName, Purpose, name};
 use super::parameter::Parameter;
@@ -30,6 +31,8 @@ pub struct ActionRequest {
     pub purpose: Option<Purpose>,
     /// Makes a retry safe.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// The break-glass session that it is asked under, instead of the policies.
+    pub session: Option<Lineage>,
 }
 
 name!(

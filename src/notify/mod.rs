@@ -2,6 +2,7 @@
 //!
 //! A notifier must not block and must not fail the use case: what has to be durable is in the ledger.
 
+use crate::domain::break_glass::{Asks, Signature, Step};
 use crate::domain::enrollment::Enrolled;
 use crate::domain::name::OperatorName;
 use crate::domain::revocation::Selector;
@@ -9,6 +10,8 @@ use crate::domain::revocation::Selector;
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// Glass was broken, or a step towards it or back was taken. It is recorded already.
+    BreakGlass(Box<Step>),
     /// Somebody got a certificate for the network.
     Enrolled {
         /// By whom.
@@ -63,6 +66,7 @@ pub struct LogNotifier;
 impl Notifier for LogNotifier {
     fn notify(&self, notice: &Notice) {
         match notice {
+            Notice::BreakGlass(step) => break_glass(step),
             Notice::Enrolled { operator, who } => tracing::warn!(%operator, %who, "enrolled"),
             Notice::LedgerStopped { problem } => {
                 tracing::error!(%problem, "the ledger has stopped, nothing is issued");
@@ -77,6 +81,41 @@ impl Notifier for LogNotifier {
             Notice::Revoked { operator, selector } => {
                 tracing::warn!(%operator, %selector, "credentials revoked");
             }
+        }
+    }
+}
+
+/// An emergency is said at the level at which a person must act.
+fn break_glass(step: &Step) {
+    let people = |signatures: &[Signature]| {
+        signatures.iter().map(|one| one.operator.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match step {
+        Step::Close(closing) => {
+            tracing::warn!(session = %closing.session, operator = %closing.operator, "break-glass closed");
+        }
+        Step::Extend(extended) => {
+            let (session, until) = (extended.session, extended.until.millis());
+            tracing::error!(%session, until, signers = people(&extended.signatures), "break-glass extended");
+        }
+        Step::Open(opened) => {
+            let (session, until) = (opened.session, opened.until.millis());
+            if let Asks::Open(opening) = &opened.proposal.asks {
+                let (playbook, ticket, drill) = (&opening.playbook, &opening.ticket, opening.drill);
+                let signers = people(&opened.signatures);
+                tracing::error!(%session, %playbook, %ticket, drill, until, signers, "break-glass opened");
+            }
+        }
+        Step::Propose(proposed) => {
+            let (operator, statement) = (&proposed.signature.operator, proposed.proposal.statement);
+            tracing::warn!(%operator, %statement, "break-glass proposed");
+        }
+        Step::Review(review) => {
+            tracing::info!(session = %review.session, operator = %review.operator, "break-glass reviewed");
+        }
+        Step::Sign(signed) => {
+            let (operator, statement) = (&signed.signature.operator, signed.statement);
+            tracing::warn!(%operator, %statement, "break-glass signed");
         }
     }
 }

@@ -146,7 +146,8 @@ fn oldest(now: Timestamp) -> Timestamp {
 fn issued(entry: &Entry) -> Option<&Issuance> {
     match &entry.event {
         Event::Issue(issuance) => Some(issuance),
-        Event::Call(_)
+        Event::BreakGlass(_)
+        | Event::Call(_)
         | Event::Consume(_)
         | Event::Deny(_)
         | Event::Enroll(_)

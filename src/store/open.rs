@@ -131,6 +131,7 @@ impl Ledger {
             epoch: watch::channel(state.revocations().epoch()).0,
             history: RwLock::new(History::new(state.revocations().epoch())),
             locks: ArcSwap::new(state.locks()),
+            sessions: watch::Sender::new(state.sessions()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
             state: RwLock::new(state),

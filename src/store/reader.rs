@@ -243,7 +243,8 @@ impl Reader {
         let index = chunk.index_of(record);
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
@@ -299,7 +300,8 @@ impl Reader {
             Event::Revoke(revoked) => {
                 Ok((revocation::revoke(revoked, entry.time, index), revoked.tenants.clone()))
             }
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)

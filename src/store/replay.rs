@@ -233,7 +233,8 @@ impl Pass<'_> {
             let lock = match event {
                 Event::Lock(lock) => Some(lock),
                 Event::Revoke(revoked) => revoked.lock(),
-                Event::Call(_)
+                Event::BreakGlass(_)
+                | Event::Call(_)
                 | Event::Consume(_)
                 | Event::Deny(_)
                 | Event::Enroll(_)

@@ -15,6 +15,7 @@ use super::journal::group::GroupBuffer;
 use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
 use super::lock::DirectoryLock;
 use super::tree::FullTile;
+use crate::domain::break_glass::Ask;
 use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
@@ -158,7 +159,14 @@ impl Writer {
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
         // What lets something happen needs a clock that can be trusted.
-        if matches!(command, Command::Consume { .. } | Command::Enroll(_) | Command::Issue(_)) {
+        let expands = matches!(
+            command,
+            Command::BreakGlass(Ask::Sign(_))
+                | Command::Consume { .. }
+                | Command::Enroll(_)
+                | Command::Issue(_)
+        );
+        if expands {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -199,6 +207,7 @@ impl Writer {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         let (revocations, locks) = (state.revocations(), state.locks());
         self.shared.show_enrollments(state.enrollments());
+        self.shared.show_sessions(state.sessions());
         drop(state);
         let epoch = revocations.epoch();
         self.shared.locks.store(locks);

@@ -15,6 +15,7 @@ mod damage;
 mod derived;
 mod disk;
 mod exact;
+mod glass;
 mod properties;
 mod races;
 mod selectors;

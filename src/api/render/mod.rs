@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod enrollment;
+pub mod glass;
 pub mod inventory;
 pub mod revocation;
 

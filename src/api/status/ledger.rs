@@ -70,6 +70,7 @@ impl From<Refusal> for Refused {
                 let message = "the credential has ended already; there is nothing left to end";
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
+            Refusal::BreakGlass(refusal) => refusal.into(),
             Refusal::CallsExhausted => {
                 let message = "all calls of the credential have been used";
                 Self::new(Code::PermissionDenied, "calls-exhausted", message)
@@ -116,6 +117,10 @@ impl From<Refusal> for Refused {
             }
             Refusal::Debited(_) | Refusal::Repeated(..) => {
                 Self::new(Code::AlreadyExists, "already-recorded", "the same request was recorded before")
+            }
+            // The use case makes a recorded denial of it; here it is the answer without one.
+            Refusal::SessionOver => {
+                Self::new(Code::PermissionDenied, "session-not-open", refusal.to_string())
             }
             Refusal::Stale => {
                 let message = "the request waited too long for its record; ask again";

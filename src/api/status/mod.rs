@@ -4,6 +4,7 @@
 //! written, goes to the daemon's log and never into an answer.
 
 mod agent;
+mod glass;
 mod ledger;
 mod operator;
 #[cfg(test)]

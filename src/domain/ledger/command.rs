@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::break_glass::{Ask, GlassRefusal};
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
 use crate::domain::denial::Denial;
@@ -16,6 +17,8 @@ use crate::domain::time::Timestamp;
 /// What is asked of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Take a step of break-glass.
+    BreakGlass(Ask),
     /// Record an operator's call.
     Call(Call),
     /// Debit one call of a counted credential.
@@ -71,6 +74,9 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// The step of break-glass can't be taken.
+    #[error(transparent)]
+    BreakGlass(#[from] GlassRefusal),
     /// All calls of the credential have been debited.
     #[error("all calls of the credential have been used")]
     CallsExhausted,
@@ -110,6 +116,9 @@ pub enum Refusal {
     /// The same request was recorded before: here is its record.
     #[error("the request was recorded before")]
     Repeated(Box<Issuance>, u64),
+    /// The break-glass session ended, or does not cover it.
+    #[error("the break-glass session has ended")]
+    SessionOver,
     /// The command waited too long; its id's time is too far from the commit's.
     #[error("the command waited too long")]
     Stale,

@@ -34,7 +34,8 @@ impl Delta {
             Event::Revoke(revoked) => {
                 (revoked.selector.clone(), revoked.tenants.as_slice().into(), revoked.until(entry.time))
             }
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)

@@ -83,6 +83,7 @@ fn registry() -> Registry {
             api("repo", "t", ApiState::Active, repo),
         ],
         operators: Vec::new(),
+        playbooks: Vec::new(),
     })
 }
 

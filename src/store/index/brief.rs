@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::mark::FOR_GOOD;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::CredentialId;
 use crate::domain::revocation::{Selector, watermark};
@@ -21,7 +22,8 @@ pub enum Brief<'a> {
         /// Who asked.
         agent: &'a str,
     },
-    /// A certificate of an operator or verifier, or its removal.
+    /// A certificate of an operator or verifier, its removal, or a step of break-glass: what the state needs
+    /// for longer than a credential lives.
     Enroll {
         /// When it no longer matters.
         expires: Timestamp,
@@ -77,6 +79,8 @@ impl<'a> Brief<'a> {
     /// Of an entry.
     pub fn of(entry: &'a Entry) -> Self {
         match &entry.event {
+            // Without an end of its own it matters for good.
+            Event::BreakGlass(step) => Self::Enroll { expires: step.matters_until().unwrap_or(FOR_GOOD) },
             Event::Consume(_) => Self::Consume,
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
             Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
@@ -109,6 +113,7 @@ impl<'a> Brief<'a> {
     pub fn of_json(json: &'a [u8]) -> Result<Self, serde_json::Error> {
         let brief: BriefEntry<'a> = serde_json::from_slice(json)?;
         Ok(match brief.event {
+            BriefEvent::BreakGlass(step) => Self::Enroll { expires: step.expires() },
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
             BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
@@ -148,6 +153,7 @@ struct BriefEntry<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum BriefEvent<'a> {
+    BreakGlass(BriefStep),
     Call(IgnoredAny),
     Consume(IgnoredAny),
     #[serde(borrow)]
@@ -183,6 +189,43 @@ struct BriefIssue<'a> {
     id: CredentialId,
     idempotency: Option<IgnoredAny>,
     status: Option<StatusRef>,
+}
+
+/// What [`Step::matters_until`] tells.
+///
+/// [`Step::matters_until`]: crate::domain::break_glass::Step::matters_until
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BriefStep {
+    Close(IgnoredAny),
+    Extend(IgnoredAny),
+    Open(IgnoredAny),
+    Propose(BriefProposed),
+    Review(IgnoredAny),
+    Sign(BriefUntil),
+}
+
+impl BriefStep {
+    const fn expires(&self) -> Timestamp {
+        match self {
+            Self::Close(IgnoredAny)
+            | Self::Extend(IgnoredAny)
+            | Self::Open(IgnoredAny)
+            | Self::Review(IgnoredAny) => FOR_GOOD,
+            Self::Propose(proposed) => proposed.proposal.until,
+            Self::Sign(signed) => signed.until,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct BriefProposed {
+    proposal: BriefUntil,
+}
+
+#[derive(Deserialize)]
+struct BriefUntil {
+    until: Timestamp,
 }
 
 #[derive(Deserialize)]

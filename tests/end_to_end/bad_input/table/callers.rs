@@ -24,6 +24,7 @@ const ACTION_OPTIONAL: &[&str] = &[
     "request.purpose",
     "request.idempotency_key",
     "request.parameters",
+    "request.break_glass_session",
 ];
 
 const TOKEN_OPTIONAL: &[&str] = &[
@@ -32,6 +33,7 @@ const TOKEN_OPTIONAL: &[&str] = &[
     "request.purpose",
     "request.idempotency_key",
     "request.parameters",
+    "request.break_glass_session",
     "binding",
 ];
 
@@ -45,6 +47,7 @@ fn action_request(rpc: Rpc) -> Rpc {
         .bad("request.ttl", texts(&["0s", "-5s", "901s", "1.000000001s"]))
         .bad("request.args_sha256", [der(&[1; 31]), der(&[1; 33])])
         .bad("request.purpose", texts(&["Because I said so", "a_b"]))
+        .bad("request.break_glass_session", texts(&["x", "0193595E-7C00-7000-8000-000000000000"]))
         .bad("request.idempotency_key", [json!("a b"), json!("k".repeat(65))])
         .bad(
             "request.parameters",
@@ -77,6 +80,7 @@ fn credential() -> Vec<Rpc> {
             texts(&["x", "0193595E-7C00-7000-8000-000000000000", "f47ac10b-58cc-4372-a567-0e02b2c3d479"]),
         )
     };
+    let session = json!({ "action": "demo.read", "resource": "demo/x", "break_glass_session": UNKNOWN_ID });
     let token = Rpc::new(
         "CredentialService/IssueToken",
         json!({ "request": action("token"), "binding": { "jkt": THUMBPRINT } }),
@@ -86,6 +90,7 @@ fn credential() -> Vec<Rpc> {
         "binding": { "x5t_s256": THUMBPRINT } }),
         Code::Ok,
     )
+    .also(json!({ "request": session }), Code::PermissionDenied)
     .optional(TOKEN_OPTIONAL)
     .bad("binding.jkt", [json!("A".repeat(44)), json!("=".repeat(43))])
     .bad("binding", [json!({}), json!({ "jkt": THUMBPRINT, "x5t_s256": THUMBPRINT })]);
@@ -97,6 +102,7 @@ fn credential() -> Vec<Rpc> {
         json!({ "request": { "action": "demo.read", "resource": "demo/x" }, "generate_key": true }),
         Code::Ok,
     )
+    .also(json!({ "request": session, "generate_key": true }), Code::PermissionDenied)
     .optional(ACTION_OPTIONAL)
     .bad("csr_der", bad_csrs())
     .bad("generate_key", [json!(false)])
