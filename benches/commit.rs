@@ -55,6 +55,7 @@ fn issuance(now: Timestamp, number: u64) -> Issuance {
     Issuance {
         action: "repo.pull.open".parse().unwrap(),
         agent: agent.parse().unwrap(),
+        approval: None,
         args: None,
         attested: Vec::new(),
         audience: "https://api.example.org".parse().unwrap(),

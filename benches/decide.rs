@@ -40,6 +40,7 @@ fn action(at: usize) -> Arc<Action> {
         parameters: vec![ParameterRule { name: "amount".parse().unwrap(), required: true, kind }],
         ttl_max: Ttl::MAX,
         tier: Tier::Auto,
+        approvals: std::num::NonZeroU8::MIN,
         rate: "10/s".parse().unwrap(),
         single_use: false,
         max_calls: None,

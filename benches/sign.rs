@@ -33,6 +33,7 @@ fn record(kind: Kind) -> Issuance {
     Issuance {
         action: "repo.pull.open".parse().unwrap(),
         agent: "spiffe://example.org/tenant/acme/agent/coder".parse().unwrap(),
+        approval: None,
         args: None,
         attested: Vec::new(),
         audience: "https://git.example".parse().unwrap(),

@@ -46,6 +46,7 @@ fn mint(broker: &LocalSigner, issuer: &Issuer, jkt: Option<&str>, n: u64) -> Str
     let record = Issuance {
         action: "repo.pull.open".parse().unwrap(),
         agent: agent.parse().unwrap(),
+        approval: None,
         args: None,
         attested: Vec::new(),
         key: None,

@@ -55,7 +55,7 @@ impl Held {
         let config =
             Config::load(&support::example("coding", dir.path())).unwrap_or_else(|bad| panic!("{bad}"));
         let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
-        let app = App::build_on(config, Arc::clone(&clock) as _).await.unwrap();
+        let app = App::build_on(config, None, Arc::clone(&clock) as _).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let (broker, bound) = (Arc::clone(&app.broker), app.bound.clone());
         tokio::spawn(server::serve(app.listeners, app.broker, server::Settings::default(), stopped));

@@ -58,6 +58,7 @@ fn registry() -> Registry {
         }],
         ttl_max: Ttl::MAX,
         tier: Tier::Auto,
+        approvals: std::num::NonZeroU8::MIN,
         rate: "10/s".parse().expect("a rate"),
         single_use: false,
         max_calls: None,

@@ -13,13 +13,13 @@ use crate::proto::v1::admin_service_server::AdminService;
 use crate::signer::token_keys::{Phase, TokenKeyView};
 use crate::store::Filter;
 
-use super::authz;
 use super::convert::operate::AgentRef;
 use super::convert::{self, page};
 use super::peer;
 use super::published::{Published, PublishedKey};
 use super::render;
 use super::status::{Refused, status};
+use super::{approvals, authz};
 
 /// The service for operators.
 pub struct Operators {
@@ -220,6 +220,38 @@ impl AdminService for Operators {
         Ok(Response::new(v1::ListVerifiersResponse { verifiers, epoch }))
     }
 
+    async fn list_approvals(
+        &self,
+        request: Request<v1::ListApprovalsRequest>,
+    ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
+        let size = page::size(request.get_ref().page_size).map_err(status)?;
+        let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
+        let by = self.authorize(&request, authz::LIST_APPROVALS).await?;
+        let all = request.get_ref().include_decided;
+        Ok(Response::new(approvals::list(&self.broker, &by, all, (size, after.as_deref()))))
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<v1::GetApprovalRequest>,
+    ) -> Result<Response<v1::GetApprovalResponse>, Status> {
+        let id = convert::approval::id(&request.get_ref().approval_id).map_err(status)?;
+        let wanted = convert::approval::wanted(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::GET_APPROVAL).await?;
+        approvals::show(&self.broker, &by, id, wanted).map(Response::new)
+    }
+
+    async fn decide_approval(
+        &self,
+        request: Request<v1::DecideApprovalRequest>,
+    ) -> Result<Response<v1::DecideApprovalResponse>, Status> {
+        let by = self.authorize(&request, authz::DECIDE_APPROVAL).await?;
+        let decision = convert::approval::decision(request.into_inner()).map_err(status)?;
+        let approval = self.broker.decide_approval(&by, decision).await.map_err(status)?;
+        let approval = Some(approvals::shown(&self.broker, &approval));
+        Ok(Response::new(v1::DecideApprovalResponse { approval }))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,
@@ -278,6 +310,20 @@ impl AdminService for Operators {
         let now = self.broker.status();
         let shown = render::inventory::status(&now, live, &self.broker.rules(), &self.published);
         Ok(Response::new(shown))
+    }
+
+    async fn test_notifier(
+        &self,
+        request: Request<v1::TestNotifierRequest>,
+    ) -> Result<Response<v1::TestNotifierResponse>, Status> {
+        let name = convert::operate::notifier(request.get_ref()).map_err(status)?;
+        let by = self.authorize(&request, authz::TEST_NOTIFIER).await?;
+        let tried = self.broker.test_notifiers(&by, name.as_ref()).await;
+        if tried.is_empty() {
+            return Err(Refused::not_found("notifier").into());
+        }
+        let tests = tried.iter().map(render::inventory::notifier_test).collect();
+        Ok(Response::new(v1::TestNotifierResponse { tests }))
     }
 
     async fn enroll(

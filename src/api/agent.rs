@@ -6,35 +6,40 @@ use std::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::attest::{AttestError, Presented};
+use crate::broker::approve::WaitError;
 use crate::broker::release::OwnError;
 use crate::broker::{Broker, IssueError, Issued};
 use crate::domain::credential::Kind;
-use crate::domain::request::ActionRequest;
+use crate::domain::request::{ActionRequest, Justification};
 use crate::proto::v1;
 use crate::proto::v1::credential_service_server::CredentialService;
 use crate::signer::certificate::Certificate;
 use crate::signer::csr::{self, SubjectKey};
 use crate::signer::secret::SecretKeyPem;
 
+use super::approvals::{Follower, Outcome, Waiters};
 use super::convert::issue::KeySource;
 use super::convert::{self, BadField};
+use super::drain::Drain;
 use super::metrics::Metrics;
 use super::peer::presented;
 use super::published::Published;
 use super::render;
-use super::status::status;
+use super::status::{Refused, status};
 
 /// The service for agents.
 pub struct Agents {
     broker: Arc<Broker>,
     metrics: Arc<Metrics>,
     published: Arc<Published>,
+    drain: Drain,
+    waiters: Arc<Waiters>,
 }
 
 impl Agents {
     /// The service over these parts.
-    pub fn new(broker: Arc<Broker>, metrics: Arc<Metrics>, published: Arc<Published>) -> Self {
-        Self { broker, metrics, published }
+    pub fn new(broker: Arc<Broker>, metrics: Arc<Metrics>, published: Arc<Published>, drain: Drain) -> Self {
+        Self { broker, metrics, published, drain, waiters: Arc::default() }
     }
 
     async fn certificate(
@@ -42,9 +47,10 @@ impl Agents {
         presented: &Presented,
         request: ActionRequest,
         key: SubjectKey,
+        words: Option<Justification>,
     ) -> Result<Issued<Certificate>, Status> {
         let started = Instant::now();
-        let result = self.broker.issue_certificate(presented, request, key).await;
+        let result = self.broker.issue_certificate(presented, request, key, words).await;
         self.count(Kind::Certificate, started, &result);
         result.map_err(status)
     }
@@ -92,9 +98,10 @@ impl CredentialService for Agents {
         request: Request<v1::IssueTokenRequest>,
     ) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let presented = presented(&request);
+        let words = convert::issue::justification(request.get_ref().request.as_ref()).map_err(status)?;
         let (request, confirmation) = convert::issue::token(request.into_inner()).map_err(status)?;
         let started = Instant::now();
-        let result = self.broker.issue_token(&presented, request, confirmation).await;
+        let result = self.broker.issue_token(&presented, request, confirmation, words).await;
         self.count(Kind::Token, started, &result);
         let issued = result.map_err(status)?;
         let credential =
@@ -107,15 +114,34 @@ impl CredentialService for Agents {
         request: Request<v1::IssueCertificateRequest>,
     ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
         let presented = presented(&request);
+        let words = convert::issue::justification(request.get_ref().request.as_ref()).map_err(status)?;
         let (request, source) = convert::issue::certificate(request.into_inner()).map_err(status)?;
         let (key, secret) = subject_key(source)?;
-        let issued = self.certificate(&presented, request, key).await?;
+        let issued = self.certificate(&presented, request, key, words).await?;
         Ok(Response::new(v1::IssueCertificateResponse {
             credential: Some(self.shown(&issued.credential)),
             certificate_pem: issued.material.pem(),
             ca_pem: self.published.action_ca_pem.clone(),
             private_key_pem: secret.map(|secret| secret.expose().to_owned()).unwrap_or_default(),
         }))
+    }
+
+    type WatchApprovalStream = Outcome;
+
+    async fn watch_approval(
+        &self,
+        request: Request<v1::WatchApprovalRequest>,
+    ) -> Result<Response<Outcome>, Status> {
+        let id = convert::approval::id(&request.get_ref().approval_id).map_err(status)?;
+        let (agent, approvals) = match self.broker.watch_approval(&presented(&request), id).await {
+            Ok(watched) => watched,
+            Err(WaitError::Attest(error)) => return Err(self.stranger(error)),
+            Err(error @ WaitError::NotFound) => return Err(status(error)),
+        };
+        let place = self.waiters.enter(&agent).ok_or_else(|| status(Refused::watchers_exhausted()))?;
+        let follower =
+            Follower { broker: Arc::clone(&self.broker), drain: self.drain.clone(), id, approvals };
+        Ok(Response::new(follower.start(place)))
     }
 
     async fn release(

@@ -20,17 +20,20 @@ macro_rules! table {
 
 table! {
     CLOSE: "hotwork.v1.BreakGlassService/Close", Responder, Change;
+    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Call;
     DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change;
     ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
     EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
     EXTEND: "hotwork.v1.BreakGlassService/Extend", Responder, Change;
     GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
+    GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call;
     GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
     GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call;
     GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call;
     GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt;
     LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
     LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
+    LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call;
     LIST_BREAK_GLASS: "hotwork.v1.BreakGlassService/List", Viewer, Call;
     LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
     LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
@@ -48,6 +51,7 @@ table! {
     REVIEW: "hotwork.v1.BreakGlassService/Review", Responder, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
     ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
+    TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call;
     UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change;
 }
 

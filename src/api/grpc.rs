@@ -92,8 +92,8 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub async fn agents(door: Door, edge: Edge) -> Result<(), ServeError> {
-    let agents =
-        Agents::new(Arc::clone(&edge.broker), Arc::clone(&edge.metrics), Arc::clone(&edge.published));
+    let (broker, metrics) = (Arc::clone(&edge.broker), Arc::clone(&edge.metrics));
+    let agents = Agents::new(broker, metrics, Arc::clone(&edge.published), edge.drain.clone());
     let agents = CredentialServiceServer::new(agents)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);

@@ -17,6 +17,8 @@ use crate::broker::break_glass::GlassStatus;
 use crate::broker::inventory::Status;
 use crate::broker::{IssueError, Issued};
 use crate::domain::credential::Kind;
+use crate::domain::time::Timestamp;
+use crate::notify::outbox::DestinationView;
 
 /// Upper bounds of the issue latency's buckets in seconds: from a third of a good commit to the request timeout.
 const ISSUE_SECONDS: [f64; 12] =
@@ -30,6 +32,12 @@ type Labelled<L, M> = Family<L, M>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
+}
+
+/// A destination of notices: the configuration's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NotifierLabel {
+    notifier: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +96,42 @@ impl GlassGauges {
     }
 }
 
+/// What is counted of each destination of notices.
+#[derive(Debug, Default)]
+struct Notices {
+    pending: Labelled<NotifierLabel, Gauge>,
+    oldest: Labelled<NotifierLabel, Gauge<f64, AtomicU64>>,
+    delivered: Labelled<NotifierLabel, Counter>,
+    failed: Labelled<NotifierLabel, Counter>,
+}
+
+impl Notices {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("notices_pending", "Notices that were not delivered yet", self.pending.clone());
+        let help = "Age of the oldest notice that was not delivered yet, in seconds";
+        registry.register("notices_oldest_seconds", help, self.oldest.clone());
+        registry.register("notices_delivered", "Notices delivered", self.delivered.clone());
+        let help = "Notices given up: refused by the receiver, or dropped because too many waited";
+        registry.register("notices_failed", help, self.failed.clone());
+    }
+
+    fn show(&self, views: &[DestinationView], now: Timestamp) {
+        for view in views {
+            let label = NotifierLabel { notifier: view.name.to_string() };
+            let age_ms = view.oldest.map_or(0, |oldest| now.millis_since(oldest).max(0));
+            self.pending.get_or_create(&label).set(i64::try_from(view.pending).unwrap_or(i64::MAX));
+            self.oldest.get_or_create(&label).set(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64());
+            raise(&self.delivered.get_or_create(&label), view.delivered);
+            raise(&self.failed.get_or_create(&label), view.failed);
+        }
+    }
+}
+
+/// Brings a counter up to what was counted elsewhere.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
 /// The daemon's metrics. One value, made at the start and passed to the edges.
 #[derive(Debug)]
 pub struct Metrics {
@@ -108,6 +152,7 @@ pub struct Metrics {
     feed_lag: Gauge<f64, AtomicU64>,
     locks: Gauge,
     break_glass: GlassGauges,
+    notices: Notices,
     rejected_logged: Mutex<Option<Instant>>,
 }
 
@@ -134,6 +179,7 @@ impl Metrics {
             feed_lag: Gauge::default(),
             locks: Gauge::default(),
             break_glass: GlassGauges::default(),
+            notices: Notices::default(),
             rejected_logged: Mutex::new(None),
         };
         metrics.register(issued.clone(), version);
@@ -168,13 +214,14 @@ impl Metrics {
         registry.register("revocation_feed_lag_seconds", help, self.feed_lag.clone());
         registry.register("locks", "Locks in force", self.locks.clone());
         self.break_glass.register(registry);
+        self.notices.register(registry);
     }
 
-    /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status`.
+    /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status` at `now`.
     ///
     /// # Errors
     /// When a metric can't be written, which is a defect.
-    pub fn text(&self, status: &Status) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, status: &Status, now: Timestamp) -> Result<String, std::fmt::Error> {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.issuing.set(i64::from(status.problem.is_none()));
         self.live.set(gauge(status.live));
@@ -184,6 +231,7 @@ impl Metrics {
         self.feed_lag.set(Duration::from_millis(status.feed.lag_ms.max(0).unsigned_abs()).as_secs_f64());
         self.locks.set(i64::try_from(status.locks).unwrap_or(i64::MAX));
         self.break_glass.set(&status.break_glass);
+        self.notices.show(&status.notifiers, now);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -220,6 +268,9 @@ impl Metrics {
             }
             IssueError::Ledger(_) => self.fail("ledger"),
             IssueError::NotRepeatable => self.fail("not-repeatable"),
+            IssueError::Pending(_) => {
+                self.denied.get_or_create(&ReasonLabel { reason: "approval-required" }).inc();
+            }
             IssueError::Seal(_) => self.fail("minting"),
             IssueError::TooMany(_) => self.fail("rate-limited"),
         }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod agent;
+pub mod approvals;
 pub mod audit;
 pub mod authz;
 pub mod break_glass;

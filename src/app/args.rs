@@ -39,6 +39,10 @@ pub enum Command {
         /// The configuration file
         #[arg(long, value_name = "FILE", default_value = "/etc/hotwork/hotworkd.toml")]
         config: PathBuf,
+        /// Where the state is when the configuration file is broken and does not say; the last good
+        /// configuration is kept there, for an emergency start
+        #[arg(long, value_name = "DIR", default_value = "/var/lib/hotwork")]
+        state_dir: PathBuf,
     },
 }
 

@@ -14,11 +14,11 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::agent::Day;
 use crate::domain::clock::Clock;
-use crate::domain::entry::Start;
-use crate::domain::ledger::Command;
+use crate::domain::emergency::{Cause, Emergency};
 use crate::domain::registry_files::RegistryFiles;
 use crate::domain::status_list::Allocator;
-use crate::notify::LogNotifier;
+use crate::notify::Notifier;
+use crate::notify::outbox::Outbox;
 use crate::signer::certificate::CertificateProfile;
 use crate::signer::common_name::NameForm;
 use crate::signer::extension::OidArc;
@@ -26,10 +26,11 @@ use crate::signer::keystore::KeyStore;
 use crate::signer::minter::Minter;
 use crate::signer::sealed::Sealer;
 use crate::signer::secret::Passphrase;
-use crate::store::{Ledger, Options};
+use crate::store::Ledger;
 
 use super::Failure;
 use super::edge::{self, BoundEdge};
+use super::emergency::{self, Opened};
 
 /// The socket for responders, in the state directory.
 const BREAK_GLASS_SOCKET: &str = "break-glass.sock";
@@ -68,26 +69,32 @@ pub struct Bound {
 
 impl App {
     /// Makes the parts and binds the listeners. Nothing is bound before the ledger is verified, the rules
-    /// are loaded and both are recorded.
+    /// are loaded and both are recorded. `broken` is what could not be had before.
     ///
     /// # Errors
     /// The first part that can't be made, in words for the operator.
-    pub async fn build(config: Config) -> Result<Self, Failure> {
-        Self::build_on(config, Arc::new(SystemClock::new())).await
+    pub async fn build(config: Config, broken: Option<Cause>) -> Result<Self, Failure> {
+        Self::build_on(config, broken, Arc::new(SystemClock::new())).await
     }
 
     /// As [`Self::build`], on this clock.
     ///
     /// # Errors
     /// As [`Self::build`].
-    pub async fn build_on(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub async fn build_on(
+        config: Config,
+        broken: Option<Cause>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
         let minter = minter(&config)?;
-        let ledger = ledger(&config, &minter, &clock)?;
+        let Opened { ledger, cause } = emergency::open(&config, &minter, &clock).await?;
+        let causes: Vec<Cause> = broken.into_iter().chain(cause).collect();
         let places = places(&ledger)?;
         let loader = loader(&config);
         let Fresh { rules, files } = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
         let sealer =
             Sealer::new(config.state_dir.clone(), minter.log_signer(), minter.verifier_key().clone());
+        let outbox = outbox(&config, &ledger, &clock)?;
         let broker = Arc::new(Broker::new(Parts {
             attestation: Attestation::new(vec![
                 Box::new(UnixAttestor::new()),
@@ -98,16 +105,20 @@ impl App {
             ledger,
             loader,
             minter,
-            notifier: Arc::new(LogNotifier),
+            notifier: Arc::clone(&outbox) as Arc<dyn Notifier>,
+            outbox,
             rules,
             sealer,
             places,
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
+            emergency: (!causes.is_empty()).then_some(Emergency { causes }),
         }));
-        broker.finish_rotation().await.map_err(|error| Failure::caused("token keys", &error))?;
-        broker.drop_ended_keys().await.map_err(|error| Failure::caused("token keys", &error))?;
-        record_start(&broker, config.dev, files).await?;
+        let rotated = broker.finish_rotation().await;
+        emergency::tolerate(&broker, rotated.map_err(|error| Failure::caused("token keys", &error)))?;
+        let dropped = broker.drop_ended_keys().await.map(drop);
+        emergency::tolerate(&broker, dropped.map_err(|error| Failure::caused("token keys", &error)))?;
+        record_start(&broker, files).await?;
         broker.finish_restrictions().await;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
@@ -145,11 +156,20 @@ pub fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
     Passphrase::new(bytes).map(Some).map_err(|error| failed(error.to_string()))
 }
 
-fn ledger(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Result<Ledger, Failure> {
-    let origin = minter.verifier_key().name.clone();
-    let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
-    options.retention = Duration::from_secs(config.retention_seconds);
-    Ledger::open(options).map_err(|error| Failure::caused("ledger", &error))
+/// The outbox begins where the log ends: what this start records is told.
+fn outbox(config: &Config, ledger: &Ledger, clock: &Arc<dyn Clock>) -> Result<Arc<Outbox>, Failure> {
+    for destination in &config.notifiers {
+        if let Err(problem) = destination.target.check() {
+            tracing::error!(name = %destination.name, problem, "a notifier can't be told like this");
+        }
+    }
+    let directory = config.state_dir.join("notify");
+    // What this start took over from an emergency is news to everybody; so is what it records itself.
+    let size = ledger.merged_from().unwrap_or(ledger.status().size.saturating_sub(1));
+    let (clock, durable) = (Arc::clone(clock), !ledger.is_emergency());
+    let trust_domain = config.trust_domain.clone();
+    let opened = Outbox::open(&directory, config.notifiers.clone(), trust_domain, size, clock, durable);
+    opened.map(Arc::new).map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
 }
 
 fn places(ledger: &Ledger) -> Result<Allocator, Failure> {
@@ -181,11 +201,11 @@ pub fn today() -> Result<Day, Failure> {
     Ok(Day(now.seconds() / 86_400))
 }
 
-async fn record_start(broker: &Broker, dev: bool, files: RegistryFiles) -> Result<(), Failure> {
+async fn record_start(broker: &Broker, files: RegistryFiles) -> Result<(), Failure> {
     let failed = |error| Failure::caused("ledger", &error);
-    let start = Start { dev, version: VERSION.to_owned() };
-    broker.ledger().submit(Command::Start(start)).await.map_err(failed)?;
-    broker.record_first_load(files).await.map_err(|error| Failure::caused("first load", &error))
+    emergency::tolerate(broker, broker.record_emergency().await.map_err(failed))?;
+    let loaded = broker.record_first_load(files).await;
+    emergency::tolerate(broker, loaded.map_err(|error| Failure::caused("first load", &error)))
 }
 
 async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
@@ -194,15 +214,22 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
                     and by hand `install -d -m 0755 DIRECTORY` does";
         Listener::bind(path, mode).map_err(|error| Failure::caused("socket", &error).next(next))
     };
-    let (network, bound_network) = edge::bind(config, broker).await?;
+    // Without a network the sockets of this machine are left.
+    let (network, bound_network) = match edge::bind(config, broker).await {
+        Ok(bound) => bound,
+        Err(failure) => {
+            emergency::tolerate(broker, Err(failure))?;
+            Default::default()
+        }
+    };
     let listeners = Listeners {
         agent_tcp: network.agent,
         verifier_tcp: network.verifier,
         admin_tcp: network.admin,
         agent: socket(&config.agent_socket.path, config.agent_socket.mode)?,
         admin: socket(&config.admin_socket.path, config.admin_socket.mode)?,
-        http: tcp(config.http).await?,
-        ops: tcp(config.ops).await?,
+        http: tcp(config.http, broker).await?,
+        ops: tcp(config.ops, broker).await?,
         authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
         // In the state directory, which is there whatever the configuration says.
         break_glass: socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660)?,
@@ -221,8 +248,16 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
     Ok((listeners, bound))
 }
 
-async fn tcp(address: Option<SocketAddr>) -> Result<Option<tokio::net::TcpListener>, Failure> {
+async fn tcp(
+    address: Option<SocketAddr>,
+    broker: &Broker,
+) -> Result<Option<tokio::net::TcpListener>, Failure> {
     let Some(address) = address else { return Ok(None) };
-    let bound = tokio::net::TcpListener::bind(address).await;
-    bound.map(Some).map_err(|error| Failure::new(format!("can't listen on {address}: {error}")))
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(bound) => Ok(Some(bound)),
+        Err(error) => {
+            let failure = Failure::new(format!("can't listen on {address}: {error}"));
+            emergency::tolerate(broker, Err(failure)).map(|()| None)
+        }
+    }
 }

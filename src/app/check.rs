@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Problems};
 use crate::domain::name::{Issuer, TrustDomain};
+use crate::notify::destination::Destination;
 
 use super::args::Check;
 use super::{Failure, build, say};
@@ -15,6 +16,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
     let loaded = config::registry::load(&subject.registry, &subject.trust_domain, &subject.issuer, today)
         .map_err(|problems| report(&problems))?;
     loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
+    check_notifiers(&subject)?;
     if arguments.strict && !loaded.warnings.is_empty() {
         return Err(Failure::new(format!("{} warnings, and --strict", loaded.warnings.len())));
     }
@@ -33,6 +35,22 @@ struct Subject {
     registry: PathBuf,
     trust_domain: TrustDomain,
     issuer: Issuer,
+    /// The daemon's file, and who it says is told.
+    notifiers: (PathBuf, Vec<Destination>),
+}
+
+/// Looks at the files that notices need: secrets, programs, roots. A secret that others can read is found here,
+/// and not in an incident.
+fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
+    let (file, destinations) = &subject.notifiers;
+    let mut bad = 0_usize;
+    for (at, destination) in destinations.iter().enumerate() {
+        if let Err(problem) = destination.target.check() {
+            bad += 1;
+            say(&format!("{}: notify[{at}] `{}`: {problem}", file.display(), destination.name));
+        }
+    }
+    if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} problems"))) }
 }
 
 /// A file is the daemon's configuration, which names its registry. A directory is a registry, with the
@@ -43,11 +61,13 @@ fn subject(path: &Path) -> Result<Subject, Failure> {
         let bad = |error| Failure::new(format!("{error}"));
         let (trust_domain, issuer) =
             ("example.org".parse().map_err(bad)?, "https://hotwork.example.org".parse().map_err(bad)?);
-        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer });
+        let notifiers = (file, Vec::new());
+        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer, notifiers });
     }
     let config = Config::load(&file).map_err(|problems| report(&problems))?;
     let registry = if path.is_dir() { path.to_owned() } else { config.registry_dir };
-    Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer })
+    let notifiers = (file, config.notifiers);
+    Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers })
 }
 
 fn report(problems: &Problems) -> Failure {

@@ -62,7 +62,10 @@ pub async fn bind(config: &Config, broker: &Arc<Broker>) -> Result<(EdgeListener
         ca_file: None,
     };
     if bound.agent.or(bound.verifier).or(bound.admin).is_some() {
-        bound.ca_file = Some(write_ca(config, broker)?);
+        match write_ca(config, broker) {
+            Ok(path) => bound.ca_file = Some(path),
+            Err(failure) => super::emergency::tolerate(broker, Err(failure))?,
+        }
     }
     Ok((listeners, bound))
 }

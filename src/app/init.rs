@@ -29,6 +29,9 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     let identity = Identity { trust_domain: trust_domain.clone(), token_algorithm: Algorithm::Es256 };
     KeyStore::create(&state_dir, &identity, passphrase.as_ref(), now)
         .map_err(|error| Failure::caused("keys", &error))?;
+    // While there is room: what a full disk must not refuse later.
+    crate::store::prepare_emergency(&state_dir)
+        .map_err(|error| Failure::caused("emergency journal", &error))?;
     let starter = Starter {
         trust_domain: &trust_domain,
         issuer: &issuer,

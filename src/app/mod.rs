@@ -9,8 +9,10 @@ mod check;
 mod descriptors;
 mod dev;
 mod edge;
+mod emergency;
 mod environment;
 mod init;
+mod last_good;
 pub mod serve;
 
 use std::io::Write as _;
@@ -61,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Completion { shell } => completion(shell),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
-        Command::Serve { config } => serve::run_file(&config),
+        Command::Serve { config, state_dir } => serve::run_file(&config, &state_dir),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! Serves until told to stop: signals, reload, sweep, drain.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,30 +14,54 @@ use crate::api;
 use crate::api::server::ServeError;
 use crate::broker::Broker;
 use crate::config::{Config, LogFormat};
+use crate::domain::emergency::Cause;
 use crate::telemetry;
 
 use super::build::{App, Bound};
-use super::{Failure, descriptors, environment};
+use super::{Failure, descriptors, emergency, environment, last_good};
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
-/// `hotworkd serve`.
+/// `hotworkd serve`. A file with problems is passed over for the last good one, in `state` when the file does not say
+/// where; that is an emergency.
 ///
 /// # Errors
-/// A file with problems, all of them; else as [`run`].
-pub fn run_file(file: &Path) -> Result<(), Failure> {
-    let config = Config::load(file).map_err(|problems| {
-        Failure::usage(format!("{problems}\nnext: mend the file; `hotworkd check` shows all problems"))
-    })?;
-    run(config, |_| {})
+/// A file with problems, all of them, when there was no good one; else as [`run`].
+pub fn run_file(file: &Path, state: &Path) -> Result<(), Failure> {
+    let problems = match Config::load(file) {
+        Ok(config) => return run(Configured { file: Some(file.to_owned()), ..config.into() }, |_| {}),
+        Err(problems) => problems.to_string(),
+    };
+    let Some(config) = last_good::load(file, state) else {
+        let next = "next: mend the file; `hotworkd check` shows all problems";
+        return Err(Failure::usage(format!("{problems}\n{next}")));
+    };
+    run(Configured { problems: Some(problems), ..config.into() }, |_| {})
 }
 
-/// Serves with `config`, and calls `ready` when the listeners are bound.
+/// What the daemon is started with.
+pub struct Configured {
+    /// The configuration.
+    pub config: Config,
+    /// Its file, to be kept for when it is broken.
+    pub file: Option<PathBuf>,
+    /// What is wrong with the file, when this is the last good one.
+    pub problems: Option<String>,
+}
+
+impl From<Config> for Configured {
+    fn from(config: Config) -> Self {
+        Self { config, file: None, problems: None }
+    }
+}
+
+/// Serves as configured, and calls `ready` when the listeners are bound.
 ///
 /// # Errors
 /// The first part that can't be made, or a listener that ended by itself.
-pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
+pub fn run(configured: Configured, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
+    let Configured { config, file, problems } = configured;
     let format = match config.log_format {
         LogFormat::Json => telemetry::Format::Json,
         LogFormat::Text => telemetry::Format::Pretty,
@@ -48,10 +72,24 @@ pub fn run(config: Config, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     telemetry::init(format, config.log_level.as_str(), colours)
         .map_err(|error| Failure::usage(format!("log: {error}")))?;
     descriptors::raise();
+    // Attestation has CAP_SYS_PTRACE as an ambient capability, which programs that are told would inherit. Threads
+    // that come after this have none.
+    if let Err(error) = rustix::thread::clear_ambient_capability_set() {
+        tracing::warn!(%error, "ambient capabilities stay: a notifier's program would inherit them");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     runtime.block_on(async {
-        let app = App::build(config).await?;
+        if let Some(problems) = &problems {
+            tracing::error!(
+                problems,
+                "EMERGENCY START: the configuration is broken, the last good one is in force"
+            );
+        }
+        let app = App::build(config, problems.map(|_| Cause::Config)).await?;
+        if let (Some(file), None) = (file, app.broker.emergency()) {
+            last_good::keep(&file, &app.config);
+        }
         serve(app, ready).await
     })
 }
@@ -69,8 +107,13 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         },
         stopped,
     ));
-    environment::write(&app.config.state_dir, &app.bound)
-        .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())))?;
+    let announcing = {
+        let broker = Arc::clone(&app.broker);
+        tokio::spawn(async move { broker.announce().await })
+    };
+    let written = environment::write(&app.config.state_dir, &app.bound)
+        .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())));
+    emergency::tolerate(&app.broker, written)?;
     ready(&app.bound);
     tell(&[NotifyState::Ready]);
     tracing::info!(
@@ -90,7 +133,10 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     // Readers of the file must not find a daemon that is going away.
     let _ = std::fs::remove_file(app.config.state_dir.join("env"));
     stop.send_replace(true);
-    match served.await {
+    let ended = served.await;
+    // What was not told yet is told after the next start.
+    announcing.abort();
+    match ended {
         Ok(Ok(())) => Ok(()),
         ended => Err(ended_early(ended)),
     }

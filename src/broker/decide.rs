@@ -3,12 +3,17 @@
 //! The catalogue's caps stand before and around Cedar, so that no policy can grant past them: tenant,
 //! state, review day, resource shape, parameters, lifetime, tier and key binding.
 
+mod approval;
+mod session;
+
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use crate::attest::Attested;
 use crate::domain::agent::{Agent, AgentState, Day};
-use crate::domain::break_glass::{Held, Phase, Sessions};
-use crate::domain::catalogue::{Action, Api, Binding, Tier};
+use crate::domain::approval::{Approvals, Terms, Used};
+use crate::domain::break_glass::{Held, Sessions};
+use crate::domain::catalogue::{Access, Action, Api, Binding, Tier};
 use crate::domain::credential::Kind;
 use crate::domain::denial::Reason;
 use crate::domain::digest::Digest;
@@ -16,12 +21,12 @@ use crate::domain::evidence::Selector;
 use crate::domain::id::Lineage;
 use crate::domain::name::PolicyName;
 use crate::domain::parameter::{Misfit, Parameter, ParameterName};
-use crate::domain::playbook::Expansion;
 use crate::domain::request::{ActionRequest, Confirmation};
 use crate::domain::revocation::{Facts, InForce, Locks};
 use crate::domain::time::{Timestamp, Ttl};
 use crate::policy::{Query, Verdict};
 
+pub(super) use self::approval::may_decide;
 use super::Rules;
 
 /// A request that was allowed: the proof that minting asks for. It has no public constructor and is not
@@ -42,6 +47,38 @@ pub struct Permitted {
     pub(super) expires: Timestamp,
     /// The break-glass session that it is allowed by, instead of policies.
     pub(super) session: Option<Arc<Held>>,
+    /// The approval that it is issued on, and its lineage.
+    pub(super) approval: Option<(Used, Lineage)>,
+}
+
+/// Why there is no permit.
+#[derive(Debug)]
+pub enum Undecided {
+    /// The decision was no.
+    Denied(Denied),
+    /// Everything allows it but the operators, who have not been asked or have not decided.
+    Pending(Box<Proposal>),
+}
+
+impl From<Reason> for Undecided {
+    fn from(reason: Reason) -> Self {
+        Self::Denied(reason.into())
+    }
+}
+
+impl From<Denied> for Undecided {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+/// What operators are to be asked.
+#[derive(Debug)]
+pub struct Proposal {
+    pub(super) access: Access,
+    pub(super) approvals: NonZeroU8,
+    pub(super) policies: Vec<PolicyName>,
+    pub(super) terms: Terms,
 }
 
 /// Why a request was refused.
@@ -76,11 +113,15 @@ pub struct Holder {
     pub kind: Kind,
     /// The key that a token is bound to. A certificate is bound by itself.
     pub confirmation: Confirmation,
+    /// SHA-256 of the holder's key in its form; none for a request of the past.
+    pub key: Option<Digest>,
 }
 
 /// What operators have said for now: beside the rules, which are declared.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
+    /// What operators were asked.
+    pub approvals: &'a Approvals,
     /// What is locked.
     pub locks: &'a Locks,
     /// What is open.
@@ -98,17 +139,23 @@ pub fn decide(
     request: ActionRequest,
     holder: Holder,
     now: Timestamp,
-) -> Result<Permitted, Denied> {
+) -> Result<Permitted, Undecided> {
     let agent = attested.agent();
     let kept = attested.evidence().kept();
-    let session = request.session.map(|id| session(standing.sessions, id, agent, now)).transpose()?;
+    let session = request.session.map(|id| session::open(standing.sessions, id, agent, now)).transpose()?;
     let (verdict, api, action) = match &session {
-        None => judge(rules, agent, &request, &holder, now)?,
-        Some(held) => under(held, rules, agent, &request, &holder, now)?,
+        None => judge_untiered(rules, agent, &request, &holder, now)?,
+        Some(held) => session::judge(held, rules, agent, &request, &holder, now)?,
     };
-    // After everything else: who may not have it at all does not learn that it is locked.
+    // After everything else: who may not have it at all does not learn that it is locked, nor is anybody asked.
     unlocked(standing.locks, agent, &kept, &request, now)?;
     let ttl = lifetime(&request, action);
+    let allowed = (verdict, api, action);
+    let approval = match &session {
+        None => approval::needed(rules, standing.approvals, agent, &allowed, &request, &holder, now)?,
+        // Its signatures stand in the place of an approval.
+        Some(_) => approval::none(&request)?,
+    };
     let expires = Timestamp::from_seconds(now.seconds()).after(ttl);
     // Nothing outlives the session, or the evidence it was given on.
     let ends = [session.as_ref().map(|held| held.until), attested.evidence().expires()];
@@ -124,41 +171,15 @@ pub fn decide(
         request,
         confirmation: holder.confirmation,
         kind: holder.kind,
-        policies: verdict,
+        policies: allowed.0,
         evidence: attested.evidence().digest(),
         attested: kept,
         registry: rules.registry.digest(),
         issued: now,
         expires,
+        approval,
         session,
     })
-}
-
-/// The open session of this id that is for this agent. Anybody else gets the answer of one that is not there.
-fn session(sessions: &Sessions, id: Lineage, agent: &Agent, now: Timestamp) -> Result<Arc<Held>, Reason> {
-    let open = sessions.get(id).filter(|held| held.phase(now) == Phase::Open);
-    let for_agent = |held: &&Arc<Held>| {
-        held.opening.scope.expansion().is_some_and(|expansion| expansion.agents.contains(&agent.id))
-    };
-    open.filter(for_agent).map(Arc::clone).ok_or(Reason::SessionNotOpen)
-}
-
-/// The decision under a break-glass session: what was signed stands in the place of the policies and of the tier. The
-/// catalogue's caps hold all the same.
-fn under<'a>(
-    held: &Held,
-    rules: &'a Rules,
-    agent: &Agent,
-    request: &ActionRequest,
-    holder: &Holder,
-    now: Timestamp,
-) -> Result<Allowed<'a>, Denied> {
-    let (api, action) = capped(rules, agent, request, holder, now)?;
-    let covers = |expansion: &Expansion| expansion.covers(&agent.id, &request.action, &request.resource);
-    if held.opening.scope.expansion().is_some_and(covers) {
-        return Ok((Vec::new(), api, action));
-    }
-    Err(Reason::SessionScope.into())
 }
 
 /// What a request is allowed by, and what it is allowed for.
@@ -172,10 +193,21 @@ pub(super) fn judge<'a>(
     holder: &Holder,
     now: Timestamp,
 ) -> Result<Allowed<'a>, Denied> {
+    let allowed = judge_untiered(rules, agent, request, holder, now)?;
+    // After the policies: who may not have it at all does not learn that an approval would do.
+    tier(allowed.2)?;
+    Ok(allowed)
+}
+
+fn judge_untiered<'a>(
+    rules: &'a Rules,
+    agent: &Agent,
+    request: &ActionRequest,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<Allowed<'a>, Denied> {
     let (api, action) = capped(rules, agent, request, holder, now)?;
     let policies = consult(rules, &query(agent, api, action, request))?;
-    // After the policies: who may not have it at all does not learn that an approval would do.
-    tier(action)?;
     Ok((policies, api, action))
 }
 

@@ -1,5 +1,6 @@
 //! Explain: why a decision went as it did, and what would be said to the same request now.
 
+use crate::domain::approval::Terms;
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::entry::{Entry, Event};
@@ -117,11 +118,15 @@ impl Asked {
         match &entry.event {
             Event::Deny(denial) => Some(Self::of_denial(denial)),
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
+            Event::Ask(asked) => Some(Self::of_asked(&asked.terms, &asked.attested)),
             Event::BreakGlass(_)
             | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Enroll(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Remove(_)
@@ -130,6 +135,22 @@ impl Asked {
             | Event::Start(_)
             | Event::Unlock(_) => None,
         }
+    }
+
+    fn of_asked(terms: &Terms, attested: &[Selector]) -> Self {
+        let request = ActionRequest {
+            action: terms.action.clone(),
+            resource: terms.resource.clone(),
+            parameters: terms.parameters.clone(),
+            ttl: Some(terms.ttl),
+            args: terms.args,
+            purpose: terms.purpose.clone(),
+            idempotency_key: None,
+            approval: None,
+            session: None,
+        };
+        let holder = Holder { kind: terms.kind, confirmation: terms.cnf.clone(), key: None };
+        Self { agent: terms.agent.clone(), request, holder, attested: attested.to_vec() }
     }
 
     fn of_denial(denial: &Denial) -> Self {
@@ -141,6 +162,7 @@ impl Asked {
             args: None,
             purpose: denial.purpose.clone(),
             idempotency_key: None,
+            approval: None,
             session: None,
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
@@ -161,9 +183,10 @@ impl Asked {
             args: issuance.args,
             purpose: issuance.purpose.clone(),
             idempotency_key: None,
+            approval: None,
             session: None,
         };
-        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone() };
+        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }
     }
 }
@@ -171,5 +194,5 @@ impl Asked {
 fn holder(kind: Kind, bearer: bool) -> Holder {
     let known = || "A".repeat(43).parse().ok();
     let jkt = if bearer { None } else { known() };
-    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None } }
+    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None }, key: None }
 }

@@ -13,6 +13,7 @@ use crate::domain::limits::COUNT_MS_MAX;
 use crate::domain::name::AgentId;
 use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
+use crate::notify::outbox::DestinationView;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
 use super::break_glass::GlassStatus;
@@ -58,6 +59,8 @@ pub struct Status {
     pub feed: FeedStatus,
     /// Locks in force.
     pub locks: usize,
+    /// Who is told of what, and how far that is.
+    pub notifiers: Vec<DestinationView>,
     /// Break-glass.
     pub break_glass: GlassStatus,
 }
@@ -237,12 +240,13 @@ impl Broker {
     pub fn status(&self) -> Status {
         let ledger = self.ledger.status();
         let clock = self.clock.now().err().map(|error| error.to_string());
-        let problem = ledger.problem.clone().or(clock);
+        let emergency = self.emergency().map(|emergency| format!("emergency: {emergency}"));
+        let problem = ledger.problem.clone().or(emergency).or(clock);
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
-        let break_glass = self.break_glass_status();
-        Status { about: self.about.clone(), live, ledger, problem, feed, locks, break_glass }
+        let (notifiers, break_glass) = (self.notifiers(), self.break_glass_status());
+        Status { about: self.about.clone(), live, ledger, problem, feed, locks, break_glass, notifiers }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::attest::{AttestError, Attested, Presented};
+use crate::domain::approval::Approval;
 use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::id::CredentialId;
 use crate::domain::ledger::{Command, Refusal};
 use crate::domain::parameter::ParameterName;
-use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::request::{ActionRequest, Confirmation, Justification};
 use crate::domain::revocation::InForce;
 use crate::domain::time::Timestamp;
 use crate::signer::certificate::Certificate;
@@ -17,7 +18,8 @@ use crate::signer::csr::SubjectKey;
 use crate::signer::secret::Secret;
 use crate::store::LedgerError;
 
-use super::decide::{Denied, Holder, Standing, decide, signable};
+use super::approve::reason;
+use super::decide::{Denied, Holder, Standing, Undecided, decide, signable};
 use super::entropy::EntropyFailed;
 use super::limit::TooMany;
 use super::record::record;
@@ -57,6 +59,9 @@ pub enum IssueError {
     /// The record could not be made.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Operators have to approve it first. The request is recorded, or was before.
+    #[error("operators have to approve it first")]
+    Pending(Arc<Approval>),
     /// Keys or profile changed since the request that this one repeats.
     #[error("the request was recorded before and can't be repeated: keys have changed")]
     NotRepeatable,
@@ -84,9 +89,11 @@ impl Broker {
         presented: &Presented,
         request: ActionRequest,
         confirmation: Confirmation,
+        words: Option<Justification>,
     ) -> Result<Issued<Secret>, IssueError> {
-        let holder = Holder { kind: Kind::Token, confirmation: confirmation.clone() };
-        self.issue(presented, request, holder, &TokenForm(confirmation)).await
+        let form = TokenForm(confirmation.clone());
+        let holder = Holder { kind: Kind::Token, confirmation, key: Some(form.holder_digest()) };
+        self.issue(presented, request, holder, &form, words).await
     }
 
     /// Issues a certificate over `key`; the material is the signed leaf.
@@ -98,9 +105,12 @@ impl Broker {
         presented: &Presented,
         request: ActionRequest,
         key: SubjectKey,
+        words: Option<Justification>,
     ) -> Result<Issued<Certificate>, IssueError> {
-        let holder = Holder { kind: Kind::Certificate, confirmation: Confirmation::default() };
-        self.issue(presented, request, holder, &CertificateForm(key)).await
+        let form = CertificateForm(key);
+        let (kind, confirmation) = (Kind::Certificate, Confirmation::default());
+        let holder = Holder { kind, confirmation, key: Some(form.holder_digest()) };
+        self.issue(presented, request, holder, &form, words).await
     }
 
     async fn issue<F: Form>(
@@ -109,31 +119,50 @@ impl Broker {
         request: ActionRequest,
         holder: Holder,
         form: &F,
+        words: Option<Justification>,
     ) -> Result<Issued<F::Material>, IssueError> {
+        // In an emergency a session is the way in; its signatures were counted.
+        if request.session.is_none() {
+            self.is_ordinary()?;
+        }
         let rules = self.rules();
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
-        let (locks, sessions) = (self.ledger.locks(), self.ledger.sessions());
-        let standing = Standing { locks: &locks, sessions: &sessions };
-        let permitted = decide(&rules, standing, &attested, request.clone(), holder.clone(), now);
-        let kid = self.minter.signing_key(holder.kind, now);
-        let permitted = match permitted.and_then(|permitted| signable(&locks, permitted, &kid, now)) {
+        let (locks, approvals, sessions) =
+            (self.ledger.locks(), self.ledger.approvals(), self.ledger.sessions());
+        let standing = Standing { approvals: &approvals, locks: &locks, sessions: &sessions };
+        let kind = holder.kind;
+        let permitted = decide(&rules, standing, &attested, request.clone(), holder, now);
+        let kid = self.minter.signing_key(kind, now);
+        let signable = |permitted| signable(&locks, permitted, &kid, now).map_err(Undecided::from);
+        let permitted = match permitted.and_then(signable) {
             Ok(permitted) => permitted,
-            Err(denied) => {
-                return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
+            Err(Undecided::Denied(denied)) => {
+                return Err(self.deny(&rules, &attested, request, kind, denied, now).await);
+            }
+            Err(Undecided::Pending(proposal)) => {
+                return match self.ask(&rules, &attested, *proposal, words, now).await? {
+                    Ok(approval) => Err(IssueError::Pending(approval)),
+                    Err(reason) => Err(self.deny(&rules, &attested, request, kind, reason.into(), now).await),
+                };
             }
         };
         let sealed = seal(permitted, form, &self.minter, &*self.entropy, &self.places)?;
         let recorded = match record(&self.ledger, sealed, form, &self.minter).await {
             // A lock came in between.
             Err(IssueError::Ledger(LedgerError::Refused(Refusal::Locked(held)))) => {
-                return Err(self.deny(&rules, &attested, request, holder.kind, held.into(), now).await);
+                return Err(self.deny(&rules, &attested, request, kind, held.into(), now).await);
+            }
+            // Another request used the approval, or it ended.
+            Err(IssueError::Ledger(LedgerError::Refused(Refusal::Approval(refusal)))) => {
+                let denied = reason(refusal).into();
+                return Err(self.deny(&rules, &attested, request, kind, denied, now).await);
             }
             // The session was closed in between, or ended.
             Err(IssueError::Ledger(LedgerError::Refused(Refusal::SessionOver))) => {
                 let denied = Reason::SessionNotOpen.into();
-                return Err(self.deny(&rules, &attested, request, holder.kind, denied, now).await);
+                return Err(self.deny(&rules, &attested, request, kind, denied, now).await);
             }
             recorded => recorded?,
         };
@@ -187,7 +216,7 @@ impl Broker {
         }
     }
 
-    fn new_id(&self, now: Timestamp) -> Result<CredentialId, EntropyFailed> {
+    pub(super) fn new_id(&self, now: Timestamp) -> Result<CredentialId, EntropyFailed> {
         let mut random = [0; 10];
         self.entropy.fill(&mut random)?;
         Ok(CredentialId::new(now, &random))

@@ -2,10 +2,13 @@
 //!
 //! [`Broker`] holds the parts; each use case is one file with one `impl Broker` block.
 
+pub mod announce;
+pub mod approve;
 mod attest;
 pub mod break_glass;
 pub mod consume;
 pub mod decide;
+pub mod emergency;
 pub mod enroll;
 mod entropy;
 pub mod explain;
@@ -30,19 +33,22 @@ pub mod verifiers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::attest::Attestation;
 use crate::domain::clock::Clock;
 use crate::domain::credential::Credential;
 use crate::domain::digest::Digest;
-use crate::domain::id::CredentialId;
-use crate::domain::limits::RECORDS_REMEMBERED_MAX;
+use crate::domain::emergency::Emergency;
+use crate::domain::id::{ApprovalId, CredentialId};
+use crate::domain::limits::{APPROVALS_MAX, RECORDS_REMEMBERED_MAX};
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
 use crate::domain::registry_files::RegistryFiles;
+use crate::domain::request::Justification;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
+use crate::notify::outbox::Outbox;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
 use crate::signer::sealed::Sealer;
@@ -87,8 +93,10 @@ pub struct Parts {
     pub loader: Loader,
     /// What credentials are made with.
     pub minter: Minter,
-    /// Who is told.
+    /// Who is told at once.
     pub notifier: Arc<dyn Notifier>,
+    /// Who is told of what the log says.
+    pub outbox: Arc<Outbox>,
     /// The rules in force at the start.
     pub rules: Rules,
     /// Keeps a copy of what was loaded last.
@@ -99,6 +107,8 @@ pub struct Parts {
     pub key_publish_ahead: Duration,
     /// Facts for `status`.
     pub about: About,
+    /// What could not be had at the start, when that is so.
+    pub emergency: Option<Emergency>,
 }
 
 /// Facts about this daemon.
@@ -120,15 +130,19 @@ pub struct Broker {
     loader: Loader,
     minter: Minter,
     notifier: Arc<dyn Notifier>,
+    outbox: Arc<Outbox>,
     rules: ArcSwap<Rules>,
     sealer: Sealer,
     about: About,
+    emergency: ArcSwapOption<Emergency>,
     places: Allocator,
     publisher: publish::Publisher,
     key_publish_ahead: Duration,
     rotating: tokio::sync::Mutex<()>,
     records: Memory<CredentialId, Credential>,
     shown: Memory<Digest, (CredentialId, Digest)>,
+    /// What agents said of their requests for approval. It is lost at a restart: the log has the digest.
+    words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
 }
@@ -146,15 +160,18 @@ impl Broker {
             loader: parts.loader,
             minter: parts.minter,
             notifier: parts.notifier,
+            outbox: parts.outbox,
             rules: ArcSwap::from_pointee(parts.rules),
             sealer: parts.sealer,
             about: parts.about,
+            emergency: ArcSwapOption::from_pointee(parts.emergency),
             places: parts.places,
             publisher,
             key_publish_ahead: parts.key_publish_ahead,
             rotating: tokio::sync::Mutex::new(()),
             records: Memory::new(RECORDS_REMEMBERED_MAX),
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
+            words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
             verifiers: Arc::default(),
         }

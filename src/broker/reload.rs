@@ -65,6 +65,7 @@ impl Broker {
         self.record_load(&rules, operator).await?;
         self.rules.store(Arc::new(rules));
         self.finish_seal(prepared).await;
+        self.registry_is_good();
         Ok(result)
     }
 

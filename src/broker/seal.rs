@@ -191,6 +191,7 @@ fn issuance(
     Issuance {
         action: permitted.request.action,
         agent: permitted.agent.id,
+        approval: permitted.approval.map(|(used, _)| used),
         args: permitted.request.args,
         attested: permitted.attested,
         audience: permitted.api.audience.clone(),
@@ -206,7 +207,7 @@ fn issuance(
         // Filled in by the caller, who knows the form.
         key: None,
         kind: permitted.kind,
-        lineage: ids.lineage,
+        lineage: permitted.approval.map_or(ids.lineage, |(_, lineage)| lineage),
         max_calls: permitted.action.max_calls,
         owner: Some(Arc::clone(&permitted.agent.entry.owner)),
         parameters: permitted.request.parameters,
@@ -235,8 +236,11 @@ fn request_digest(request: &ActionRequest, kind: Kind, holder: Digest) -> Digest
     }
     let ttl = request.ttl.map(|ttl| ttl.seconds());
     text.push_str(&format!("{ttl:?}\n{:?}\n{:?}\n", request.args, request.purpose));
+    if let Some(approval) = request.approval {
+        text.push_str(&format!("approval={approval}\n"));
+    }
     if let Some(session) = request.session {
-        text.push_str(&format!("{session}\n"));
+        text.push_str(&format!("session={session}\n"));
     }
     Digest::of(text.as_bytes())
 }

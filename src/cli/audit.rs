@@ -11,9 +11,10 @@ use super::duration::seconds;
 use super::failure::Failure;
 use super::text::{clean, clean_lines};
 use super::{audit_verify, json, table, words};
+use crate::domain::approval::Asked;
 use crate::domain::break_glass::{Asks, Proposal, Step};
-use crate::domain::entry::{Entry, Event};
-use crate::domain::revocation::{Selector, Terms};
+use crate::domain::entry::{Entry, Event, Load};
+use crate::domain::revocation::{Revocation, Selector, Terms};
 use crate::proto::v1;
 
 /// How often `tail -f` asks for more.
@@ -89,6 +90,25 @@ fn row(entry: &v1::LogEntry) -> [String; 5] {
     }
 }
 
+fn asks(asked: &Asked) -> (&'static str, String, String) {
+    let terms = &asked.terms;
+    let what = format!("{} on {} ({})", terms.action, terms.resource, asked.id);
+    ("ask", words::agent(terms.agent.as_str()), what)
+}
+
+fn loads(load: &Load) -> (&'static str, String, String) {
+    let who = load.operator.as_ref().map_or_else(|| "hotworkd".to_owned(), ToString::to_string);
+    let what = format!("{} agents, {} policies, registry {}", load.agents, load.policies, load.registry);
+    ("load", who, what)
+}
+
+fn revokes(revoke: &Revocation) -> (&'static str, String, String) {
+    let live = revoke.live.map(|live| format!(", {live} live")).unwrap_or_default();
+    let lock = revoke.lock.as_ref().map(|_| " and locked").unwrap_or_default();
+    let what = format!("{}{lock}{live}: {}", named(&revoke.selector), revoke.reason);
+    ("revoke", revoke.operator.to_string(), what)
+}
+
 fn said(event: &Event) -> (&'static str, String, String) {
     let own = || "hotworkd".to_owned();
     match event {
@@ -99,6 +119,10 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let refused = if call.allowed { "" } else { " REFUSED" };
             ("call", call.operator.to_string(), format!("{}{refused}", call.rpc))
         }
+        Event::Ask(asked) => asks(asked),
+        Event::Decide(vote) => {
+            ("decide", vote.operator.to_string(), format!("{} {}", vote.verdict.as_str(), vote.approval))
+        }
         Event::Deny(denial) => {
             let what =
                 format!("{} on {}: {} ({})", denial.action, denial.resource, denial.reason.code(), denial.id);
@@ -108,6 +132,7 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let what = format!("{}, {} calls left", consume.credential, consume.left);
             ("consume", words::agent(consume.agent.as_str()), what)
         }
+        Event::Emergency(emergency) => ("emergency", own(), emergency.to_string()),
         Event::Enroll(enrolled) => {
             let what = format!("{} until {}", enrolled.who, seconds(enrolled.expires.seconds()));
             ("enroll", enrolled.operator.to_string(), what)
@@ -116,13 +141,9 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let what = format!("{} on {} ({})", issue.action, issue.resource, issue.id);
             ("issue", words::agent(issue.agent.as_str()), what)
         }
-        Event::Load(load) => {
-            let who = load.operator.as_ref().map_or_else(own, ToString::to_string);
-            (
-                "load",
-                who,
-                format!("{} agents, {} policies, registry {}", load.agents, load.policies, load.registry),
-            )
+        Event::Load(load) => loads(load),
+        Event::Merge(merge) => {
+            ("merge", own(), format!("{} entries of an emergency, from {} on", merge.count, merge.first))
         }
         Event::Release(release) => {
             ("release", words::agent(release.agent.as_str()), release.credential.to_string())
@@ -132,12 +153,7 @@ fn said(event: &Event) -> (&'static str, String, String) {
             ("remove", removal.operator.to_string(), what)
         }
         Event::Lock(lock) => ("lock", lock.operator.to_string(), locked(&lock.selector, &lock.terms)),
-        Event::Revoke(revoke) => {
-            let live = revoke.live.map(|live| format!(", {live} live")).unwrap_or_default();
-            let lock = revoke.lock.as_ref().map(|_| " and locked").unwrap_or_default();
-            let what = format!("{}{lock}{live}: {}", named(&revoke.selector), revoke.reason);
-            ("revoke", revoke.operator.to_string(), what)
-        }
+        Event::Revoke(revoke) => revokes(revoke),
         Event::Rotate(rotation) => {
             let from = super::duration::seconds(rotation.use_at.seconds());
             ("rotate", rotation.operator.to_string(), format!("token key {} signs from {from}", rotation.kid))

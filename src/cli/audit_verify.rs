@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::text::clean;
 use super::{files, table};
 use crate::domain::note::VerifierKey;
-use crate::store::verify::{self, AuditError, Progress};
+use crate::store::verify::{self, AuditError, Progress, Report};
 
 /// Longest key or checkpoint file in bytes: a few lines, with witnesses' signatures.
 const NOTE_BYTES_MAX: usize = 64 * 1024;
@@ -31,6 +31,8 @@ struct Checked {
     root: String,
     /// Whether a checkpoint that was kept elsewhere was found in it.
     witnessed: bool,
+    /// Entries that the emergency journal alone has until the next good start.
+    emergency: u64,
 }
 
 /// Verifies the directory.
@@ -53,7 +55,8 @@ pub fn run(context: &Context, dir: &Path, key: &Path, checkpoint: Option<&Path>)
     bar.end();
     let report = outcome.map_err(|error| refused(&error))?;
     let root = STANDARD.encode(report.root.as_bytes());
-    show(context, &Checked { entries: report.entries, root, witnessed: report.witnessed })
+    let Report { entries, witnessed, emergency, .. } = report;
+    show(context, &Checked { entries, root, witnessed, emergency })
 }
 
 fn refused(error: &AuditError) -> Failure {
@@ -74,12 +77,15 @@ fn show(context: &Context, verified: &Checked) -> Result<(), Failure> {
         verified,
         || vec![verified.root.clone()],
         |screen| {
+            let emergency =
+                if verified.emergency > 0 { verified.emergency.to_string() } else { String::new() };
             let witnessed = if verified.witnessed { "the checkpoint is part of it" } else { "" };
             let fields = [
                 ("verdict", "every entry is as it was signed".to_owned()),
                 ("entries", verified.entries.to_string()),
                 ("root", verified.root.clone()),
                 ("witnessed", witnessed.to_owned()),
+                ("in emergency", emergency),
             ];
             table::fields(screen, &fields)
         },

@@ -186,7 +186,9 @@ impl From<Status> for Failure {
         let details = status.get_error_details();
         let info = details.error_info();
         let reason = info.map(|info| clean(&info.reason)).filter(|reason| !reason.is_empty());
-        let decision = info.and_then(|info| info.metadata.get("decision_id")).map(|id| clean(id));
+        // A request that waits for operators is a decision, too.
+        let fact = |name: &str| info.and_then(|info| info.metadata.get(name)).map(|id| clean(id));
+        let decision = fact("decision_id").or_else(|| fact("approval_id"));
         let code = status.code();
         let reason = reason.unwrap_or_else(|| name(code).to_ascii_lowercase().replace('_', "-"));
         let retry = details.retry_info().and_then(|retry| retry.retry_delay);
@@ -276,7 +278,9 @@ fn advice(exit: Exit, code: Code, decision: &str, retry: Option<Duration>) -> St
         }
         Exit::Denied => return format!("an operator can see why with `hotwork explain {decision}`"),
         Exit::ApprovalPending => {
-            return format!("ask an operator to approve decision {decision}, then try again");
+            return format!(
+                "an approver runs `hotwork request show {decision}`; then ask again with --approval {decision}, or wait: --wait 10m"
+            );
         }
         Exit::NotAttested => {
             "no registered agent matches this process: compare its user, unit, container and executable \

@@ -12,7 +12,7 @@ use super::duration::{now, relative};
 use super::failure::{Exit, Failure};
 use super::files::Folder;
 use super::text::clean_lines;
-use super::{holder, request};
+use super::{holder, request, wait};
 use crate::domain::name::ActionName;
 use crate::proto::v1;
 use crate::proto::v1::credential_service_client::CredentialServiceClient;
@@ -96,24 +96,71 @@ pub async fn mint(
     ask: &Ask,
     holder: Holder,
 ) -> Result<Minted, Failure> {
-    let request = Some(request::build(context, client, action, ask).await?);
-    match ask.kind {
-        Kind::Token => {
-            let binding = match holder {
+    let mut request = request::build(context, client, action, ask).await?;
+    // One key for all tries: an approval is for the key, too.
+    let kept = !matches!((ask.kind, &holder), (Kind::Cert, Holder::Generated | Holder::Here));
+    let key = Prepared::new(ask.kind, holder)?;
+    match key.mint(context, client, &request).await {
+        Err(pending) if pending.exit == Exit::ApprovalPending => {
+            let Some(most) =
+                ask.wait.filter(|_| !matches!(key, Prepared::Certificate(Key::GenerateKey(_), _)))
+            else {
+                return Err(if kept { pending } else { keyless(pending) });
+            };
+            request.approval_id = pending.decision_id.clone();
+            wait::until_approved(context, client, pending, most).await?;
+            key.mint(context, client, &request).await
+        }
+        minted => minted,
+    }
+}
+
+/// The key was made for this one try, and what is approved is the key's.
+fn keyless(pending: Failure) -> Failure {
+    pending.hint(
+        "an approval is for one key, and this one is not kept: bring a request of your own key with --csr, or let the \
+         command wait with --wait 10m",
+    )
+}
+
+/// The holder's key in the form of the request.
+enum Prepared {
+    Certificate(Key, Option<Zeroizing<String>>),
+    Token(Option<v1::KeyBinding>),
+}
+
+impl Prepared {
+    fn new(kind: Kind, holder: Holder) -> Result<Self, Failure> {
+        match kind {
+            Kind::Token => Ok(Self::Token(match holder {
                 Holder::Dpop(jkt) => Some(v1::KeyBinding { jkt, x5t_s256: String::new() }),
                 Holder::Csr(_) | Holder::Generated | Holder::Here => None,
-            };
-            let message = context.request(v1::IssueTokenRequest { request, binding });
-            Ok(Minted::Token(context.call(client.issue_token(message)).await?))
+            })),
+            Kind::Cert => certificate_key(holder).map(|(key, pem)| Self::Certificate(key, pem)),
         }
-        Kind::Cert => {
-            let (key, key_pem) = certificate_key(holder)?;
-            let message = context.request(v1::IssueCertificateRequest { request, key: Some(key) });
-            let mut answer = context.call(client.issue_certificate(message)).await?;
-            if let Some(key_pem) = key_pem {
-                answer.private_key_pem = key_pem.as_str().to_owned();
+    }
+
+    async fn mint(
+        &self,
+        context: &Context,
+        client: &mut CredentialServiceClient<Channel>,
+        request: &v1::ActionRequest,
+    ) -> Result<Minted, Failure> {
+        let request = Some(request.clone());
+        match self {
+            Self::Token(binding) => {
+                let message = context.request(v1::IssueTokenRequest { request, binding: binding.clone() });
+                Ok(Minted::Token(context.call(client.issue_token(message)).await?))
             }
-            Ok(Minted::Certificate(answer))
+            Self::Certificate(key, key_pem) => {
+                let message =
+                    context.request(v1::IssueCertificateRequest { request, key: Some(key.clone()) });
+                let mut answer = context.call(client.issue_certificate(message)).await?;
+                if let Some(key_pem) = key_pem {
+                    answer.private_key_pem = key_pem.as_str().to_owned();
+                }
+                Ok(Minted::Certificate(answer))
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! knows neither policy nor store but for the offline check of a log. Data goes to standard output,
 //! messages to standard error, and the exit codes are a contract ([`failure::Exit`]).
 
+mod approval;
 pub mod args;
 mod audit;
 mod audit_verify;
@@ -24,6 +25,7 @@ mod inspect;
 mod issue;
 mod json;
 mod lock;
+mod notify;
 mod operator;
 pub mod output;
 mod request;
@@ -35,6 +37,7 @@ mod table;
 mod text;
 mod tls;
 mod verify;
+mod wait;
 mod words;
 
 use std::env;
@@ -99,12 +102,14 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Api(args::operator::Api::List) => operator::apis(context).await,
         Command::Operator(command) => enroll::run(context, v1::EnrolledAs::Operator, command).await,
         Command::Verifier(command) => enroll::run(context, v1::EnrolledAs::Verifier, command).await,
+        Command::Request(command) => approval::run(context, command).await,
         Command::Revoke(args) => return revoke::run(context, args).await,
         Command::Lock(command) => lock::run(context, command).await,
         Command::BreakGlass(command) => break_glass::run(context, command).await,
         Command::Feed => feed::show(context).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Notify(command) => return notify::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Reload => operator::reload(context).await,
         Command::Keys { command } => operator::keys(context, command.as_ref()).await,

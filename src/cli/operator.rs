@@ -309,7 +309,7 @@ fn glass(status: Option<&v1::BreakGlassStatus>) -> String {
 fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
     let up = answer.start_time.map(|start| now().saturating_sub(start.seconds).unsigned_abs());
     let dev = if answer.dev { "NOT FOR PRODUCTION (hotworkd dev)" } else { "" };
-    let fields = [
+    let mut fields = vec![
         ("issuing", if answer.issuing { "yes" } else { "no" }.to_owned()),
         ("problem", answer.problem.clone()),
         ("mode", dev.to_owned()),
@@ -327,5 +327,7 @@ fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
         ("log root", answer.log_root.clone()),
         ("registry", answer.registry_sha256.clone()),
     ];
+    let now = now();
+    fields.extend(answer.notifiers.iter().map(|one| ("notices", super::notify::told(one, now))));
     table::fields(screen, &fields)
 }

@@ -110,6 +110,8 @@ pub async fn build(
         purpose: ask.purpose.as_ref().map(ToString::to_string).unwrap_or_default(),
         break_glass_session: ask.break_glass.as_ref().map(ToString::to_string).unwrap_or_default(),
         idempotency_key: ask.idempotency_key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        approval_id: ask.approval.map(|id| id.to_string()).unwrap_or_default(),
+        justification: ask.justification.clone().unwrap_or_default(),
     })
 }
 

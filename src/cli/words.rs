@@ -18,6 +18,11 @@ pub fn tier(tier: i32) -> String {
     word(v1::Tier::try_from(tier).map(|tier| tier.as_str_name()), "TIER_")
 }
 
+/// Where a request for approval is.
+pub fn approval(state: i32) -> String {
+    word(v1::ApprovalState::try_from(state).map(|state| state.as_str_name()), "APPROVAL_STATE_")
+}
+
 /// Where a break-glass session is in its life.
 pub fn session_state(state: i32) -> String {
     word(v1::SessionState::try_from(state).map(|state| state.as_str_name()), "SESSION_STATE_")

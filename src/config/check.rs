@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::domain::name::{BadName, Issuer, TrustDomain};
+use crate::notify::destination::Destination;
 
 use super::edge::{self, Edge};
-use super::file;
 use super::forms::{AbsolutePath, Mode, Seconds, SocketPath, word};
 use super::problem::{Gathered, Problems};
 use super::publication::{self, Publication};
 use super::raw::{Document, Table};
+use super::{file, notify};
 
 /// The daemon's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub oid_arc: Vec<u64>,
     /// What resources find: CRL, introspection, keys.
     pub publication: Publication,
+    /// Who is told of what people should know, beside the daemon's log.
+    pub notifiers: Vec<Destination>,
     /// Whether gRPC reflection is on.
     pub reflection: bool,
     /// Whether this is `hotworkd dev`. No file can say so.
@@ -125,6 +128,13 @@ impl Config {
         finish(config, gathered)
     }
 
+    /// Where a file that has problems says that the state is, as far as that can be read.
+    pub fn state_dir_of(text: &str) -> Option<PathBuf> {
+        let (table, _) = toml::de::DeTable::parse_recoverable(text);
+        let value = table.get_ref().get("state_dir")?.get_ref().as_str()?;
+        value.parse().ok().map(|AbsolutePath(path)| path)
+    }
+
     /// Checks `text`; `path` is for messages.
     ///
     /// # Errors
@@ -163,6 +173,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let passphrase_file = table.optional::<AbsolutePath>("passphrase_file");
     let oid_arc = table.or("oid_arc", Arc(vec![1, 3, 6, 1, 4, 1, 32_473, 1]));
     let reflection = table.flag("reflection", false);
+    let notifiers = notify::read(&table);
     let publication = publication::read(&table, issuer.as_ref(), http.is_some_and(|http| http.is_some()));
     if let (Some(agent), Some(admin)) = (&agent_socket, &admin_socket)
         && agent.path == admin.path
@@ -192,6 +203,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         passphrase_file: passphrase_file?.map(|AbsolutePath(path)| path),
         oid_arc: oid_arc?.0,
         publication: publication?,
+        notifiers: notifiers?,
         reflection: reflection?,
         dev: false,
     })

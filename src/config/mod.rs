@@ -8,6 +8,7 @@ pub mod demo;
 pub mod edge;
 mod file;
 mod forms;
+mod notify;
 mod problem;
 pub mod publication;
 mod raw;

@@ -1,6 +1,6 @@
 //! The catalogue: which APIs exist, what each can do, and the caps that no policy can lift.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub struct Action {
     pub ttl_max: Ttl,
     /// How it is allowed.
     pub tier: Tier,
+    /// How many distinct operators approve each request, when the tier asks for it.
+    pub approvals: NonZeroU8,
     /// How often one agent may ask.
     pub rate: Rate,
     /// Whether a credential is good for one call only.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::Used;
 use super::catalogue::Tier;
 use super::digest::Digest;
 use super::evidence::Selector;
@@ -27,6 +28,9 @@ pub struct Issuance {
     pub action: ActionName,
     /// Who holds it.
     pub agent: AgentId,
+    /// The approval that it was issued on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Used>,
     /// Digest of the call's arguments, when it is bound to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Digest>,

@@ -22,8 +22,22 @@ pub enum Reason {
     ActionUnknown,
     /// The agent is suspended.
     AgentSuspended,
+    /// An operator denied the request.
+    ApprovalDenied,
+    /// The approval is over.
+    ApprovalExpired,
+    /// Somebody who approved it no longer may.
+    ApprovalLapsed,
     /// The action needs operators' approval.
     ApprovalRequired,
+    /// There is no such approval of this agent for this request.
+    ApprovalUnknown,
+    /// A credential was issued on the approval already.
+    ApprovalUsed,
+    /// An operator denied this action a short time ago.
+    ApprovalsCooling,
+    /// Too many requests of the agent wait for approval.
+    ApprovalsExhausted,
     /// The API does not take bearer tokens.
     BindingRequired,
     /// The action is for break-glass sessions only.
@@ -52,10 +66,17 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::ActionUnknown,
         Self::AgentSuspended,
+        Self::ApprovalDenied,
+        Self::ApprovalExpired,
+        Self::ApprovalLapsed,
         Self::ApprovalRequired,
+        Self::ApprovalUnknown,
+        Self::ApprovalUsed,
+        Self::ApprovalsCooling,
+        Self::ApprovalsExhausted,
         Self::BindingRequired,
         Self::BreakGlassOnly,
         Self::Forbidden,
@@ -75,7 +96,14 @@ impl Reason {
         match self {
             Self::ActionUnknown => "action-unknown",
             Self::AgentSuspended => "agent-suspended",
+            Self::ApprovalDenied => "approval-denied",
+            Self::ApprovalExpired => "approval-expired",
+            Self::ApprovalLapsed => "approval-lapsed",
             Self::ApprovalRequired => "approval-required",
+            Self::ApprovalUnknown => "approval-unknown",
+            Self::ApprovalUsed => "approval-used",
+            Self::ApprovalsCooling => "approvals-cooling",
+            Self::ApprovalsExhausted => "approvals-exhausted",
             Self::BindingRequired => "binding-required",
             Self::BreakGlassOnly => "break-glass-only",
             Self::Forbidden => "forbidden",
@@ -98,7 +126,20 @@ impl Reason {
                 "there is no such action for this agent; `hotwork actions` lists those there are"
             }
             Self::AgentSuspended => "the agent is suspended; its owner can end that in the registry",
+            Self::ApprovalDenied => "an operator denied the request",
+            Self::ApprovalExpired => "the approval is over; ask for a new one",
+            Self::ApprovalLapsed => "an operator who approved the request no longer may; ask another one",
             Self::ApprovalRequired => "the action needs an operator's approval",
+            Self::ApprovalUnknown => {
+                "there is no such approval of this agent for exactly this request; ask without one"
+            }
+            Self::ApprovalUsed => "the approval was used already, and is good for one credential; ask anew",
+            Self::ApprovalsCooling => {
+                "an operator denied this action a short time ago; wait before asking again"
+            }
+            Self::ApprovalsExhausted => {
+                "too many requests of this agent wait for approval; wait until some are decided or over"
+            }
             Self::BindingRequired => {
                 "the API takes no bearer tokens; bind the token to a key, or ask for a certificate"
             }

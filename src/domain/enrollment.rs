@@ -212,12 +212,16 @@ impl Enrollments {
                     self.changes = self.changes.saturating_add(1);
                 }
             }
-            Event::BreakGlass(_)
+            Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Revoke(_)

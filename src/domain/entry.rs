@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::{Asked, Vote};
 use super::break_glass::Step;
 use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
 use super::digest::Digest;
+use super::emergency::{Emergency, Merge};
 use super::enrollment::{Enrollment, Removal};
 use super::id::CredentialId;
 use super::limits::ENTRY_BYTES_MAX;
@@ -36,14 +38,20 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
+    /// An agent asked for what operators have to approve.
+    Ask(Box<Asked>),
     /// Glass was broken, or a step towards it taken.
     BreakGlass(Box<Step>),
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
     /// A call of a counted credential was debited.
     Consume(Consumption),
+    /// An operator decided a request.
+    Decide(Box<Vote>),
     /// A request was denied.
     Deny(Denial),
+    /// The broker started without all of its parts.
+    Emergency(Emergency),
     /// An operator or verifier got a certificate.
     Enroll(Enrollment),
     /// A credential was issued.
@@ -52,6 +60,8 @@ pub enum Event {
     Load(Load),
     /// An operator locked something.
     Lock(Lock),
+    /// What an emergency kept elsewhere is part of the log.
+    Merge(Merge),
     /// A holder gave a credential back.
     Release(Release),
     /// Certificates of an operator or verifier ended.
@@ -64,6 +74,33 @@ pub enum Event {
     Start(Start),
     /// An operator ended a lock.
     Unlock(Unlock),
+}
+
+impl Event {
+    /// Whether a person may have to be told of it: what `notify` has a notice for. The ledger remembers the
+    /// newest ones for those who tell.
+    pub const fn is_notable(&self) -> bool {
+        match self {
+            Self::Ask(_)
+            | Self::BreakGlass(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Load(_)
+            | Self::Lock(_)
+            | Self::Merge(_)
+            | Self::Remove(_)
+            | Self::Revoke(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => true,
+            Self::Call(_)
+            | Self::Consume(_)
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Issue(_)
+            | Self::Release(_) => false,
+        }
+    }
 }
 
 /// An operator's call.

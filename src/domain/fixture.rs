@@ -1,15 +1,19 @@
 //! Records for the tests of this floor.
 
+use std::num::NonZeroU8;
+
+use super::approval::{Asked, Terms, Used, Verdict, Vote};
 use super::break_glass::{Ask, Asks, Opening, Proposal, Sign, Signature};
-use super::catalogue::Tier;
+use super::catalogue::{Access, Tier};
 use super::credential::{Issuance, Kind};
 use super::digest::Digest;
 use super::evidence::Selector;
-use super::id::{CredentialId, Lineage};
+use super::id::{ApprovalId, CredentialId, Lineage};
+use super::parameter::{Parameter, Value};
 use super::playbook::{Expansion, Quorum, Scope};
 use super::request::Confirmation;
 use super::statement::Nonce;
-use super::time::Timestamp;
+use super::time::{Timestamp, Ttl};
 
 /// A token of the agent `holder` of tenant `t`, minted at `at`.
 ///
@@ -19,6 +23,7 @@ pub fn issuance(holder: &str, at: Timestamp, random: u8) -> Issuance {
     Issuance {
         action: "demo.read".parse().unwrap(),
         agent: format!("spiffe://td/tenant/t/agent/{holder}").parse().unwrap(),
+        approval: None,
         args: None,
         attested: vec![Selector::new("unix.uid", "1000").unwrap()],
         audience: "https://demo.example".parse().unwrap(),
@@ -77,4 +82,83 @@ pub fn sign(now: Timestamp, operator: &str) -> Ask {
         Signature { digest: Digest::of(b"s"), key: "SHA256:x".into(), operator: operator.parse().unwrap() };
     let responders = vec!["alice".parse().unwrap(), "bob".parse().unwrap()];
     Ask::Sign(Box::new(Sign { proposal, signature, responders, session: Lineage::new(now, &[5; 10]) }))
+}
+
+/// When the requests of [`asked`] are made.
+pub const START: Timestamp = Timestamp::from_millis(1_763_900_000_000);
+
+/// A request of the agent `holder` of tenant `t` that `approvals` operators have to approve within an hour.
+///
+/// # Panics
+/// When `holder` is no agent's name.
+pub fn asked(holder: &str, random: u8, approvals: u8) -> Asked {
+    let terms = Terms {
+        action: "demo.read".parse().unwrap(),
+        agent: format!("spiffe://td/tenant/t/agent/{holder}").parse().unwrap(),
+        args: None,
+        audience: "https://demo.example".parse().unwrap(),
+        calls: None,
+        cnf: Confirmation::default(),
+        holder: Digest::of(b"holder"),
+        kind: Kind::Token,
+        parameters: vec![
+            Parameter { name: "amount".parse().unwrap(), value: Value::Integer(7.try_into().unwrap()) },
+            Parameter {
+                name: "number".parse().unwrap(),
+                value: Value::Integer(i64::from(random).try_into().unwrap()),
+            },
+        ],
+        principal: holder.into(),
+        purpose: None,
+        resource: "demo/hello".parse().unwrap(),
+        ttl: Ttl::from_seconds(120).unwrap(),
+    };
+    Asked {
+        access: Access::Write,
+        approvals: NonZeroU8::new(approvals).unwrap(),
+        attested: vec![Selector::new("unix.uid", "1000").unwrap()],
+        evidence: Digest::of(b"evidence"),
+        expires: START.plus_millis(super::limits::APPROVAL_MS),
+        id: ApprovalId::new(START, &[random; 10]),
+        justification: None,
+        lineage: Lineage::new(START, &[random; 10]),
+        nonce: Nonce::new([random; 16]),
+        owner: "team \u{e9}".into(),
+        policies: vec![],
+        registry: Digest::of(b"registry"),
+        request: terms.digest(),
+        terms,
+    }
+}
+
+/// A decision of `operator` on it.
+///
+/// # Panics
+/// When `operator` is no name.
+pub fn vote(on: &Asked, operator: &str, verdict: Verdict) -> Vote {
+    Vote {
+        approval: on.id,
+        expires: on.expires,
+        fingerprint: "SHA256:uNiVztksCsDhcc0u9e8BrvJkFeDHk5SUkFzEhzyxmNY".parse().unwrap(),
+        operator: operator.parse().unwrap(),
+        owner: false,
+        reason: None,
+        signature: "c2lnbmVk".into(),
+        statement: Digest::of(b"statement"),
+        verdict,
+    }
+}
+
+/// The credential that was approved.
+pub fn issued_on(asked: &Asked) -> Issuance {
+    let terms = asked.terms.clone();
+    Issuance {
+        action: terms.action,
+        agent: terms.agent,
+        approval: Some(Used { expires: asked.expires, id: asked.id }),
+        parameters: terms.parameters,
+        principal: terms.principal,
+        tier: Tier::Approval,
+        ..issuance("a", START, 3)
+    }
 }

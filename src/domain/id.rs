@@ -18,6 +18,10 @@ pub struct NotAnId;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialId(Uuid);
 
+/// Names one request that operators decide. A UUIDv7.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApprovalId(Uuid);
+
 /// Joins a request, its approval, its credentials and their children. A UUIDv7, the token's `txn`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(Uuid);
@@ -94,6 +98,7 @@ macro_rules! uuid7 {
     };
 }
 
+uuid7!(ApprovalId);
 uuid7!(CredentialId);
 uuid7!(Lineage);
 

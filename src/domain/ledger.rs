@@ -4,23 +4,24 @@
 //! [`State::apply`], which can't fail. A [`Change`] carries its entry in private fields, so that state
 //! can't change without a record of it. Rebuilding is [`State::replay`] over the log.
 
+mod approve;
 mod command;
+mod end;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use self::command::{Command, Refusal, Target};
+pub use self::command::{Command, InEmergency, Refusal, Target};
+use super::approval::Approvals;
 use super::break_glass::Sessions;
 use super::catalogue::Tier;
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
 use super::enrollment::Enrollments;
-use super::entry::{Entry, Event, Release, VERSION};
+use super::entry::{Entry, Event, VERSION};
 use super::id::CredentialId;
-use super::limits::{
-    CLOCK_BEHIND_MS_MAX, IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
-};
+use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
 use super::live::LiveCounts;
 use super::name::AgentId;
 use super::revocation::{
@@ -55,6 +56,7 @@ pub struct State {
     revocations: Arc<Revocations>,
     enrollments: Arc<Enrollments>,
     locks: Arc<Locks>,
+    approvals: Arc<Approvals>,
     sessions: Arc<Sessions>,
     /// What of `revocations` no longer matters from a second on.
     due: BTreeMap<i64, Vec<Selector>>,
@@ -111,13 +113,16 @@ impl State {
         let time = now.max(self.time);
         let change = |event| Ok(Change { entry: Entry { event, time, v: VERSION }, released: None });
         match command {
+            Command::Ask(asked) => change(self.decide_ask(asked, now, time)?),
             Command::BreakGlass(ask) => change(Event::BreakGlass(Box::new(self.sessions.decide(ask, time)?))),
             Command::Call(call) => change(Event::Call(call)),
             Command::Consume { issuance, key } => self.decide_consume(&issuance, key, time),
+            Command::Decide(vote) => change(self.decide_vote(vote, time)?),
             Command::Deny(denial) => {
                 fresh(denial.id, time)?;
                 change(Event::Deny(denial))
             }
+            Command::Emergency(emergency) => change(Event::Emergency(emergency)),
             Command::Enroll(enrollment) => {
                 self.enrollments.admit(&enrollment, time)?;
                 change(Event::Enroll(enrollment))
@@ -146,10 +151,7 @@ impl State {
     }
 
     fn may_issue(&self, issuance: &Issuance, now: Timestamp, time: Timestamp) -> Result<(), Refusal> {
-        let behind = self.time.millis_since(now);
-        if behind > CLOCK_BEHIND_MS_MAX {
-            return Err(Refusal::ClockBehind(behind));
-        }
+        self.clock_holds(now)?;
         fresh(issuance.id, time)?;
         // A credential minted after its own commit would slip under a watermark that comes after it.
         if issuance.issued > time {
@@ -176,6 +178,8 @@ impl State {
         if issuance.tier == Tier::BreakGlass && !self.sessions.admit(issuance, time) {
             return Err(Refusal::SessionOver);
         }
+        // After the retry keys: a retry of the one use is that use.
+        self.is_approved(issuance, time)?;
         let ended = self.revocations.ended_issuance(issuance);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
     }
@@ -205,59 +209,6 @@ impl State {
         Ok(Change { entry, released: None })
     }
 
-    fn decide_release(&self, release: Release, time: Timestamp) -> Result<Change, Refusal> {
-        let target = Target {
-            agent: release.agent.clone(),
-            issued: release.credential.time(),
-            expires: release.expires,
-        };
-        self.is_live(release.credential, &target, time)?;
-        let entry = Entry { event: Event::Release(release), time, v: VERSION };
-        Ok(Change { entry, released: Some(target) })
-    }
-
-    fn may_lock(&self, time: Timestamp) -> Result<(), Refusal> {
-        if self.locks.is_full(time) { Err(Refusal::LocksExhausted) } else { Ok(()) }
-    }
-
-    fn decide_revoke(
-        &self,
-        revocation: Revocation,
-        target: Option<Target>,
-        time: Timestamp,
-    ) -> Result<Change, Refusal> {
-        if revocation.lock.is_some() {
-            self.may_lock(time)?;
-        }
-        // Only a key, as a whole and for everybody: anything else that is ended for good could never be forgotten.
-        let is_key = matches!(revocation.selector, Selector::Key(_));
-        let whole = revocation.issued_before.is_none() && revocation.tenants.is_empty();
-        let for_good = revocation.for_good && is_key && whole;
-        if let (Selector::Credential(id), Some(target)) = (&revocation.selector, &target) {
-            self.is_live(*id, target, time)?;
-        }
-        let live = self.live_covered(&revocation, target.is_some(), time);
-        let event = Event::Revoke(Revocation { for_good, live, ..revocation });
-        Ok(Change { entry: Entry { event, time, v: VERSION }, released: target })
-    }
-
-    /// How many live credentials it ends, where the counts tell.
-    fn live_covered(&self, revocation: &Revocation, has_target: bool, time: Timestamp) -> Option<u64> {
-        let Revocation { issued_before, selector, tenants, .. } = revocation;
-        if let Selector::Credential(_) = selector {
-            return Some(u64::from(has_target));
-        }
-        if issued_before.is_some() {
-            return None;
-        }
-        self.live.covered(selector, tenants, time)
-    }
-
-    fn is_live(&self, id: CredentialId, target: &Target, time: Timestamp) -> Result<(), Refusal> {
-        let ended = self.revocations.ended(&id, &target.agent, target.issued).is_some();
-        if ended || target.expires <= time { Err(Refusal::AlreadyEnded) } else { Ok(()) }
-    }
-
     /// Applies a change whose entry is durable at `index`.
     pub fn apply(&mut self, change: &Change, index: u64) {
         self.apply_entry(&change.entry, change.released.as_ref(), index);
@@ -273,13 +224,17 @@ impl State {
                 issued: release.credential.time(),
                 expires: release.expires,
             }),
-            Event::BreakGlass(_)
+            Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Consume(_)
+            | Event::Decide(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Remove(_)
             | Event::Revoke(_)
@@ -316,6 +271,7 @@ impl State {
     fn apply_entry(&mut self, entry: &Entry, target: Option<&Target>, index: u64) {
         self.time = self.time.max(entry.time);
         match &entry.event {
+            Event::Ask(_) | Event::Decide(_) => Arc::make_mut(&mut self.approvals).apply(entry, index),
             Event::BreakGlass(step) => Arc::make_mut(&mut self.sessions).apply(step, entry.time, index),
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
             Event::Enroll(_) | Event::Remove(_) => {
@@ -329,7 +285,13 @@ impl State {
             }
             Event::Revoke(revoked) => self.apply_revoke(revoked, target, entry.time, index),
             Event::Unlock(unlock) => Arc::make_mut(&mut self.locks).remove(unlock.lock),
-            Event::Call(_) | Event::Deny(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => {}
+            Event::Call(_)
+            | Event::Deny(_)
+            | Event::Emergency(_)
+            | Event::Load(_)
+            | Event::Merge(_)
+            | Event::Rotate(_)
+            | Event::Start(_) => {}
         }
     }
 
@@ -340,6 +302,9 @@ impl State {
     fn apply_issue(&mut self, issuance: &Issuance, index: u64) {
         self.live.add(&issuance.agent, issuance.expires);
         self.lists.note_issuance(issuance);
+        if issuance.approval.is_some() {
+            Arc::make_mut(&mut self.approvals).apply_issue(issuance);
+        }
         if let Some(Idempotency { key, .. }) = issuance.idempotency {
             let known = Known { index, issuance: Box::new(issuance.clone()) };
             self.keys.entry(issuance.agent.clone()).or_default().insert(key, known);
@@ -400,6 +365,9 @@ impl State {
         }
         if self.enrollments.has_ended(now) {
             Arc::make_mut(&mut self.enrollments).forget(now);
+        }
+        if self.approvals.has_ended(now) {
+            Arc::make_mut(&mut self.approvals).forget(now);
         }
         if self.sessions.has_ended(now) {
             Arc::make_mut(&mut self.sessions).forget(now);

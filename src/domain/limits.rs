@@ -284,6 +284,29 @@ pub const LOCK_SECONDS_MAX: u32 = 7 * 24 * 3600;
 /// How long a lock lasts when its maker does not say, in seconds.
 pub const LOCK_SECONDS_DEFAULT: u32 = 3600;
 
+/// How long a request waits for operators and its use, in milliseconds: an hour. Whoever is asked may be at lunch.
+pub const APPROVAL_MS: i64 = 3_600_000;
+/// Most operators that one action can ask for.
+pub const APPROVALS_NEEDED_MAX: u8 = 8;
+/// Decisions on one request.
+pub const APPROVAL_VOTES_MAX: usize = 2 * APPROVALS_NEEDED_MAX as usize;
+/// Requests of one agent that wait or are approved and unused. More of them nobody reads with care.
+pub const APPROVALS_PENDING_PER_AGENT_MAX: usize = 8;
+/// Requests of one agent that are remembered, decided ones among them. All are in memory, some 2 KiB each.
+pub const APPROVALS_PER_AGENT_MAX: usize = 64;
+/// Requests of the agents of one tenant that are remembered, so that none keeps others out.
+pub const APPROVALS_PER_TENANT_MAX: usize = APPROVALS_MAX / 4;
+/// Requests that are remembered.
+pub const APPROVALS_MAX: usize = 4_096;
+/// How long an agent waits after a denial before it can ask for the same action, in milliseconds: five minutes.
+pub const APPROVAL_COOL_DOWN_MS: i64 = 300_000;
+/// Longest justification in bytes: a paragraph. It is shown to operators and decides nothing.
+pub const JUSTIFICATION_BYTES_MAX: usize = 1024;
+/// Callers that wait for the outcome of approvals at once.
+pub const APPROVAL_WATCHERS_MAX: usize = 1_000;
+/// Of one agent: each of its open requests a few times.
+pub const APPROVAL_WATCHERS_PER_AGENT_MAX: usize = 32;
+
 /// Ends that a verifier can resume over, some 200 bytes each. One that was away for longer gets a snapshot.
 pub const FEED_HISTORY_MAX: usize = 16_384;
 /// Ends in one message of the feed: 1,000 of the longest kind fit in a message.
@@ -343,3 +366,33 @@ pub const PLAYBOOK_ITEMS_MAX: usize = 32;
 pub const PLAYBOOK_SCOPE_BYTES_MAX: usize = 12 * 1024;
 /// Playbooks of one registry.
 pub const PLAYBOOKS_MAX: usize = 256;
+
+/// Seconds in which a notice must have been taken, name resolution and handshake included; below
+/// [`REQUEST_SECONDS_MAX`], so that `hotwork notify test` can tell what came of it.
+pub const NOTICE_SECONDS_MAX: u64 = 8;
+/// Destinations of notices. Each has a task and a connection of its own.
+pub const NOTIFIERS_MAX: usize = 32;
+/// Notices of one destination that wait and are no emergencies, some 1 KiB each. The oldest makes room.
+pub const NOTICES_PENDING_MAX: usize = 1_000;
+/// Emergencies of one destination that wait. More can only come from an operator's loop.
+pub const EMERGENCIES_PENDING_MAX: usize = 10_000;
+/// How often a notice is tried that its receiver refuses as such: one that nobody takes must not keep the next
+/// one back.
+pub const NOTICE_REFUSALS_MAX: u32 = 3;
+/// Longest wait in seconds between two tries to deliver a notice.
+pub const NOTICE_BACKOFF_SECONDS_MAX: u64 = 300;
+/// Notable entries that the ledger remembers for those who tell of them. Who is further behind reads the log.
+pub const NOTABLE_ENTRIES_MAX: usize = 1_024;
+/// Bytes of a file with a notifier's secret: a webhook's URL is some 100, a key 64.
+pub const SECRET_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Shortest secret that signs notices, in bytes.
+pub const NOTICE_SECRET_BYTES_MIN: usize = 16;
+/// Words of a notifier's command.
+pub const COMMAND_WORDS_MAX: usize = 64;
+
+/// Bytes of the emergency journal, written when the state directory is made: some 3,000 entries.
+pub const EMERGENCY_BYTES: u64 = 2 * 1024 * 1024;
+/// Bytes of it that are kept for what an emergency is about: grants under break-glass, revocations, locks.
+pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
+/// Bytes that the store must take at a start for it to be an ordinary one: less would last for minutes.
+pub const STORE_PROBE_BYTES: usize = 4 * 1024 * 1024;

@@ -4,6 +4,7 @@
 //! Everything above speaks in these types.
 
 pub mod agent;
+pub mod approval;
 pub mod break_glass;
 pub mod catalogue;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod consumption;
 pub mod credential;
 pub mod denial;
 pub mod digest;
+pub mod emergency;
 pub mod enrollment;
 pub mod entry;
 pub mod evidence;

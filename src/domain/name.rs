@@ -94,6 +94,10 @@ name!(
     VerifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
 name!(
+    /// A destination of notices: who is told.
+    NotifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
+);
+name!(
     /// A group that agents belong to and policies name.
     GroupName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
 );
@@ -137,10 +141,6 @@ name!(
 name!(
     /// A break-glass playbook's name.
     PlaybookName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
-);
-name!(
-    /// The name of somebody who is told of incidents.
-    NotifierName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
 );
 name!(
     /// An incident's ticket, as its tracker calls it: `INC-4711`, or an address.

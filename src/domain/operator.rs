@@ -1,5 +1,7 @@
 //! Operators: the people and systems that see and revoke.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::name::{OperatorName, TenantName};
@@ -18,6 +20,8 @@ pub struct Operator {
     pub tenants: Vec<TenantName>,
     /// Their SSH public keys, for approvals and break-glass. No other operator has one of them.
     pub ssh_keys: Vec<SshKey>,
+    /// Other names under which they stand as an owner or principal, such as a mail address.
+    pub aliases: Vec<Arc<str>>,
 }
 
 /// What an operator may do.
@@ -40,6 +44,11 @@ impl Operator {
     /// Whether one of the operator's roles covers `role`. Every role covers `viewer`.
     pub fn may(&self, role: Role) -> bool {
         self.roles.iter().any(|held| *held == role || role == Role::Viewer)
+    }
+
+    /// Whether an owner or principal of this text is the operator.
+    pub fn goes_by(&self, text: &str) -> bool {
+        self.name.as_str() == text || self.aliases.iter().any(|alias| **alias == *text)
     }
 
     /// Whether the operator sees `tenant`.

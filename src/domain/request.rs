@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::digest::Digest;
-use super::id::Lineage;
-use super::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use super::id::{ApprovalId, Lineage};
+use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, JUSTIFICATION_BYTES_MAX};
 use super::name::{ActionName, BadName, Purpose, name};
 use super::parameter::Parameter;
 use super::resource::Resource;
@@ -31,6 +31,8 @@ pub struct ActionRequest {
     pub purpose: Option<Purpose>,
     /// Makes a retry safe.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// The approval that it is to be issued on.
+    pub approval: Option<ApprovalId>,
     /// The break-glass session that it is asked under, instead of the policies.
     pub session: Option<Lineage>,
 }
@@ -42,6 +44,40 @@ name!(
 
 fn is_key(text: &str) -> bool {
     !text.is_empty() && text.len() <= IDEMPOTENCY_KEY_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The agent's own words on why it asks. They are shown to operators, set apart, and decide nothing: no type that a
+/// decision is made from holds them (promise P13). They are not in the log, only their digest is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Justification(Arc<str>);
+
+impl Justification {
+    /// The words, which can be anything.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// SHA-256 of the words.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+}
+
+impl FromStr for Justification {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        if text.is_empty() || text.len() > JUSTIFICATION_BYTES_MAX {
+            return Err(BadName { expected: "a text of 1 to 1024 bytes" });
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Debug for Justification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
 }
 
 /// The holder's key that a credential is bound to (RFC 7800).

@@ -152,7 +152,7 @@ impl Draft {
 
     /// Adds `key: value`.
     #[must_use]
-    pub fn line(mut self, key: &'static str, value: impl Display) -> Self {
+    pub fn line(mut self, key: impl Display, value: impl Display) -> Self {
         let value = value.to_string();
         // A line end in a value would be a line that nobody asked for; `finish` refuses what stands for it.
         self.text.push_str(&format!("{key}: {}\n", value.replace('\n', "\0")));

@@ -41,6 +41,7 @@ pub(super) fn record(kind: Kind) -> Issuance {
     Issuance {
         action: "pay.invoice.settle".parse().unwrap(),
         agent: "spiffe://example.org/tenant/acme/agent/buyer".parse().unwrap(),
+        approval: None,
         args: Some(Digest::of(b"arguments")),
         attested: Vec::new(),
         audience: "https://pay.example".parse().unwrap(),

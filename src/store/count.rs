@@ -146,12 +146,16 @@ fn oldest(now: Timestamp) -> Timestamp {
 fn issued(entry: &Entry) -> Option<&Issuance> {
     match &entry.event {
         Event::Issue(issuance) => Some(issuance),
-        Event::BreakGlass(_)
+        Event::Ask(_)
+        | Event::BreakGlass(_)
         | Event::Call(_)
+        | Event::Decide(_)
         | Event::Consume(_)
         | Event::Deny(_)
         | Event::Enroll(_)
+        | Event::Emergency(_)
         | Event::Load(_)
+        | Event::Merge(_)
         | Event::Lock(_)
         | Event::Release(_)
         | Event::Remove(_)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::engine::{Batch, Place, Store, StoreError};
-use super::medium::{Appendable, FileSystem, Medium};
+use super::medium::{Appendable, Area, FileSystem, Medium};
 
 /// An engine that fails from its n-th group on.
 pub struct FailingStore {
@@ -94,6 +94,10 @@ impl Medium for FaultyFileSystem {
         Ok(self.wrap(FileSystem.open(path)?))
     }
 
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn Area>> {
+        Ok(Box::new(FaultyArea { area: FileSystem.overwrite(path)?, faults: self.clone() }))
+    }
+
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.check(Operation::SyncDirectory)?;
         FileSystem.sync_directory(path)
@@ -117,5 +121,25 @@ impl Appendable for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         self.faults.check(Operation::Sync)?;
         self.file.sync()
+    }
+}
+
+struct FaultyArea {
+    area: Box<dyn Area>,
+    faults: FaultyFileSystem,
+}
+
+impl Area for FaultyArea {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.faults.check(Operation::Write) {
+            self.area.write_at(offset, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+            return Err(error);
+        }
+        self.area.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.faults.check(Operation::Sync)?;
+        self.area.sync()
     }
 }

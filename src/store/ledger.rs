@@ -11,8 +11,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, IndexError};
 use super::journal::Positions;
+use super::notable::Notable;
 use super::reader::Reader;
 use super::tree::Tree;
+use crate::domain::approval::Approvals;
 use crate::domain::break_glass::{Sessions, Step};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
@@ -54,11 +56,15 @@ impl Recorded {
             Event::Consume(consumption) => (None, consumption.left),
             Event::Remove(removal) => (Some(removal.ended), 0),
             Event::Revoke(revocation) => (revocation.live, 0),
-            Event::Call(_)
+            Event::Ask(_)
+            | Event::Call(_)
+            | Event::Decide(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Rotate(_)
@@ -110,6 +116,12 @@ pub enum LedgerError {
         /// By how much.
         behind_ms: i64,
     },
+    /// The store takes no writes, and this is not what the emergency journal is for.
+    #[error("the store takes no writes: this waits until the emergency is over")]
+    Emergency,
+    /// The emergency journal has no room for it. What it has stays in force.
+    #[error("the emergency journal is full")]
+    EmergencyFull,
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -159,9 +171,14 @@ pub(super) struct Shared {
     pub(super) epoch: watch::Sender<u64>,
     pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
     pub(super) locks: ArcSwap<Locks>,
+    pub(super) approvals: watch::Sender<Arc<Approvals>>,
     pub(super) sessions: watch::Sender<Arc<Sessions>>,
     /// The newest ends, for verifiers that follow.
     pub(super) history: RwLock<History>,
+    /// The newest entries that people may have to be told of.
+    pub(super) notable: RwLock<Notable>,
+    /// The index after the newest of them, for those who wait.
+    pub(super) notable_end: watch::Sender<u64>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,
@@ -171,9 +188,22 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+    /// Whether the emergency journal is what makes entries durable.
+    pub(super) emergency: bool,
+    /// The first of the entries that this start took over from an emergency journal.
+    pub(super) merged: Option<u64>,
 }
 
 impl Shared {
+    /// Shows where requests for approval are, to those who watch too.
+    pub(super) fn show_approvals(&self, now: Arc<Approvals>) {
+        self.approvals.send_if_modified(|shown| {
+            let changed = !Arc::ptr_eq(shown, &now);
+            *shown = now;
+            changed
+        });
+    }
+
     /// Shows which certificates of operators and verifiers are good, to those who watch too.
     pub(super) fn show_enrollments(&self, now: Arc<Enrollments>) {
         show(&self.enrollments, now);
@@ -227,7 +257,7 @@ impl Ledger {
         Self { inner: Arc::new(Inner { shared, queue: Some(queue), writer: Some(writer) }) }
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 
@@ -268,6 +298,17 @@ impl Ledger {
     /// As [`Self::enrollments`], to wait for the next change.
     pub fn watch_enrollments(&self) -> watch::Receiver<Arc<Enrollments>> {
         self.shared().enrollments.subscribe()
+    }
+
+    /// Which requests wait for operators or are decided, as an immutable snapshot, to wait for the next change. A
+    /// request, a decision or a use is in it when its `submit` returns.
+    pub fn watch_approvals(&self) -> watch::Receiver<Arc<Approvals>> {
+        self.shared().approvals.subscribe()
+    }
+
+    /// As [`Self::watch_approvals`], now.
+    pub fn approvals(&self) -> Arc<Approvals> {
+        Arc::clone(&self.shared().approvals.borrow())
     }
 
     /// The newest durable epoch ([`Revocations::epoch`]), to wait for the next. When it shows one,
@@ -332,6 +373,17 @@ impl Ledger {
             checkpoint: head.note.clone(),
             high_water: head.time,
         }
+    }
+
+    /// Whether the store takes no writes and the emergency journal does: see [`Self::open_emergency`].
+    pub fn is_emergency(&self) -> bool {
+        self.shared().emergency
+    }
+
+    /// The index of the first entry that this start took over from an emergency journal. Nobody may have been
+    /// told of them.
+    pub fn merged_from(&self) -> Option<u64> {
+        self.shared().merged
     }
 
     /// The key that verifies the log's checkpoints.

@@ -4,6 +4,7 @@
 //! when they are gone. The rules of what may change are `domain::ledger`'s.
 
 mod count;
+mod emergency;
 pub mod ends;
 pub mod engine;
 pub mod fault;
@@ -12,6 +13,7 @@ pub mod journal;
 mod ledger;
 mod lock;
 pub mod medium;
+mod notable;
 mod open;
 pub mod proof;
 mod reader;
@@ -22,8 +24,10 @@ pub mod verify;
 mod writer;
 
 pub use count::{Count, Covered};
+pub use emergency::{prepare as prepare_emergency, sweep as sweep_emergencies};
 pub use engine::{Batch, Place, Store, StoreError};
 pub use journal::recovery::Damage;
 pub use ledger::{Ledger, LedgerError, LedgerStatus, Recorded};
+pub use notable::Numbered;
 pub use open::{OpenError, Options};
 pub use reader::{Filter, Page, PageToken, ReadError, Reader};

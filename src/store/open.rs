@@ -11,14 +11,16 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use tokio::sync::watch;
 
+use super::emergency::{self, EmergencyStore, MergeError, MergeParts, Room, Shadow};
 use super::engine::Store;
 use super::index::{Content, Index, IndexError};
 use super::journal::group::GroupBuffer;
 use super::journal::recovery::{Damage, Found, RecoveryError, recover};
-use super::journal::{Journal, segment};
+use super::journal::{Journal, Positions, segment};
 use super::ledger::{Head, Ledger, Shared};
 use super::lock::DirectoryLock;
 use super::medium::{FileSystem, Medium, make_directory};
+use super::notable::Notable;
 use super::replay::{ReplayError, replay};
 use super::tree::Tree;
 use super::writer::Writer;
@@ -111,15 +113,71 @@ impl Ledger {
         wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
     ) -> Result<Self, OpenError> {
         let key = verifier_key(&options)?;
-        let root = options.directory.as_path();
-        let lock = lock(root)?;
-        let Recovered { index, content, found, state } = recovered(root, &key)?;
-        let directory = root.join("journal");
-        let segment_bytes_max = options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX);
-        let journal = Journal::open(&directory, &found, Arc::clone(&options.medium), segment_bytes_max);
+        let lock = lock(&options.directory)?;
+        let (recovered, merged) = recovered(&options, &key, &options.directory)?;
+        let directory = options.directory.join("journal");
+        let max = options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX);
+        let journal = Journal::open(&directory, &recovered.found, Arc::clone(&options.medium), max);
         let journal = journal.map_err(|source| io_error(&directory, source))?;
+        let (positions, store) = (journal.positions(), wrap(Box::new(journal)));
+        let root = options.directory.clone();
+        let parts = Assembly { options, key, lock, recovered, positions, store, merged, emergency: None };
+        parts.start(&root)
+    }
+
+    /// Opens the ledger although its directory takes no writes: it is read, and goes on in the emergency journal
+    /// that [`super::prepare_emergency`] made. What others read of it is in `scratch`, a directory in memory.
+    /// Only what [`Command::in_emergency`](crate::domain::ledger::Command::in_emergency) lets through is recorded;
+    /// where the emergency journal can't be written either, nothing is. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a log that can't be read opens no emergency: what is revoked and locked would not be known.
+    pub fn open_emergency(options: Options, scratch: &Path) -> Result<Self, OpenError> {
+        let key = verifier_key(&options)?;
+        let root = options.directory.as_path();
+        let lock = DirectoryLock::take_as_it_is(root).map_err(|source| io_error(root, source))?;
+        let lock = lock.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
+        let parsed = emergency::read(root, &key)?;
+        let shadow = Shadow::of(root, scratch).map_err(|source| io_error(scratch, source))?;
+        if let Some(content) = &parsed.content {
+            emergency::replay(shadow.path(), content)?;
+        }
+        let (recovered, _) = recovered(&options, &key, shadow.path())?;
+        let directory = shadow.path().join("journal");
+        let max = JOURNAL_SEGMENT_BYTES_MAX;
+        let journal = Journal::open(&directory, &recovered.found, Arc::new(FileSystem), max);
+        let journal = journal.map_err(|source| io_error(&directory, source))?;
+        let positions = journal.positions();
+        let file = emergency::path(root);
+        let area = options.medium.overwrite(&file);
+        let (store, room) = EmergencyStore::begin(area, &parsed, &recovered.found, Box::new(journal));
+        let (store, tree_root) = (Box::new(store), shadow.path().to_owned());
+        let emergency = Some((room, shadow));
+        let parts = Assembly { options, key, lock, recovered, positions, store, merged: None, emergency };
+        parts.start(&tree_root)
+    }
+}
+
+/// Everything that a ledger is made of.
+struct Assembly {
+    options: Options,
+    key: VerifierKey,
+    lock: DirectoryLock,
+    recovered: Recovered,
+    positions: Arc<Positions>,
+    store: Box<dyn Store>,
+    merged: Option<u64>,
+    emergency: Option<(Arc<Room>, Shadow)>,
+}
+
+impl Assembly {
+    /// Starts the writer over the tree below `root`.
+    fn start(self, root: &Path) -> Result<Ledger, OpenError> {
+        let Recovered { index, content, found, state } = self.recovered;
+        let options = self.options;
         let directory = root.join("tiles");
-        let tree = Tree::open(directory.clone(), journal.positions(), found.size, &found.frontier.root());
+        let tree =
+            Tree::open(directory.clone(), Arc::clone(&self.positions), found.size, &found.frontier.root());
         let tree = tree.map_err(|source| io_error(&directory, source))?;
         let head = Head {
             size: found.size,
@@ -130,23 +188,29 @@ impl Ledger {
         let shared = Arc::new(Shared {
             epoch: watch::channel(state.revocations().epoch()).0,
             history: RwLock::new(History::new(state.revocations().epoch())),
+            notable: RwLock::new(Notable::new(found.size)),
+            notable_end: watch::channel(found.size).0,
             locks: ArcSwap::new(state.locks()),
             sessions: watch::Sender::new(state.sessions()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
+            approvals: tokio::sync::watch::Sender::new(state.approvals()),
             state: RwLock::new(state),
             head: ArcSwap::from_pointee(head),
             problem: ArcSwapOption::empty(),
             last_issue: RwLock::new(content.last_issue),
             index,
-            positions: journal.positions(),
+            positions: self.positions,
             tree,
-            key,
+            key: self.key,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
+            emergency: self.emergency.is_some(),
+            merged: self.merged,
         });
+        let (room, shadow) = self.emergency.unzip();
         let writer = Writer {
             shared: Arc::clone(&shared),
-            store: wrap(Box::new(journal)),
+            store: self.store,
             clock: options.clock,
             signer: options.signer,
             frontier: found.frontier,
@@ -156,7 +220,9 @@ impl Ledger {
             stopped: false,
             index_failed: false,
             crowd: 0,
-            _lock: lock,
+            room,
+            _lock: self.lock,
+            _shadow: shadow,
         };
         start(shared, writer).map_err(|source| io_error(root, source))
     }
@@ -177,19 +243,46 @@ struct Recovered {
     state: State,
 }
 
-fn recovered(root: &Path, key: &VerifierKey) -> Result<Recovered, OpenError> {
+/// What is below `root`, with what an emergency there has to add, and the first index of that.
+fn recovered(
+    options: &Options,
+    key: &VerifierKey,
+    root: &Path,
+) -> Result<(Recovered, Option<u64>), OpenError> {
     let path = root.join("index");
     let (index, content) = open_index(&path)?;
-    let found = recover(&root.join("journal"), content.applied)?;
+    let mut found = found(root, content.applied, key)?;
+    let parts = MergeParts {
+        root,
+        key,
+        signer: &*options.signer,
+        clock: &*options.clock,
+        medium: &options.medium,
+        segment_bytes_max: options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX),
+    };
+    let merged = emergency::merge(&parts, &found)?;
+    if merged.is_some_and(|merged| merged.appended) {
+        found = self::found(root, content.applied, key)?;
+    }
+    Ok((replayed(index, content, found, &path)?, merged.map(|merged| merged.first)))
+}
+
+fn found(root: &Path, acknowledged: u64, key: &VerifierKey) -> Result<Found, OpenError> {
+    let found = recover(&root.join("journal"), acknowledged)?;
     check_checkpoints(&found, key)?;
     if found.cut_bytes > 0 {
         tracing::warn!(bytes = found.cut_bytes, "cut a group that a crash left unfinished");
     }
+    Ok(found)
+}
+
+/// Brings the index up to the log, or makes it anew.
+fn replayed(index: Index, content: Content, found: Found, path: &Path) -> Result<Recovered, OpenError> {
     match replay(&found, &index, content) {
         Ok((content, state)) => Ok(Recovered { index, content, found, state }),
         Err(ReplayError::Index(error)) => {
             tracing::warn!(%error, "index rebuilt from the journal");
-            let index = fresh_index(index, &path)?;
+            let index = fresh_index(index, path)?;
             let (content, state) = replay(&found, &index, Content::default())?;
             Ok(Recovered { index, content, found, state })
         }
@@ -275,6 +368,15 @@ impl From<ReplayError> for OpenError {
             ReplayError::Damaged(damage) => Self::Damaged(damage),
             ReplayError::Index(error) => Self::Index(error),
             ReplayError::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}
+
+impl From<MergeError> for OpenError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Damaged(damage) => Self::Damaged(damage),
+            MergeError::Io(source) => Self::Io { path: emergency::FILE.into(), source },
         }
     }
 }

@@ -243,13 +243,17 @@ impl Reader {
         let index = chunk.index_of(record);
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
-            Event::BreakGlass(_)
+            Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Lock(_)
             | Event::Release(_)
             | Event::Remove(_)
@@ -300,13 +304,17 @@ impl Reader {
             Event::Revoke(revoked) => {
                 Ok((revocation::revoke(revoked, entry.time, index), revoked.tenants.clone()))
             }
-            Event::BreakGlass(_)
+            Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Remove(_)
             | Event::Lock(_)
             | Event::Rotate(_)

@@ -163,7 +163,7 @@ impl Pass<'_> {
             state.replay_status(*status, *expires);
         }
         match brief {
-            Brief::Issue { agent, expires, has_key: false, .. } => {
+            Brief::Issue { agent, expires, has_key: false, approval: None, .. } => {
                 if *expires > self.newest {
                     let agent = self.agent(agent).ok_or_else(damaged)?;
                     if let Some(state) = &mut self.state {
@@ -173,7 +173,8 @@ impl Pass<'_> {
                 return Ok(());
             }
             Brief::Deny { .. } | Brief::Other => return Ok(()),
-            Brief::Consume
+            Brief::Ask { .. }
+            | Brief::Consume
             | Brief::Enroll { .. }
             | Brief::Issue { .. }
             | Brief::Lock(_)
@@ -184,7 +185,8 @@ impl Pass<'_> {
         let entry = Entry::from_json(json).map_err(|_| damaged())?;
         let target = match brief {
             Brief::Revoke(Revoked { selector: Selector::Credential(id), .. }) => self.target(*id)?,
-            Brief::Consume
+            Brief::Ask { .. }
+            | Brief::Consume
             | Brief::Deny { .. }
             | Brief::Enroll { .. }
             | Brief::Issue { .. }
@@ -233,13 +235,17 @@ impl Pass<'_> {
             let lock = match event {
                 Event::Lock(lock) => Some(lock),
                 Event::Revoke(revoked) => revoked.lock(),
-                Event::BreakGlass(_)
+                Event::Ask(_)
+                | Event::BreakGlass(_)
                 | Event::Call(_)
+                | Event::Decide(_)
                 | Event::Consume(_)
                 | Event::Deny(_)
                 | Event::Enroll(_)
                 | Event::Issue(_)
+                | Event::Emergency(_)
                 | Event::Load(_)
+                | Event::Merge(_)
                 | Event::Release(_)
                 | Event::Remove(_)
                 | Event::Rotate(_)

@@ -11,7 +11,9 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::emergency::{self, Content, MergeError};
 use super::journal::group::{
     BadGroup, Flaw, Group, HEADER_BYTES, Header, MAGIC, NOTE_BYTES_MAX, RECORD_HEAD_BYTES, RECORDS_BYTES_MAX,
 };
@@ -49,6 +51,8 @@ pub struct Report {
     pub checkpoint: String,
     /// Whether a witnessed checkpoint was given and holds.
     pub witnessed: bool,
+    /// Entries of them that are in the emergency journal only.
+    pub emergency: u64,
 }
 
 /// How far an audit is.
@@ -94,16 +98,21 @@ pub fn directory(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, AuditError> {
     let nested = directory.join("journal");
+    let emergency =
+        if nested.is_dir() { emergency::read(directory, key)?.content.map(Arc::new) } else { None };
     let directory = if nested.is_dir() { nested.as_path() } else { directory };
     let names = list(directory).map_err(|source| io_error(directory, source))?;
     let witness = witnessed.map(|note| parse_witnessed(note, key).ok_or(AuditError::Witness)).transpose()?;
     let bytes_total = names.iter().map(|first| length(&directory.join(segment::name(*first)))).sum();
-    let mut audit = Audit::new(key, witness, bytes_total);
+    let mut audit = Audit { emergency, ..Audit::new(key, witness, bytes_total) };
     let mut buffer = Vec::new();
     for first in names {
         let path = directory.join(segment::name(first));
         read(&path, &mut buffer).map_err(|source| io_error(&path, source))?;
         audit.segment(first, &buffer, progress)?;
+    }
+    if let Some(content) = audit.emergency.take() {
+        audit.in_emergency = audit.go_on(&content, progress)?;
     }
     audit.end()
 }
@@ -121,6 +130,9 @@ struct Audit<'a> {
     bytes_before: u64,
     bytes_total: u64,
     canonical: Vec<u8>,
+    /// What an emergency wrote, to be found in the journal or behind it.
+    emergency: Option<Arc<Content>>,
+    in_emergency: u64,
 }
 
 impl<'a> Audit<'a> {
@@ -137,7 +149,27 @@ impl<'a> Audit<'a> {
             bytes_before: 0,
             bytes_total,
             canonical: Vec::new(),
+            emergency: None,
+            in_emergency: 0,
         }
+    }
+
+    /// Holds the emergency journal to the log: what of it was merged is checked entry by entry, the rest is the
+    /// log's next segment. Gives the number of entries that are there only.
+    fn go_on(&mut self, content: &Content, progress: &mut dyn FnMut(Progress)) -> Result<u64, AuditError> {
+        let (first, size) = (content.first(), self.frontier.size());
+        if size < first {
+            let what = format!("the emergency journal was begun behind {first} entries, the log has {size}");
+            return Err(damaged(self.last.0, 0, size, what));
+        }
+        if size == first {
+            self.segment(first, content.segment(), progress).map_err(there)?;
+        } else {
+            for (group, bytes) in content.groups().filter(|(group, _)| group.header.first >= size) {
+                self.group(group.header.first, 0, bytes).map_err(there)?;
+            }
+        }
+        Ok(self.frontier.size().saturating_sub(size))
     }
 
     fn segment(
@@ -258,6 +290,16 @@ impl<'a> Audit<'a> {
         if entry.time != self.time {
             return Err(damaged(segment, at, index, "the entry's time is not its group's".to_owned()));
         }
+        if let Some(content) = &self.emergency
+            && content.leaf(index).is_some_and(|leaf| leaf != leaf_hash(json))
+        {
+            return Err(damaged(
+                segment,
+                at,
+                index,
+                "the emergency journal has another entry here".to_owned(),
+            ));
+        }
         self.frontier.push(leaf_hash(json));
         let witness = self.witness.as_ref().filter(|witness| witness.size == self.frontier.size());
         if witness.is_some_and(|witness| witness.root != self.frontier.root()) {
@@ -283,6 +325,7 @@ impl<'a> Audit<'a> {
             root: self.frontier.root(),
             checkpoint: self.note,
             witnessed: self.witness.is_some(),
+            emergency: self.in_emergency,
         })
     }
 }
@@ -306,6 +349,25 @@ fn records_before(group: &[u8], place: usize) -> u64 {
 /// How many bytes at the start of both are the same.
 fn same(expected: &[u8], found: &[u8]) -> usize {
     expected.iter().zip(found).take_while(|(a, b)| a == b).count()
+}
+
+/// Damage of the emergency journal is named after it.
+fn there(error: AuditError) -> AuditError {
+    match error {
+        AuditError::Damaged(damage) => {
+            AuditError::Damaged(Damage { segment: emergency::FILE.to_owned(), ..damage })
+        }
+        AuditError::Io { .. } | AuditError::Witness => error,
+    }
+}
+
+impl From<MergeError> for AuditError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Damaged(damage) => Self::Damaged(damage),
+            MergeError::Io(source) => io_error(Path::new(emergency::FILE), source),
+        }
+    }
 }
 
 fn parse_checkpoint(note: &str, key: &VerifierKey) -> Option<Checkpoint> {

@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::emergency::{Room, Shadow};
 use super::engine::{Batch, Place, Store};
 use super::index::record::{Brief, Chunk};
 use super::index::{IndexError, note_issues};
@@ -19,7 +20,7 @@ use crate::domain::break_glass::Ask;
 use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
-use crate::domain::ledger::{Change, Command, State};
+use crate::domain::ledger::{Change, Command, InEmergency, State};
 use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::Checkpoint;
@@ -54,8 +55,12 @@ pub(super) struct Writer {
     pub(super) crowd: u32,
     /// The index has failed: it gets no more, and nothing is minted.
     pub(super) index_failed: bool,
+    /// How much the emergency journal takes, in an emergency.
+    pub(super) room: Option<Arc<Room>>,
     /// Held until the writer has ended.
     pub(super) _lock: DirectoryLock,
+    /// As the lock.
+    pub(super) _shadow: Option<Shadow>,
 }
 
 /// One group on its way.
@@ -158,15 +163,18 @@ impl Writer {
         state: &mut State,
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
+        self.fits_the_emergency(&command)?;
         // What lets something happen needs a clock that can be trusted.
-        let expands = matches!(
+        let lets = matches!(
             command,
-            Command::BreakGlass(Ask::Sign(_))
+            Command::Ask(_)
+                | Command::BreakGlass(Ask::Sign(_))
                 | Command::Consume { .. }
+                | Command::Decide(_)
                 | Command::Enroll(_)
                 | Command::Issue(_)
         );
-        if expands {
+        if lets {
             group.now.clone()?;
             if self.index_failed {
                 return Err(LedgerError::Stopped("the index has failed".into()));
@@ -189,6 +197,17 @@ impl Writer {
         Ok(recorded)
     }
 
+    /// In an emergency some commands wait for its end, and the journal has an end of its own.
+    fn fits_the_emergency(&self, command: &Command) -> Result<(), LedgerError> {
+        let Some(room) = &self.room else { return Ok(()) };
+        let vital = match command.in_emergency() {
+            InEmergency::Kept => false,
+            InEmergency::Refused => return Err(LedgerError::Emergency),
+            InEmergency::Vital => true,
+        };
+        if room.fits(self.buffer.bytes(), vital) { Ok(()) } else { Err(LedgerError::EmergencyFull) }
+    }
+
     /// Makes the group durable and shows it. An error says why nothing may be acknowledged any more.
     fn commit(&mut self, group: &Group) -> Result<Vec<FullTile>, String> {
         let Some(time) = group.changes.first().map(|change| change.entry().time) else {
@@ -207,12 +226,14 @@ impl Writer {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         let (revocations, locks) = (state.revocations(), state.locks());
         self.shared.show_enrollments(state.enrollments());
+        self.shared.show_approvals(state.approvals());
         self.shared.show_sessions(state.sessions());
         drop(state);
         let epoch = revocations.epoch();
         self.shared.locks.store(locks);
         self.shared.revocations.store(revocations);
         self.remember_ends(group);
+        self.remember_notable(group);
         self.shared.epoch.send_if_modified(|newest| std::mem::replace(newest, epoch) != epoch);
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());
@@ -229,6 +250,24 @@ impl Writer {
         if ends.peek().is_some() {
             let mut history = self.shared.history.write().unwrap_or_else(PoisonError::into_inner);
             ends.for_each(|delta| history.push(delta));
+        }
+    }
+
+    /// Keeps what people may have to be told of, for those who tell.
+    fn remember_notable(&self, group: &Group) {
+        let first =
+            group.frontier.size().saturating_sub(u64::try_from(group.changes.len()).unwrap_or_default());
+        let entries = (first..).zip(group.changes.iter().map(Change::entry));
+        let mut notable = entries.filter(|(_, entry)| entry.event.is_notable()).peekable();
+        if notable.peek().is_some() {
+            let mut kept = self.shared.notable.write().unwrap_or_else(PoisonError::into_inner);
+            let mut end = first;
+            for (index, entry) in notable {
+                kept.push(index, Arc::new(entry.clone()));
+                end = index.saturating_add(1);
+            }
+            drop(kept);
+            self.shared.notable_end.send_replace(end);
         }
     }
 

@@ -42,6 +42,7 @@ pub(super) fn record(cnf: Confirmation) -> Issuance {
     Issuance {
         action: "repo.pull.open".parse().unwrap(),
         agent: agent.parse().unwrap(),
+        approval: None,
         args: None,
         attested: Vec::new(),
         audience: "https://git.example".parse().unwrap(),

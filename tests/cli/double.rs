@@ -1,9 +1,7 @@
 //! A double of the broker's wire: it answers by the action's name and remembers what it was asked.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hotwork::proto::v1;
 use hotwork::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
@@ -15,8 +13,11 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::{Request, Response, Status};
+
+pub use super::double_log::refusal;
+
+use super::double_approval;
 
 pub const ID: &str = "01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f";
 pub const AGENT: &str = "spiffe://example.org/tenant/acme/agent/bot";
@@ -101,13 +102,6 @@ pub fn record(kind: v1::CredentialKind) -> v1::Credential {
     }
 }
 
-pub fn refusal(code: Code, reason: &str) -> Status {
-    let metadata = HashMap::from([("decision_id".to_owned(), ID.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(reason, "hotwork", metadata);
-    details.set_retry_info(Some(Duration::from_secs(3)));
-    Status::with_error_details(code, "refused\u{1b}[2J", details)
-}
-
 impl Wire {
     pub fn saw(&self, what: impl Into<String>) {
         self.seen.lock().unwrap().push(what.into());
@@ -128,6 +122,24 @@ fn verifiers() -> Vec<v1::Verifier> {
 
 #[tonic::async_trait]
 impl AdminService for Wire {
+    async fn list_approvals(
+        &self,
+        ask: Request<v1::ListApprovalsRequest>,
+    ) -> Answer<v1::ListApprovalsResponse> {
+        double_approval::list(self, ask.get_ref())
+    }
+
+    async fn get_approval(&self, ask: Request<v1::GetApprovalRequest>) -> Answer<v1::GetApprovalResponse> {
+        double_approval::get(self, ask.get_ref())
+    }
+
+    async fn decide_approval(
+        &self,
+        ask: Request<v1::DecideApprovalRequest>,
+    ) -> Answer<v1::DecideApprovalResponse> {
+        double_approval::decide(self, ask.get_ref())
+    }
+
     async fn list_agents(&self, _: Request<v1::ListAgentsRequest>) -> Answer<v1::ListAgentsResponse> {
         let agent = v1::Agent { id: AGENT.to_owned(), state: "active".to_owned(), ..v1::Agent::default() };
         Ok(Response::new(v1::ListAgentsResponse { agents: vec![agent], next_page_token: String::new() }))
@@ -293,6 +305,13 @@ impl AdminService for Wire {
             request.enrolled_as, request.name, request.serial, request.reason
         ));
         Ok(Response::new(v1::RemoveEnrollmentResponse { removed: 2, time: in_seconds(0), log_index: 8 }))
+    }
+
+    async fn test_notifier(
+        &self,
+        asked: Request<v1::TestNotifierRequest>,
+    ) -> Answer<v1::TestNotifierResponse> {
+        super::double_log::test_notifier(&asked.into_inner().name)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {

@@ -29,6 +29,15 @@ impl Wire {
 
 #[tonic::async_trait]
 impl CredentialService for Wire {
+    type WatchApprovalStream = tokio_stream::Empty<Result<v1::WatchApprovalResponse, Status>>;
+
+    async fn watch_approval(
+        &self,
+        _: Request<v1::WatchApprovalRequest>,
+    ) -> Answer<Self::WatchApprovalStream> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
     async fn issue_token(&self, request: Request<v1::IssueTokenRequest>) -> Answer<v1::IssueTokenResponse> {
         let request = request.into_inner();
         let jkt = request.binding.map(|binding| binding.jkt).unwrap_or_default();

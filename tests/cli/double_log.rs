@@ -1,10 +1,14 @@
 //! The log of the double: one entry, and nothing to prove.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use hotwork::proto::v1;
 use hotwork::proto::v1::audit_service_server::AuditService;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::double::{Answer, Wire};
+use super::double::{Answer, ID, Wire};
 
 #[tonic::async_trait]
 impl AuditService for Wire {
@@ -46,5 +50,26 @@ impl AuditService for Wire {
         _: Request<v1::ProveConsistencyRequest>,
     ) -> Answer<v1::ProveConsistencyResponse> {
         Err(Status::unimplemented("not here"))
+    }
+}
+
+pub fn refusal(code: Code, reason: &str) -> Status {
+    let metadata = HashMap::from([("decision_id".to_owned(), ID.to_owned())]);
+    let mut details = ErrorDetails::with_error_info(reason, "hotwork", metadata);
+    details.set_retry_info(Some(Duration::from_secs(3)));
+    Status::with_error_details(code, "refused\u{1b}[2J", details)
+}
+
+/// Of the destinations `good` and `bad`, or the one that is asked for.
+pub fn test_notifier(name: &str) -> Answer<v1::TestNotifierResponse> {
+    let test = |name: &str| v1::NotifierTest {
+        name: name.to_owned(),
+        delivered: name == "good",
+        problem: if name == "good" { String::new() } else { "connect: refused\u{1b}[2J".to_owned() },
+    };
+    match name {
+        "" => Ok(Response::new(v1::TestNotifierResponse { tests: vec![test("good"), test("bad")] })),
+        "good" | "bad" => Ok(Response::new(v1::TestNotifierResponse { tests: vec![test(name)] })),
+        _ => Err(refusal(Code::NotFound, "notifier-not-found")),
     }
 }

@@ -10,8 +10,10 @@
     reason = "tests"
 )]
 
+mod approval;
 mod double;
 mod double_agent;
+mod double_approval;
 mod double_log;
 mod double_verify;
 mod enroll;

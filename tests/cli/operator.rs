@@ -217,3 +217,18 @@ fn locks_are_made_listed_and_removed() {
     let verifiers = run(&double, "feed -o json");
     assert_eq!(json(&verifiers)["verifiers"][0]["acknowledgedEpoch"], "42");
 }
+
+#[test]
+fn a_test_notice_says_who_took_it() {
+    let double = Double::start();
+    let good = run(&double, "notify test good");
+    assert_eq!(good.status.code(), Some(0));
+    assert!(stdout(&good).contains("good") && stdout(&good).contains("yes"));
+    let all = run(&double, "notify test -o json");
+    assert_eq!((all.status.code(), json(&all)["tests"][1]["delivered"].as_bool()), (Some(10), Some(false)));
+    let bad = run(&double, "notify test bad");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(stdout(&bad).contains("connect: refused") && !stdout(&bad).contains('\u{1b}'), "{bad:?}");
+    let none = run(&double, "notify test nobody");
+    assert!(none.status.code() == Some(1) && stderr(&none).contains("[[notify]]"), "{none:?}");
+}

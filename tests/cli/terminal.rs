@@ -84,6 +84,10 @@ fn shown(double: &Double, words: &str, variable: (&str, &str)) -> String {
     let line = format!("stty cols 40; exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+    // These speak of colour, too, and whoever runs the tests may have them.
+    for other in ["CI", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(other);
+    }
     command.env("HOTWORK_ADMIN_ENDPOINT", uri).env("SHELL", "/bin/sh").env(variable.0, variable.1);
     String::from_utf8(command.stdin(Stdio::null()).output().unwrap().stdout).unwrap()
 }

@@ -224,13 +224,13 @@ fn a_denial_is_explained_to_the_operator_and_only_coded_to_the_agent() {
     let decision = failure["decisionId"].as_str().unwrap();
     let explained = daemon.json(&["explain", decision]);
     assert_eq!(explained["reason"], "approval-required");
-    assert_eq!(explained["effect"], "EFFECT_DENY");
+    assert_eq!(explained["effect"], "EFFECT_PENDING");
     let unknown = daemon.hotwork(&["issue", "demo.nothing", "--resource", "demo/x"]);
     assert_eq!(code(&unknown), 3, "{}", text(&unknown));
 }
 
 #[test]
-fn the_log_verifies_offline_on_a_copy_and_an_edit_is_located() {
+fn the_log_verifies_offline_on_a_copy_and_the_edited_byte_is_named() {
     let (dir, daemon) = dev();
     daemon.json(&["issue", "demo.read", "--resource", "demo/hello"]);
     let state = daemon.state.clone();
@@ -254,7 +254,7 @@ fn the_log_verifies_offline_on_a_copy_and_an_edit_is_located() {
     std::fs::write(&segment, bytes).unwrap();
     let damaged = verify(&copy);
     assert_eq!(code(&damaged), 6, "{}", text(&damaged));
-    assert!(text(&damaged).contains("byte"), "{}", text(&damaged));
+    assert!(text(&damaged).contains(&format!("byte {at}, entry 2")), "{}", text(&damaged));
 }
 
 #[test]

@@ -43,6 +43,14 @@ impl Daemon {
         Self::start(command, state)
     }
 
+    /// As [`Self::serve`], started by another program that becomes it, such as `unshare -n`.
+    #[allow(dead_code, reason = "one of the targets that share this file needs it")]
+    pub fn serve_under(program: &[&str], config: &Path, state: &Path) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args([env!("CARGO_BIN_EXE_hotworkd"), "serve", "--config"]).arg(config);
+        Self::start(command, state)
+    }
+
     /// Starts it and waits for `READY=1` on its notify socket (`sd_notify(3)`).
     fn start(mut command: Command, state: &Path) -> Self {
         let notify = tempfile::tempdir().unwrap();

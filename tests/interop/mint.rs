@@ -43,6 +43,7 @@ pub fn record(kind: Kind, life: i64) -> Issuance {
     Issuance {
         action: "pay.invoice.settle".parse().unwrap(),
         agent: "spiffe://example.org/tenant/acme/agent/buyer".parse().unwrap(),
+        approval: None,
         args: None,
         attested: Vec::new(),
         audience: AUDIENCE.parse().unwrap(),

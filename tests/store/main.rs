@@ -10,10 +10,12 @@
 
 mod support;
 
+mod approvals;
 mod basics;
 mod damage;
 mod derived;
 mod disk;
+mod emergency;
 mod exact;
 mod glass;
 mod properties;

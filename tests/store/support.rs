@@ -74,6 +74,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
     Issuance {
         action: "demo.read".parse().unwrap(),
         agent: agent(name),
+        approval: None,
         args: None,
         attested: vec![Fact::new("unix.uid", "1000").unwrap()],
         audience: "https://demo.example".parse().unwrap(),

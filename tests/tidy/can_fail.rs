@@ -77,6 +77,7 @@ fn proofs(path: &str, text: &str) -> Vec<Finding> {
         ("Change", "src/domain/ledger.rs"),
         ("Linted", "src/signer/lint.rs"),
         ("Permitted", "src/broker/decide.rs"),
+        ("Put", "src/broker/announce.rs"),
         ("Recorded", "src/broker/record.rs"),
         ("Sealed", "src/broker/seal.rs"),
     ] {

@@ -6,7 +6,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
 use crate::domain::limits::{CSR_BYTES_MAX, PARAMETERS_MAX};
 use crate::domain::parameter::{Integer, Parameter, ParameterName, Text, Value};
-use crate::domain::request::{ActionRequest, Confirmation};
+use crate::domain::request::{ActionRequest, Confirmation, Justification};
 use crate::domain::time::Ttl;
 use crate::proto::v1;
 
@@ -19,6 +19,15 @@ pub enum KeySource {
     Csr(Vec<u8>),
     /// The broker makes the key pair and sends the private key once.
     Generated,
+}
+
+/// The agent's own words, which no request that is decided on has a place for (promise P13).
+///
+/// # Errors
+/// When they are too long.
+pub fn justification(message: Option<&v1::ActionRequest>) -> Result<Option<Justification>, BadField> {
+    let text = message.map_or("", |message| message.justification.as_str());
+    optional("request.justification", text)
 }
 
 /// Parses a request for a token.
@@ -41,6 +50,10 @@ pub fn certificate(message: v1::IssueCertificateRequest) -> Result<(ActionReques
             "nothing beside `generate_key`: the private key is not kept, so a retry can't get it again";
         return Err(BadField::new("request.idempotency_key", expected));
     }
+    if source == KeySource::Generated && request.approval.is_some() {
+        let expected = "nothing beside `generate_key`: an approval is for one key, and this one is made anew";
+        return Err(BadField::new("request.approval_id", expected));
+    }
     Ok((request, source))
 }
 
@@ -54,6 +67,7 @@ fn action_request(message: Option<v1::ActionRequest>) -> Result<ActionRequest, B
         args: args(&message.args_sha256)?,
         purpose: optional("request.purpose", &message.purpose)?,
         idempotency_key: optional("request.idempotency_key", &message.idempotency_key)?,
+        approval: optional("request.approval_id", &message.approval_id)?,
         session: session(&message.break_glass_session)?,
     })
 }
@@ -169,6 +183,7 @@ mod tests {
             purpose: "nightly-build".into(),
             idempotency_key: "retry-1".into(),
             break_glass_session: "0190163d-8694-739b-aea5-966c26f8ad91".into(),
+            ..v1::ActionRequest::default()
         }
     }
 

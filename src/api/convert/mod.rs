@@ -2,6 +2,7 @@
 //!
 //! This is the only place that looks at a request's raw values. It knows no use case and no transport.
 
+pub mod approval;
 pub mod enroll;
 pub mod glass;
 pub mod issue;

@@ -1,7 +1,7 @@
 //! What operators ask for: agents, filters, log ranges.
 
 use crate::domain::limits::SPIFFE_ID_BYTES_MAX;
-use crate::domain::name::{AgentId, AgentName};
+use crate::domain::name::{AgentId, AgentName, NotifierName};
 use crate::proto::v1;
 
 use super::{BadField, optional, parsed};
@@ -50,6 +50,14 @@ pub fn agent(message: &v1::GetAgentRequest) -> Result<AgentRef, BadField> {
 /// When it is not a SPIFFE ID.
 pub fn agent_filter(text: &str) -> Result<Option<AgentId>, BadField> {
     optional("agent", text)
+}
+
+/// Parses which notifier is to be tried; all when it is empty.
+///
+/// # Errors
+/// When it is no name.
+pub fn notifier(message: &v1::TestNotifierRequest) -> Result<Option<NotifierName>, BadField> {
+    optional("name", &message.name)
 }
 
 /// Parses the old size of `ProveConsistency`.

@@ -12,7 +12,7 @@ const END: &str = "-----END CERTIFICATE-----";
 const TEXT_BYTES_MAX: usize = 12 * CSR_BYTES_MAX;
 
 /// The certificate in DER. `None` when the text is not exactly one.
-pub(super) fn certificate(escaped: &str) -> Option<Vec<u8>> {
+pub fn certificate(escaped: &str) -> Option<Vec<u8>> {
     if escaped.len() > TEXT_BYTES_MAX {
         return None;
     }

@@ -6,7 +6,7 @@
 //! that they hold permits a request, and never anything about another.
 
 mod auth_request;
-mod certificate;
+pub mod certificate;
 mod ext_authz;
 mod gate;
 mod sds;

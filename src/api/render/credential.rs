@@ -48,7 +48,8 @@ pub fn page(page: &Page, now: Timestamp) -> (Vec<v1::Credential>, String, prost_
     (credentials, next, timestamp(now))
 }
 
-const fn kind(kind: Kind) -> v1::CredentialKind {
+/// A credential's form.
+pub const fn kind(kind: Kind) -> v1::CredentialKind {
     match kind {
         Kind::Certificate => v1::CredentialKind::Certificate,
         Kind::Token => v1::CredentialKind::Token,
@@ -73,7 +74,8 @@ pub const fn tier(tier: Tier) -> v1::Tier {
     }
 }
 
-fn parameter(parameter: &Parameter) -> v1::Parameter {
+/// A parameter.
+pub fn parameter(parameter: &Parameter) -> v1::Parameter {
     let value = match &parameter.value {
         Value::Flag(flag) => v1::parameter::Value::Flag(*flag),
         Value::Integer(integer) => v1::parameter::Value::Integer(i64::from(*integer)),
@@ -114,6 +116,7 @@ pub(in crate::api) mod tests {
         let issuance = Issuance {
             action: "pay.invoice.settle".parse().unwrap(),
             agent: "spiffe://td/tenant/acme/agent/buyer".parse().unwrap(),
+            approval: None,
             args: None,
             attested: Vec::new(),
             audience: "https://pay.example".parse().unwrap(),

@@ -6,13 +6,16 @@ use base64::engine::general_purpose::STANDARD;
 use crate::api::published::Published;
 use crate::attest::Attested;
 use crate::broker::Rules;
+use crate::broker::announce::Tried;
 use crate::broker::break_glass::GlassStatus;
 use crate::broker::explain::Explained;
 use crate::broker::inventory::{AgentView, Live, Status};
 use crate::domain::agent::{AgentState, Day, Rule};
-use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding};
+use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Tier};
+use crate::domain::denial::Reason;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::parameter::{ParameterKind, ParameterRule};
+use crate::notify::outbox::DestinationView;
 use crate::proto::v1;
 
 use super::credential::tier;
@@ -108,10 +111,12 @@ pub fn action(api: &Api, action: &Action) -> v1::Action {
         },
         single_use: action.single_use,
         max_calls: action.max_calls.map_or(0, std::num::NonZeroU32::get),
+        approvals: if action.tier == Tier::Approval { action.approvals.get().into() } else { 0 },
     }
 }
 
-const fn access(access: Access) -> v1::Access {
+/// An access class.
+pub const fn access(access: Access) -> v1::Access {
     match access {
         Access::Destructive => v1::Access::Destructive,
         Access::Read => v1::Access::Read,
@@ -173,11 +178,26 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
             registry_sha256: issuance.registry.to_string(),
             ..Default::default()
         }),
+        Event::Ask(asked) => Some(v1::ExplainResponse {
+            decision_id: asked.id.to_string(),
+            agent: asked.terms.agent.to_string(),
+            action: asked.terms.action.to_string(),
+            resource: asked.terms.resource.to_string(),
+            effect: v1::Effect::Pending.into(),
+            reason: Reason::ApprovalRequired.code().to_owned(),
+            detail: Reason::ApprovalRequired.meaning().to_owned(),
+            policies: asked.policies.iter().map(ToString::to_string).collect(),
+            registry_sha256: asked.registry.to_string(),
+            ..Default::default()
+        }),
         Event::BreakGlass(_)
         | Event::Call(_)
+        | Event::Decide(_)
         | Event::Consume(_)
         | Event::Enroll(_)
+        | Event::Emergency(_)
         | Event::Load(_)
+        | Event::Merge(_)
         | Event::Lock(_)
         | Event::Release(_)
         | Event::Remove(_)
@@ -209,6 +229,7 @@ pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published)
         verifiers_connected: count(status.feed.connected),
         verifiers_current: count(status.feed.current),
         locks: count(status.locks),
+        notifiers: status.notifiers.iter().map(notifier).collect(),
         break_glass: Some(break_glass(&status.break_glass)),
     }
 }
@@ -228,6 +249,23 @@ fn break_glass(status: &GlassStatus) -> v1::BreakGlassStatus {
     }
 }
 
+fn notifier(view: &DestinationView) -> v1::Notifier {
+    v1::Notifier {
+        name: view.name.to_string(),
+        pending: u64::try_from(view.pending).unwrap_or(u64::MAX),
+        oldest_pending_time: view.oldest.map(timestamp),
+        delivered: view.delivered,
+        failed: view.failed,
+        problem: view.problem.clone().unwrap_or_default(),
+    }
+}
+
+/// What came of one try to tell a destination.
+pub fn notifier_test(tried: &Tried) -> v1::NotifierTest {
+    let problem = tried.outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    v1::NotifierTest { name: tried.name.to_string(), delivered: tried.outcome.is_ok(), problem }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -235,7 +273,6 @@ mod tests {
     use super::*;
     use crate::api::render::credential::tests::record;
     use crate::domain::agent::AgentEntry;
-    use crate::domain::catalogue::Tier;
     use crate::domain::entry::VERSION;
     use crate::domain::time::{Timestamp, Ttl};
 
@@ -286,6 +323,7 @@ mod tests {
             }],
             ttl_max: Ttl::from_seconds(60).unwrap(),
             tier: Tier::BreakGlass,
+            approvals: std::num::NonZeroU8::MIN,
             rate: "10/m".parse().unwrap(),
             single_use: true,
             max_calls: None,

@@ -1,5 +1,6 @@
 //! Domain to proto. It knows no use case, reads no clock and never sees a secret.
 
+pub mod approval;
 pub mod credential;
 pub mod enrollment;
 pub mod glass;

@@ -10,6 +10,10 @@ use crate::store::{LedgerError, ReadError};
 
 use super::{BUSY_RETRY, Refused, internal};
 
+/// What a caller is told of an emergency.
+const EMERGENCY: &str =
+    "the broker runs in an emergency: nothing ordinary is issued, break-glass is (`hotwork status` says why)";
+
 impl From<LedgerError> for Refused {
     fn from(error: LedgerError) -> Self {
         match error {
@@ -21,6 +25,11 @@ impl From<LedgerError> for Refused {
             LedgerError::ClockBehind { .. } => {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &error)
+            }
+            LedgerError::Emergency => Self::new(Code::Unavailable, "emergency", EMERGENCY),
+            LedgerError::EmergencyFull => {
+                let message = "the emergency journal is full; an operator must give the broker's disk room";
+                internal(Code::Unavailable, "emergency-full", message, &error)
             }
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Stopped(_) => {
@@ -63,6 +72,18 @@ impl From<ReadError> for Refused {
     }
 }
 
+impl From<EnrollRefusal> for Refused {
+    fn from(refusal: EnrollRefusal) -> Self {
+        match refusal {
+            EnrollRefusal::Exhausted => {
+                let message = format!("{}; remove some first", EnrollRefusal::Exhausted);
+                Self::new(Code::ResourceExhausted, "enrollments-exhausted", message)
+            }
+            EnrollRefusal::Unknown => Self::not_found("certificate"),
+        }
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -70,6 +91,7 @@ impl From<Refusal> for Refused {
                 let message = "the credential has ended already; there is nothing left to end";
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
+            Refusal::Approval(refusal) => refusal.into(),
             Refusal::BreakGlass(refusal) => refusal.into(),
             Refusal::CallsExhausted => {
                 let message = "all calls of the credential have been used";
@@ -79,11 +101,7 @@ impl From<Refusal> for Refused {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &refusal)
             }
-            Refusal::Enroll(EnrollRefusal::Exhausted) => {
-                let message = format!("{}; remove some first", EnrollRefusal::Exhausted);
-                Self::new(Code::ResourceExhausted, "enrollments-exhausted", message)
-            }
-            Refusal::Enroll(EnrollRefusal::Unknown) => Self::not_found("certificate"),
+            Refusal::Enroll(refusal) => refusal.into(),
             Refusal::KeyReused => {
                 let message = "the idempotency key was used for another request; use a new key";
                 Self::new(Code::AlreadyExists, "idempotency-key-reused", message)

@@ -4,6 +4,7 @@
 //! written, goes to the daemon's log and never into an answer.
 
 mod agent;
+mod approval;
 mod glass;
 mod ledger;
 mod operator;
@@ -38,6 +39,8 @@ pub struct Refused {
     /// What kind of thing was not found.
     missing: Option<String>,
     problems: Vec<String>,
+    /// What else a program can act on.
+    facts: Vec<(&'static str, String)>,
 }
 
 impl Refused {
@@ -52,6 +55,7 @@ impl Refused {
             field: None,
             missing: None,
             problems: Vec::new(),
+            facts: Vec::new(),
         }
     }
 
@@ -146,6 +150,7 @@ impl From<Refused> for Status {
         if let Some(id) = refused.decision {
             metadata.insert("decision_id".to_owned(), id.to_string());
         }
+        metadata.extend(refused.facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let mut details = ErrorDetails::with_error_info(refused.reason, DOMAIN, metadata);
         if refused.retry.is_some() {
             details.set_retry_info(refused.retry);

@@ -1,5 +1,6 @@
 //! The command line: its words, their forms, and their help.
 
+pub mod approval;
 pub mod bench;
 pub mod control;
 pub mod enroll;
@@ -15,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::duration;
 use super::request::Given;
 use crate::domain::digest::Digest;
-use crate::domain::id::{CredentialId, Lineage};
+use crate::domain::id::{ApprovalId, CredentialId, Lineage};
 use crate::domain::name::{ActionName, Purpose};
 use crate::domain::request::{IdempotencyKey, Thumbprint};
 use crate::domain::resource::Resource;
@@ -134,6 +135,9 @@ pub enum Command {
     /// Operator: certificates of verifiers, for the network
     #[command(subcommand)]
     Verifier(enroll::Enroll),
+    /// Operator: what agents ask approval for; approve or deny it
+    #[command(subcommand)]
+    Request(approval::Request),
     /// Operator: end credentials now
     Revoke(Box<control::Revoke>),
     /// Operator: refuse what may come
@@ -149,6 +153,9 @@ pub enum Command {
     /// Operator: the tamper-evident log
     #[command(subcommand)]
     Audit(operator::Audit),
+    /// Operator: who is told of what people should know
+    #[command(subcommand)]
+    Notify(operator::Notify),
     /// Load a running broker with requests, and measure
     Bench(bench::Bench),
     /// Operator: load the registry and the policies anew
@@ -202,6 +209,15 @@ pub struct Ask {
     /// Binds the credential to the arguments of one call: their SHA-256 in hex
     #[arg(long, value_name = "HEX")]
     pub args_sha256: Option<Digest>,
+    /// Use this approval: the request id that the same command gave before
+    #[arg(long, value_name = "REQUEST")]
+    pub approval: Option<ApprovalId>,
+    /// What an operator who has to approve it is told of the reasons; it decides nothing
+    #[arg(long, value_name = "TEXT")]
+    pub justification: Option<String>,
+    /// When operators have to approve it, wait so long for them, such as 10m, then go on
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub wait: Option<Duration>,
 }
 
 /// What form a credential has.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::duration;
 use crate::domain::id::CredentialId;
+use crate::domain::name::NotifierName;
 
 /// `agent`.
 #[derive(Debug, Subcommand)]
@@ -116,6 +117,23 @@ Examples:
 pub enum RotatedKey {
     /// What tokens are signed with
     Token,
+}
+
+/// `notify`.
+#[derive(Debug, Subcommand)]
+pub enum Notify {
+    /// Send a test notice, and tell whether it was taken; exit code 10 when some did not take it, 1 when none did
+    #[command(after_help = "\
+The broker sends it as it sends a real one, with the secrets that it has; nothing is tried again.
+`hotwork status` shows what waits to be delivered.
+
+Examples:
+  hotwork notify test
+  hotwork notify test oncall -o json")]
+    Test {
+        /// The notifier, by its name in hotworkd.toml; all when absent
+        name: Option<NotifierName>,
+    },
 }
 
 /// `status`.

@@ -1,14 +1,14 @@
 //! One API file: the API, its actions and their parameters.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::config::forms::{Lifetime, Line, word};
 use crate::config::raw::{Field, Table};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
-use crate::domain::limits::{CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
+use crate::domain::limits::{APPROVALS_NEEDED_MAX, CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
 use crate::domain::name::{ActionName, ApiName, Audience, TenantName};
 use crate::domain::parameter::{ParameterKind, ParameterName, ParameterRule, RESERVED_NAMES, Text};
 use crate::domain::route::Origin;
@@ -102,6 +102,7 @@ fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {
     let resource = section.required("resource");
     let ttl_max = section.or("ttl_max", Lifetime(Ttl::DEFAULT));
     let tier: Option<Word<Tier>> = section.required("tier");
+    let approvals = approvals(section, tier.as_ref());
     let rate: Option<Rate> = section.required("rate");
     let single_use = section.flag("single_use", false);
     let max_calls = max_calls(section, single_use);
@@ -115,10 +116,26 @@ fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {
         parameters: parameters?,
         ttl_max: ttl_max?.0,
         tier: tier?.0,
+        approvals: approvals?,
         rate: rate?,
         single_use: single_use?,
         max_calls: max_calls?,
     })
+}
+
+/// How many operators have to approve; one when it is not said.
+fn approvals(section: &Table<'_>, tier: Option<&Word<Tier>>) -> Option<NonZeroU8> {
+    let Some(count) = section.integer("approvals")? else { return Some(NonZeroU8::MIN) };
+    if tier.is_some_and(|Word(tier)| *tier != Tier::Approval) {
+        section.error("approvals", "only an action of tier `approval` is approved; leave it out");
+        return None;
+    }
+    let within = u8::try_from(count).ok().filter(|count| *count <= APPROVALS_NEEDED_MAX);
+    let within = within.and_then(NonZeroU8::new);
+    if within.is_none() {
+        section.error("approvals", format!("expected 1 to {APPROVALS_NEEDED_MAX} operators, got `{count}`"));
+    }
+    within
 }
 
 fn max_calls(section: &Table<'_>, single_use: Option<bool>) -> Option<Option<NonZeroU32>> {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::config::forms::word;
+use crate::config::forms::{Line, word};
 use crate::config::raw::Table;
 use crate::domain::limits::SSH_KEYS_PER_OPERATOR_MAX;
 use crate::domain::name::{OperatorName, TenantName};
@@ -48,6 +48,7 @@ fn operator(section: &Table<'_>) -> Option<Declared<Operator>> {
     if keys.as_ref().is_some_and(|keys| keys.len() > SSH_KEYS_PER_OPERATOR_MAX) {
         section.error("ssh_keys", format!("expected at most {SSH_KEYS_PER_OPERATOR_MAX} keys"));
     }
+    let aliases: Option<Vec<Line>> = section.list("aliases");
     section.close();
     let operator = Operator {
         name: name?,
@@ -55,6 +56,7 @@ fn operator(section: &Table<'_>) -> Option<Declared<Operator>> {
         roles: roles?.into_iter().map(|RoleWord(role)| role).collect(),
         tenants: tenants?,
         ssh_keys: keys?,
+        aliases: aliases?.into_iter().map(|Line(text)| text).collect(),
     };
     Some(Declared {
         item: operator,

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::domain::approval::{ApprovalRefusal, Asked, Vote};
 use crate::domain::break_glass::{Ask, GlassRefusal};
+use crate::domain::catalogue::Tier;
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
 use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
+use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
 use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
@@ -17,6 +20,8 @@ use crate::domain::time::Timestamp;
 /// What is asked of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Record a request for approval.
+    Ask(Box<Asked>),
     /// Take a step of break-glass.
     BreakGlass(Ask),
     /// Record an operator's call.
@@ -28,8 +33,12 @@ pub enum Command {
         /// SHA-256 of the verifier's idempotency key.
         key: Digest,
     },
+    /// Record an operator's decision on a request.
+    Decide(Box<Vote>),
     /// Record a denial.
     Deny(Denial),
+    /// Record a start without all of the broker's parts.
+    Emergency(Emergency),
     /// Record a certificate of an operator or verifier.
     Enroll(Enrollment),
     /// Record an issuance.
@@ -57,6 +66,40 @@ pub enum Command {
     Unlock(Unlock),
 }
 
+/// What an emergency journal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InEmergency {
+    /// It is recorded while there is room beside the reserve.
+    Kept,
+    /// It waits until the emergency is over.
+    Refused,
+    /// It is what an emergency is about, and has the reserve.
+    Vital,
+}
+
+impl Command {
+    /// What becomes of it while the store takes no writes. What anybody can cause has no share of the reserve.
+    pub fn in_emergency(&self) -> InEmergency {
+        match self {
+            Self::Issue(issuance) if issuance.tier == Tier::BreakGlass => InEmergency::Vital,
+            Self::Ask(_)
+            | Self::Consume { .. }
+            | Self::Decide(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Rotate(_) => InEmergency::Refused,
+            Self::BreakGlass(_) | Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
+            Self::Call(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Load(_)
+            | Self::Release(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => InEmergency::Kept,
+        }
+    }
+}
+
 /// What a single revocation or release has to know of its credential's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -74,6 +117,9 @@ pub enum Refusal {
     /// The credential has ended already.
     #[error("the credential has ended already")]
     AlreadyEnded,
+    /// The request for approval, the decision on it or its use is refused.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
     /// The step of break-glass can't be taken.
     #[error(transparent)]
     BreakGlass(#[from] GlassRefusal),

@@ -1,10 +1,13 @@
 //! The ledger's rules, one by one.
 
+mod approvals;
 mod ends;
 
 use super::*;
 use crate::domain::consumption::Debit;
+use crate::domain::entry::Release;
 use crate::domain::id::Lineage;
+use crate::domain::limits::CLOCK_BEHIND_MS_MAX;
 use crate::domain::revocation::{KEPT_MS, Terms, Unlock};
 
 const START: Timestamp = Timestamp::from_seconds(1_763_900_000);

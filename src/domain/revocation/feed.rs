@@ -34,13 +34,17 @@ impl Delta {
             Event::Revoke(revoked) => {
                 (revoked.selector.clone(), revoked.tenants.as_slice().into(), revoked.until(entry.time))
             }
-            Event::BreakGlass(_)
+            Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
+            | Event::Decide(_)
             | Event::Consume(_)
             | Event::Deny(_)
             | Event::Enroll(_)
             | Event::Issue(_)
+            | Event::Emergency(_)
             | Event::Load(_)
+            | Event::Merge(_)
             | Event::Remove(_)
             | Event::Lock(_)
             | Event::Rotate(_)

@@ -18,6 +18,7 @@ fn action(name: &str, resource: &str, parameters: Vec<ParameterRule>) -> Arc<Act
         parameters,
         ttl_max: Ttl::DEFAULT,
         tier: Tier::Auto,
+        approvals: std::num::NonZeroU8::MIN,
         rate: Rate { count: NonZeroU32::MIN, seconds: NonZeroU32::MIN },
         single_use: false,
         max_calls: None,

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 use super::mark::FOR_GOOD;
 use crate::domain::entry::{Entry, Event};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{ApprovalId, CredentialId};
 use crate::domain::revocation::{Selector, watermark};
 use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
@@ -13,6 +13,15 @@ use crate::domain::time::Timestamp;
 /// What the index has to know of an entry. It is read from canonical JSON without the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brief<'a> {
+    /// A request that operators decide.
+    Ask {
+        /// The decision that is not made yet.
+        id: ApprovalId,
+        /// Who asked.
+        agent: &'a str,
+        /// When it no longer matters.
+        expires: Timestamp,
+    },
     /// A debit, which the state and the log keep.
     Consume,
     /// A denial.
@@ -22,8 +31,8 @@ pub enum Brief<'a> {
         /// Who asked.
         agent: &'a str,
     },
-    /// A certificate of an operator or verifier, its removal, or a step of break-glass: what the state needs
-    /// for longer than a credential lives.
+    /// What the state is made of until a time, for longer than a credential lives: certificates of operators and
+    /// verifiers and their removals, steps of break-glass, decisions on requests for approval.
     Enroll {
         /// When it no longer matters.
         expires: Timestamp,
@@ -36,6 +45,8 @@ pub enum Brief<'a> {
         agent: &'a str,
         /// When it ends by itself.
         expires: Timestamp,
+        /// When the approval that it was issued on ends: until then the use must not be forgotten.
+        approval: Option<Timestamp>,
         /// Whether it has a retry key.
         has_key: bool,
         /// Where its status stands.
@@ -79,9 +90,13 @@ impl<'a> Brief<'a> {
     /// Of an entry.
     pub fn of(entry: &'a Entry) -> Self {
         match &entry.event {
+            Event::Ask(asked) => {
+                Self::Ask { id: asked.id, agent: asked.terms.agent.as_str(), expires: asked.expires }
+            }
             // Without an end of its own it matters for good.
             Event::BreakGlass(step) => Self::Enroll { expires: step.matters_until().unwrap_or(FOR_GOOD) },
             Event::Consume(_) => Self::Consume,
+            Event::Decide(vote) => Self::Enroll { expires: vote.expires },
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
             Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
             Event::Remove(removal) => Self::Enroll { expires: removal.expires },
@@ -89,6 +104,7 @@ impl<'a> Brief<'a> {
                 id: issuance.id,
                 agent: issuance.agent.as_str(),
                 expires: issuance.expires,
+                approval: issuance.approval.map(|used| used.expires),
                 has_key: issuance.idempotency.is_some(),
                 status: issuance.status,
             },
@@ -102,7 +118,12 @@ impl<'a> Brief<'a> {
                 lock: revocation.lock.as_ref().map(|terms| terms.expires),
             }),
             Event::Unlock(unlock) => Self::Unlock(unlock.lock),
-            Event::Call(_) | Event::Load(_) | Event::Rotate(_) | Event::Start(_) => Self::Other,
+            Event::Call(_)
+            | Event::Emergency(_)
+            | Event::Load(_)
+            | Event::Merge(_)
+            | Event::Rotate(_)
+            | Event::Start(_) => Self::Other,
         }
     }
 
@@ -116,13 +137,15 @@ impl<'a> Brief<'a> {
             BriefEvent::BreakGlass(step) => Self::Enroll { expires: step.expires() },
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
-            BriefEvent::Enroll(enrolled) | BriefEvent::Remove(enrolled) => {
-                Self::Enroll { expires: enrolled.expires }
+            BriefEvent::Ask(ask) => Self::Ask { id: ask.id, agent: ask.terms.agent, expires: ask.expires },
+            BriefEvent::Decide(kept) | BriefEvent::Enroll(kept) | BriefEvent::Remove(kept) => {
+                Self::Enroll { expires: kept.expires }
             }
             BriefEvent::Issue(issue) => Self::Issue {
                 id: issue.id,
                 agent: issue.agent,
                 expires: issue.expires,
+                approval: issue.approval.map(|used| used.expires),
                 has_key: issue.idempotency.is_some(),
                 status: issue.status,
             },
@@ -137,7 +160,9 @@ impl<'a> Brief<'a> {
             }),
             BriefEvent::Unlock(unlock) => Self::Unlock(unlock.lock),
             BriefEvent::Call(IgnoredAny)
+            | BriefEvent::Emergency(IgnoredAny)
             | BriefEvent::Load(IgnoredAny)
+            | BriefEvent::Merge(IgnoredAny)
             | BriefEvent::Rotate(IgnoredAny)
             | BriefEvent::Start(IgnoredAny) => Self::Other,
         })
@@ -153,22 +178,40 @@ struct BriefEntry<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum BriefEvent<'a> {
+    #[serde(borrow)]
+    Ask(BriefAsk<'a>),
     BreakGlass(BriefStep),
     Call(IgnoredAny),
     Consume(IgnoredAny),
+    Decide(BriefEnroll),
     #[serde(borrow)]
     Deny(BriefDeny<'a>),
+    Emergency(IgnoredAny),
     Enroll(BriefEnroll),
     #[serde(borrow)]
     Issue(BriefIssue<'a>),
     Load(IgnoredAny),
     Lock(BriefLock),
+    Merge(IgnoredAny),
     Release(BriefRelease),
     Remove(BriefEnroll),
     Revoke(BriefRevoke),
     Rotate(IgnoredAny),
     Start(IgnoredAny),
     Unlock(BriefUnlock),
+}
+
+#[derive(Deserialize)]
+struct BriefAsk<'a> {
+    expires: Timestamp,
+    id: ApprovalId,
+    #[serde(borrow)]
+    terms: BriefAsker<'a>,
+}
+
+#[derive(Deserialize)]
+struct BriefAsker<'a> {
+    agent: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -185,6 +228,7 @@ struct BriefEnroll {
 #[derive(Deserialize)]
 struct BriefIssue<'a> {
     agent: &'a str,
+    approval: Option<BriefEnroll>,
     expires: Timestamp,
     id: CredentialId,
     idempotency: Option<IgnoredAny>,

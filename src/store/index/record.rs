@@ -150,11 +150,19 @@ impl Chunk {
     pub fn push(&mut self, brief: &Brief<'_>, offset: u32) {
         let none = Timestamp::default();
         match brief {
+            Brief::Ask { id, agent, expires } => {
+                // Found by its id as a decision is, and kept for the state.
+                self.keep(RecordKind::Deny, Some(agent), *id.as_bytes(), none, offset);
+                self.keep(RecordKind::Enroll, None, [0; 16], *expires, offset);
+            }
             Brief::Deny { id, agent } => {
                 self.keep(RecordKind::Deny, Some(agent), *id.as_bytes(), none, offset);
             }
-            Brief::Issue { id, agent, expires, .. } => {
+            Brief::Issue { id, agent, expires, approval, .. } => {
                 self.keep(RecordKind::Issue, Some(agent), *id.as_bytes(), *expires, offset);
+                if let Some(until) = approval {
+                    self.keep(RecordKind::Enroll, None, [0; 16], *until, offset);
+                }
             }
             Brief::Enroll { expires } => self.keep(RecordKind::Enroll, None, [0; 16], *expires, offset),
             Brief::Lock(expires) => self.keep_lock(*expires, offset),

@@ -276,6 +276,11 @@ impl GroupBuffer {
         Ok(self.bytes.get(start..).unwrap_or_default())
     }
 
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Number of records.
     pub fn count(&self) -> u32 {
         u32::try_from(self.offsets.len()).unwrap_or(u32::MAX)

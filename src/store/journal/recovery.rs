@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::store::engine::Place;
 
 /// A sector: the unit that a disk writes whole.
-const SECTOR_BYTES: usize = 512;
+pub(in crate::store) const SECTOR_BYTES: usize = 512;
 /// No segment is larger: the bound, one group beyond it, headers and note.
 const SEGMENT_READ_BYTES_MAX: u64 = JOURNAL_SEGMENT_BYTES_MAX + RECORDS_BYTES_MAX as u64 + 65_536;
 
@@ -214,7 +214,8 @@ fn looks_torn(bytes: &[u8], at: usize, bad: &BadGroup, sequence: u64) -> bool {
     ends_inside || has_empty_sector(bytes, at)
 }
 
-fn later_group_follows(tail: &[u8], sequence: u64) -> bool {
+/// Whether the bytes hold the header of a group after `sequence`.
+pub(in crate::store) fn later_group_follows(tail: &[u8], sequence: u64) -> bool {
     let starts = tail.windows(MAGIC.len()).enumerate().skip(1);
     let mut headers = starts.filter(|(_, window)| *window == MAGIC);
     headers.any(|(at, _)| {
@@ -225,7 +226,7 @@ fn later_group_follows(tail: &[u8], sequence: u64) -> bool {
 
 /// Whether a sector that lies in the group, from its first byte on, is all zero. The first and the last
 /// may lie in it partly.
-fn has_empty_sector(bytes: &[u8], at: usize) -> bool {
+pub(in crate::store) fn has_empty_sector(bytes: &[u8], at: usize) -> bool {
     let first = at / SECTOR_BYTES;
     bytes.chunks(SECTOR_BYTES).enumerate().skip(first).any(|(sector, chunk)| {
         let own = chunk.get(at.saturating_sub(sector * SECTOR_BYTES)..).unwrap_or_default();

@@ -116,6 +116,10 @@ fn control() -> Vec<Rpc> {
         Rpc::answered("AdminService/Unlock", json!({ "lock_id": "7" }), Code::NotFound)
             .any(&["lock_id"])
             .optional(&["lock_id"]),
+        // There is no notifier in these tests.
+        Rpc::answered("AdminService/TestNotifier", json!({ "name": "oncall" }), Code::NotFound)
+            .optional(&["name"])
+            .bad("name", texts(&["a b", "../x"])),
         Rpc::new("AdminService/ReloadRegistry", json!({})),
         Rpc::new("AdminService/RotateKey", json!({ "use": "token", "at_once": true }))
             .bad("use", texts(&["log", "action-ca", "Token", "token "])),

@@ -1,0 +1,324 @@
+//! The outbox: for each destination what it has still to be told, delivered at least once.
+//!
+//! The log is the outbox. What has to be told is read off its entries, which are on stable storage before
+//! anything comes of them; beside it stands one durable cursor for each destination. A crash, a restart or a
+//! receiver that is away for a week cost a second delivery of the same id, never the notice.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::cursor::Cursor;
+use super::destination::{Destination, Undelivered};
+use super::document::Document;
+use super::notice::Notice;
+use super::queue::Queue;
+use super::{LogNotifier, Notifier};
+use crate::domain::clock::Clock;
+use crate::domain::limits::{NOTICE_BACKOFF_SECONDS_MAX, NOTICE_REFUSALS_MAX};
+use crate::domain::name::{NotifierName, OperatorName, TrustDomain};
+use crate::domain::time::Timestamp;
+
+/// How often a cursor that moved without a delivery is written.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// All destinations.
+pub struct Outbox {
+    desks: Vec<Arc<Desk>>,
+    trust_domain: TrustDomain,
+    clock: Arc<dyn Clock>,
+    /// Tells apart notices that stand in no log.
+    salt: AtomicU64,
+}
+
+/// How a destination is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationView {
+    /// Its name.
+    pub name: NotifierName,
+    /// Notices that it has not been told of.
+    pub pending: usize,
+    /// When the oldest of them happened.
+    pub oldest: Option<Timestamp>,
+    /// Delivered since the start.
+    pub delivered: u64,
+    /// Given up since the start: refused by the receiver, or dropped because too many waited.
+    pub failed: u64,
+    /// Why the last try failed; `None` after one that did not.
+    pub problem: Option<String>,
+}
+
+/// One destination's place.
+#[derive(Debug)]
+struct Desk {
+    destination: Destination,
+    path: PathBuf,
+    queue: Mutex<Queue>,
+    /// Something was added.
+    changed: Notify,
+    /// What is on stable storage; `None` when nothing could be written.
+    saved: Mutex<Option<Cursor>>,
+    problem: Mutex<Option<String>>,
+}
+
+impl Outbox {
+    /// The outbox over the cursors in `directory`. A destination that is new is told of what comes after `size`
+    /// entries. Where the directory takes no writes (`durable` is false) a new one is told all the same, and once
+    /// more after the next good start. Blocking.
+    ///
+    /// # Errors
+    /// When a cursor can't be read, or a new one not be made durable.
+    pub fn open(
+        directory: &Path,
+        destinations: Vec<Destination>,
+        trust_domain: TrustDomain,
+        size: u64,
+        clock: Arc<dyn Clock>,
+        durable: bool,
+    ) -> io::Result<Self> {
+        if durable && !destinations.is_empty() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let desk = |destination| Desk::open(directory, destination, size, durable).map(Arc::new);
+        let desks = destinations.into_iter().map(desk).collect::<io::Result<_>>()?;
+        Ok(Self { desks, trust_domain, clock, salt: AtomicU64::new(0) })
+    }
+
+    /// The index of the entry to be looked at next; `None` when nobody is to be told.
+    pub fn next(&self) -> Option<u64> {
+        self.desks.iter().map(|desk| desk.queue().cursor().first()).min()
+    }
+
+    /// Takes what the entry at `index` has to tell. `entry` is its canonical bytes.
+    pub fn recorded(&self, index: u64, time: Timestamp, notice: Notice, entry: &[u8]) {
+        let document = Document::recorded(&self.trust_domain, index, time, notice, entry);
+        self.add(&Arc::new(document));
+    }
+
+    /// All entries below `size` were looked at.
+    pub fn reach(&self, size: u64) {
+        self.desks.iter().for_each(|desk| desk.queue().reach(size));
+    }
+
+    /// Tells, as well as it goes, of what stands in no log. It is lost with the process.
+    pub fn tell(&self, notice: Notice) {
+        self.add(&Arc::new(self.direct(notice)));
+    }
+
+    /// Whether every destination will be told of the entry at `index`, come what may: the entry is durable when
+    /// it has an index, and each cursor on stable storage is not past it.
+    pub fn covers(&self, index: u64) -> bool {
+        self.desks.iter().all(|desk| {
+            let saved = *desk.saved.lock().unwrap_or_else(PoisonError::into_inner);
+            saved.is_some_and(|saved| saved.first() <= index)
+        })
+    }
+
+    /// How the destinations are, in the order of the configuration.
+    pub fn views(&self) -> Vec<DestinationView> {
+        self.desks.iter().map(|desk| desk.view()).collect()
+    }
+
+    /// Tries the destination of this name, or all, and tells what came of each. Nothing is kept of it.
+    pub async fn test(
+        &self,
+        operator: &OperatorName,
+        name: Option<&NotifierName>,
+    ) -> Vec<(NotifierName, Result<(), Undelivered>)> {
+        let document = Arc::new(self.direct(Notice::Test { operator: operator.clone() }));
+        let seconds = self.now().seconds();
+        let wanted = self.desks.iter().filter(|desk| name.is_none_or(|name| desk.destination.name == *name));
+        let mut tries = JoinSet::new();
+        for (at, desk) in wanted.enumerate() {
+            let (desk, document) = (Arc::clone(desk), Arc::clone(&document));
+            tries.spawn(async move {
+                (at, desk.destination.name.clone(), desk.destination.deliver(&document, seconds).await)
+            });
+        }
+        let mut outcomes = tries.join_all().await;
+        outcomes.sort_by_key(|(at, ..)| *at);
+        outcomes.into_iter().map(|(_, name, outcome)| (name, outcome)).collect()
+    }
+
+    /// Delivers until the set is dropped.
+    pub fn deliver(&self) -> JoinSet<()> {
+        let mut workers = JoinSet::new();
+        for desk in &self.desks {
+            let (desk, clock) = (Arc::clone(desk), Arc::clone(&self.clock));
+            workers.spawn(async move { desk.work(&*clock).await });
+        }
+        workers
+    }
+
+    fn direct(&self, notice: Notice) -> Document {
+        let salt = self.salt.fetch_add(1, Ordering::Relaxed);
+        Document::direct(&self.trust_domain, self.now(), notice, salt)
+    }
+
+    fn add(&self, document: &Arc<Document>) {
+        for desk in self.desks.iter().filter(|desk| desk.destination.wanted.wants(&document.notice)) {
+            desk.queue().push(Arc::clone(document));
+            desk.changed.notify_one();
+        }
+    }
+
+    /// For ids and views; a clock that jumped is no reason to be silent.
+    fn now(&self) -> Timestamp {
+        self.clock.now().unwrap_or_default()
+    }
+}
+
+impl Notifier for Outbox {
+    /// The daemon's log at once. The destinations are told here of what stands in no log; everything else
+    /// reaches them through it.
+    fn notify(&self, notice: &Notice) {
+        LogNotifier.notify(notice);
+        if !notice.is_recorded() {
+            self.tell(notice.clone());
+        }
+    }
+}
+
+impl Desk {
+    fn open(directory: &Path, destination: Destination, size: u64, durable: bool) -> io::Result<Self> {
+        let path = directory.join(format!("{}.cursor", destination.name));
+        let known = Cursor::read(&path).or_else(|error| if durable { Err(error) } else { Ok(None) })?;
+        // A log that was put back from a copy is shorter: what it says from here on is news.
+        let cursor = known.map_or(Cursor::at(size), |known| Cursor {
+            emergency: known.emergency.min(size),
+            ordinary: known.ordinary.min(size),
+        });
+        if durable && known != Some(cursor) {
+            cursor.write(&path)?;
+        }
+        Ok(Self {
+            destination,
+            path,
+            queue: Mutex::new(Queue::new(cursor)),
+            changed: Notify::new(),
+            saved: Mutex::new(Some(cursor)),
+            problem: Mutex::default(),
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self) -> DestinationView {
+        let queue = self.queue();
+        DestinationView {
+            name: self.destination.name.clone(),
+            pending: queue.len(),
+            oldest: queue.oldest(),
+            delivered: queue.delivered,
+            failed: queue.failed,
+            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Delivers one notice after the other, the gravest first.
+    async fn work(&self, clock: &dyn Clock) {
+        loop {
+            let document = self.queue().front();
+            let Some(document) = document else {
+                tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep(SAVE_EVERY) => self.save().await,
+                }
+                continue;
+            };
+            self.until_told(&document, clock).await;
+            self.save().await;
+        }
+    }
+
+    /// Tries until it is delivered, given up, or a graver one has come.
+    async fn until_told(&self, document: &Document, clock: &dyn Clock) {
+        let mut refusals = 0;
+        let mut waits = waits();
+        loop {
+            let seconds = clock.now().unwrap_or_default().seconds();
+            let error = match self.destination.deliver(document, seconds).await {
+                Ok(()) => return self.delivered(document),
+                Err(error) => error,
+            };
+            let name = &self.destination.name;
+            tracing::warn!(%name, id = document.id, %error, "a notice was not delivered");
+            *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            if let Undelivered::Refused(_) = error {
+                refusals += 1;
+                if refusals >= NOTICE_REFUSALS_MAX {
+                    return self.given_up(document);
+                }
+            }
+            let longest = Duration::from_secs(NOTICE_BACKOFF_SECONDS_MAX);
+            let wait = waits.next().unwrap_or(longest).min(longest);
+            if self.is_overtaken(document, Instant::now() + wait).await {
+                return;
+            }
+        }
+    }
+
+    fn delivered(&self, document: &Document) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut queue = self.queue();
+        queue.take(document);
+        queue.delivered = queue.delivered.saturating_add(1);
+    }
+
+    fn given_up(&self, document: &Document) {
+        let name = &self.destination.name;
+        tracing::error!(%name, id = document.id, "a notice was given up: its receiver refuses it");
+        let mut queue = self.queue();
+        if queue.take(document) {
+            queue.failed = queue.failed.saturating_add(1);
+        }
+    }
+
+    /// Waits until `end`, or until another notice is the one to be told next.
+    async fn is_overtaken(&self, document: &Document, end: Instant) -> bool {
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => {
+                    if self.queue().front().is_none_or(|front| front.id != document.id) {
+                        return true;
+                    }
+                }
+                () = sleep_until(end) => return false,
+            }
+        }
+    }
+
+    /// Makes the cursor durable. When that fails, a restart tells again what was told.
+    async fn save(&self) {
+        let cursor = self.queue().cursor();
+        if *self.saved.lock().unwrap_or_else(PoisonError::into_inner) == Some(cursor) {
+            return;
+        }
+        let path = self.path.clone();
+        let written = tokio::task::spawn_blocking(move || cursor.write(&path)).await;
+        match written {
+            Ok(Ok(())) => *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor),
+            Ok(Err(error)) => {
+                let name = &self.destination.name;
+                tracing::warn!(%name, %error, "how far notices were told is not durable; a restart tells them again");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// One second, then twice as long each time, with some jitter so that brokers don't come all at once.
+fn waits() -> impl Iterator<Item = Duration> {
+    let longest = Duration::from_secs(NOTICE_BACKOFF_SECONDS_MAX);
+    let waits = ExponentialBuilder::default().with_min_delay(Duration::from_secs(1)).with_max_delay(longest);
+    waits.with_jitter().without_max_times().build()
+}

@@ -1,0 +1,156 @@
+//! What one destination has still to be told: emergencies before everything else, each lane in its order.
+//!
+//! It is made of the log at a start, so that it may be lost; what bounds it drops the oldest that is no
+//! emergency, and counts it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::cursor::Cursor;
+use super::document::Document;
+use crate::domain::limits::{EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX};
+use crate::domain::time::Timestamp;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    emergencies: VecDeque<Arc<Document>>,
+    ordinary: VecDeque<Arc<Document>>,
+    /// Entries of the log below were told at an earlier start.
+    from: Cursor,
+    /// Entries of the log below were looked at.
+    reached: u64,
+    pub(super) delivered: u64,
+    /// Dropped, or refused by the receiver.
+    pub(super) failed: u64,
+}
+
+impl Queue {
+    /// An empty queue that begins at `from`.
+    pub(super) fn new(from: Cursor) -> Self {
+        Self { from, reached: from.first(), ..Self::default() }
+    }
+
+    /// Adds what has to be told, unless it was.
+    pub(super) fn push(&mut self, document: Arc<Document>) {
+        let emergency = document.is_emergency();
+        let from = if emergency { self.from.emergency } else { self.from.ordinary };
+        if document.index.is_some_and(|index| index < from) {
+            return;
+        }
+        let (lane, most) = if emergency {
+            (&mut self.emergencies, EMERGENCIES_PENDING_MAX)
+        } else {
+            (&mut self.ordinary, NOTICES_PENDING_MAX)
+        };
+        if lane.len() >= most {
+            lane.pop_front();
+            self.failed = self.failed.saturating_add(1);
+        }
+        lane.push_back(document);
+    }
+
+    /// Every entry below `size` was looked at.
+    pub(super) fn reach(&mut self, size: u64) {
+        self.reached = self.reached.max(size);
+    }
+
+    /// What is to be told next.
+    pub(super) fn front(&self) -> Option<Arc<Document>> {
+        self.emergencies.front().or_else(|| self.ordinary.front()).map(Arc::clone)
+    }
+
+    /// Takes out what was told or given up. It may have been dropped meanwhile.
+    pub(super) fn take(&mut self, document: &Document) -> bool {
+        let lane = if document.is_emergency() { &mut self.emergencies } else { &mut self.ordinary };
+        let there = lane.front().is_some_and(|front| front.id == document.id);
+        if there {
+            lane.pop_front();
+        }
+        there
+    }
+
+    /// How far both lanes are.
+    pub(super) fn cursor(&self) -> Cursor {
+        let of = |lane: &VecDeque<Arc<Document>>, from: u64| {
+            lane.iter().find_map(|document| document.index).unwrap_or(self.reached).max(from)
+        };
+        Cursor {
+            emergency: of(&self.emergencies, self.from.emergency),
+            ordinary: of(&self.ordinary, self.from.ordinary),
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.emergencies.len().saturating_add(self.ordinary.len())
+    }
+
+    /// When the oldest happened.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        [self.emergencies.front(), self.ordinary.front()]
+            .into_iter()
+            .flatten()
+            .map(|document| document.time)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::revocation::Selector;
+    use crate::notify::Notice;
+
+    fn document(index: u64, emergency: bool) -> Arc<Document> {
+        let selector = if emergency { Selector::All } else { Selector::Tenant("acme".parse().unwrap()) };
+        let notice = Notice::Locked { operator: "ann".parse().unwrap(), selector };
+        let time = Timestamp::from_millis(i64::try_from(index).unwrap());
+        let entry = index.to_le_bytes();
+        Arc::new(Document::recorded(&"a.example".parse().unwrap(), index, time, notice, &entry))
+    }
+
+    #[test]
+    fn emergencies_go_first_and_each_lane_keeps_its_own_cursor() {
+        let mut queue = Queue::new(Cursor::at(5));
+        for (index, emergency) in [(4, true), (5, false), (6, true), (8, false)] {
+            queue.push(document(index, emergency));
+        }
+        queue.reach(10);
+        assert_eq!((queue.len(), queue.cursor()), (3, Cursor { emergency: 6, ordinary: 5 }));
+        assert_eq!(queue.oldest(), Some(Timestamp::from_millis(5)));
+        let first = queue.front().unwrap();
+        assert_eq!(first.index, Some(6));
+        assert!(queue.take(&first) && !queue.take(&first));
+        assert_eq!(queue.cursor(), Cursor { emergency: 10, ordinary: 5 });
+        for index in [5, 8] {
+            let front = queue.front().unwrap();
+            assert_eq!(front.index, Some(index));
+            assert!(queue.take(&front));
+        }
+        assert_eq!((queue.front(), queue.cursor()), (None, Cursor::at(10)));
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest_that_is_no_emergency_and_counts_it() {
+        let mut queue = Queue::new(Cursor::at(0));
+        queue.push(document(0, true));
+        let most = u64::try_from(NOTICES_PENDING_MAX).unwrap();
+        (1..=most).for_each(|index| queue.push(document(index, false)));
+        assert_eq!((queue.failed, queue.cursor().ordinary), (0, 1));
+        queue.push(document(most + 1, false));
+        assert_eq!((queue.failed, queue.cursor().ordinary, queue.len()), (1, 2, NOTICES_PENDING_MAX + 1));
+        assert_eq!(queue.front().unwrap().index, Some(0), "the emergency stays");
+    }
+
+    #[test]
+    fn what_stands_in_no_log_does_not_move_the_cursor() {
+        let mut queue = Queue::new(Cursor::at(3));
+        let notice = Notice::LoadFailed { problems: 1 };
+        let direct = Document::direct(&"a.example".parse().unwrap(), Timestamp::from_millis(1), notice, 0);
+        queue.push(Arc::new(direct));
+        queue.push(document(7, false));
+        queue.reach(9);
+        assert_eq!(queue.cursor(), Cursor { emergency: 9, ordinary: 7 });
+    }
+}

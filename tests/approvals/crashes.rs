@@ -1,0 +1,40 @@
+//! `kill -9` between every two steps: what was answered stays so, with and without the index.
+
+use crate::office::{JKT, Office, reason, succeeds};
+
+#[test]
+fn what_waits_is_approved_or_used_stays_so_over_kills() {
+    for keep_index in [true, false] {
+        let office = Office::coding();
+        let id = office.asked(JKT);
+        let office = office.killed(keep_index);
+        assert_eq!(office.state(&id), "PENDING");
+        assert_eq!(office.asked(JKT), id, "joined to what was there before");
+        succeeds(&office.decides("olga", "approve", &id, None));
+        let office = office.killed(keep_index);
+        assert_eq!(office.state(&id), "PENDING");
+        assert_eq!(reason(&office.decides("olga", "approve", &id, None)), "already-decided");
+        succeeds(&office.decides("alice", "approve", &id, None));
+        let office = office.killed(keep_index);
+        assert_eq!(office.state(&id), "APPROVED");
+        let keyed = ["--approval", &id, "--idempotency-key", "once"];
+        assert_eq!(office.merge(JKT, &keyed).0, 0);
+        let office = office.killed(keep_index);
+        assert_eq!(office.state(&id), "USED");
+        assert_eq!(office.merge(JKT, &["--approval", &id]).1, "approval-used");
+        assert_eq!(office.merge(JKT, &keyed).0, 0, "the retry of the one use");
+        let report = office.daemon.hotwork(&["audit", "tail", "-n", "500"]);
+        let issued = String::from_utf8_lossy(&report.stdout).matches("repo.pull.merge").count();
+        assert!(issued >= 2, "the request and its one credential are in the log");
+    }
+}
+
+#[test]
+fn a_denial_and_its_wait_stay_over_a_kill() {
+    let office = Office::coding();
+    let id = office.asked(JKT);
+    succeeds(&office.decides("bob", "deny", &id, None));
+    let office = office.killed(true);
+    assert_eq!(office.state(&id), "DENIED");
+    assert_eq!(office.merge(JKT, &[]).1, "approvals-cooling");
+}
