@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "envoy/service/auth/v3/external_auth.proto",
     "envoy/service/secret/v3/sds.proto",
     "hotwork/v1/admin_service.proto",
     "hotwork/v1/approval.proto",
     "hotwork/v1/audit_service.proto",
+    "hotwork/v1/break_glass_service.proto",
     "hotwork/v1/control.proto",
     "hotwork/v1/credential.proto",
     "hotwork/v1/credential_service.proto",

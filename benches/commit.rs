@@ -64,6 +64,7 @@ fn issuance(now: Timestamp, number: u64) -> Issuance {
             x5t_s256: None,
         },
         content: Digest::of(&number.to_be_bytes()),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: now.plus_millis(120_000),
         id: CredentialId::new(now, &random),

@@ -66,6 +66,7 @@ fn registry() -> Registry {
         agents: (0..1_000).map(entry).collect(),
         apis: vec![api],
         operators: Vec::new(),
+        playbooks: Vec::new(),
     })
 }
 

@@ -42,6 +42,7 @@ fn record(kind: Kind) -> Issuance {
             x5t_s256: None,
         },
         content: Digest::of(b""),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(NOW.seconds() + 120),
         id: CredentialId::new(NOW, &[1; 10]),

@@ -54,6 +54,7 @@ fn mint(broker: &LocalSigner, issuer: &Issuer, jkt: Option<&str>, n: u64) -> Str
         audience: "https://git.example".parse().unwrap(),
         cnf: Confirmation { jkt: jkt.map(|jkt| jkt.parse().unwrap()), x5t_s256: None },
         content: Digest::of(b""),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(NOW.seconds() + 120),
         id: CredentialId::new(NOW, &random),

@@ -68,6 +68,7 @@ targets! {
     csrs "../fuzz/fuzz_targets/csrs.rs"
     entries "../fuzz/fuzz_targets/entries.rs"
     forms "../fuzz/fuzz_targets/forms.rs"
+    glass "../fuzz/fuzz_targets/glass.rs"
     handed_on "../fuzz/fuzz_targets/handed_on.rs"
     identifiers "../fuzz/fuzz_targets/identifiers.rs"
     index_values "../fuzz/fuzz_targets/index_values.rs"

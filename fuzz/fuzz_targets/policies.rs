@@ -92,5 +92,6 @@ fn registry() -> Registry {
         agents: vec![agent],
         apis: vec![api],
         operators: Vec::new(),
+        playbooks: Vec::new(),
     })
 }

@@ -19,9 +19,12 @@ macro_rules! table {
 }
 
 table! {
+    CLOSE: "hotwork.v1.BreakGlassService/Close", Responder, Change;
     DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Call;
+    DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change;
     ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
     EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
+    EXTEND: "hotwork.v1.BreakGlassService/Extend", Responder, Change;
     GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
     GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call;
     GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
@@ -31,6 +34,7 @@ table! {
     LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
     LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
     LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call;
+    LIST_BREAK_GLASS: "hotwork.v1.BreakGlassService/List", Viewer, Call;
     LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
     LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
     LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;
@@ -38,10 +42,13 @@ table! {
     LIST_LOCKS: "hotwork.v1.AdminService/ListLocks", Viewer, Call;
     LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call;
     LOCK: "hotwork.v1.AdminService/Lock", Revoker, Change;
+    OPEN: "hotwork.v1.BreakGlassService/Open", Responder, Change;
+    PREPARE: "hotwork.v1.BreakGlassService/Prepare", Responder, Call;
     PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
     PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
     RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
+    REVIEW: "hotwork.v1.BreakGlassService/Review", Responder, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
     ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
     TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call;
@@ -60,7 +67,8 @@ mod tests {
     fn declared() -> BTreeMap<String, String> {
         let pool = DescriptorPool::decode(crate::proto::DESCRIPTORS).unwrap();
         let mut found = BTreeMap::new();
-        for service in ["hotwork.v1.AdminService", "hotwork.v1.AuditService"] {
+        for service in ["hotwork.v1.AdminService", "hotwork.v1.AuditService", "hotwork.v1.BreakGlassService"]
+        {
             let service = pool.get_service_by_name(service).unwrap();
             for method in service.methods() {
                 let rpc = format!("{}/{}", service.full_name(), method.name());
@@ -91,7 +99,7 @@ mod tests {
         for (rpc, comment) in declared() {
             let row = TABLE.iter().find(|row| row.rpc == rpc).unwrap();
             // The audit service states its role once, for all.
-            if rpc.starts_with("hotwork.v1.AdminService/") {
+            if !rpc.starts_with("hotwork.v1.AuditService/") {
                 assert!(comment.contains(&format!("Role `{}`", word(row.role))), "{rpc}: {comment}");
             } else {
                 assert_eq!(row.role, Role::Viewer, "{rpc}");

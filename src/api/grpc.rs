@@ -21,12 +21,14 @@ use crate::domain::limits::{
 };
 use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::break_glass_service_server::BreakGlassServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 
 use super::admin::Operators;
 use super::agent::Agents;
 use super::audit::Audit;
+use super::break_glass::Responders;
 use super::drain::Drain;
 use super::guard::{ACCEPT_PAUSE, Guarded, Places, is_of_one_connection};
 use super::metrics::Metrics;
@@ -136,8 +138,25 @@ pub async fn operators(door: Door, edge: Edge) -> Result<(), ServeError> {
     let mut services = Services::new(name, &edge);
     services.add(admin).await;
     services.add(audit).await;
+    services.add(break_glass(&edge)).await;
     services.add(verification(&edge)).await;
     services.serve(door).await
+}
+
+/// Serves responders until the drain, on the socket that nobody else's connections can fill.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn responders(listener: Listener, edge: Edge) -> Result<(), ServeError> {
+    let mut services = Services::new("break_glass", &edge);
+    services.add(break_glass(&edge)).await;
+    services.serve(Door::Unix(listener)).await
+}
+
+fn break_glass(edge: &Edge) -> BreakGlassServiceServer<Responders> {
+    BreakGlassServiceServer::new(Responders::new(Arc::clone(&edge.broker)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
 }
 
 fn verification(edge: &Edge) -> VerificationServiceServer<Verification> {

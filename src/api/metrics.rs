@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::attest::AttestError;
+use crate::broker::break_glass::GlassStatus;
 use crate::broker::inventory::Status;
 use crate::broker::{IssueError, Issued};
 use crate::domain::credential::Kind;
@@ -61,6 +62,37 @@ impl RefusedConnections {
     /// One more, for this reason: one of a closed set of words.
     pub fn count(&self, reason: &'static str) {
         self.counters.get_or_create(&RefusedLabel { listener: self.listener, reason }).inc();
+    }
+}
+
+/// The gauges of break-glass.
+#[derive(Debug, Default)]
+struct GlassGauges {
+    open: Gauge,
+    owed: Gauge,
+    overdue: Gauge,
+    since_drill: Gauge<f64, AtomicU64>,
+}
+
+impl GlassGauges {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Break-glass sessions that are open";
+        registry.register("break_glass_sessions_open", help, self.open.clone());
+        let help = "Break-glass sessions whose review is owed";
+        registry.register("break_glass_reviews_owed", help, self.owed.clone());
+        let help = "Break-glass sessions whose review is overdue";
+        registry.register("break_glass_reviews_overdue", help, self.overdue.clone());
+        let help = "Time since the last drill that was done whole, in seconds; infinite when there was none";
+        registry.register("break_glass_drill_age_seconds", help, self.since_drill.clone());
+    }
+
+    fn set(&self, status: &GlassStatus) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.open.set(gauge(status.open));
+        self.owed.set(gauge(status.owed));
+        self.overdue.set(gauge(status.overdue));
+        // What was never tried is as old as can be, so that one threshold tells both.
+        self.since_drill.set(status.drill_age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 }
 
@@ -119,6 +151,7 @@ pub struct Metrics {
     subscribers: Gauge,
     feed_lag: Gauge<f64, AtomicU64>,
     locks: Gauge,
+    break_glass: GlassGauges,
     notices: Notices,
     rejected_logged: Mutex<Option<Instant>>,
 }
@@ -145,6 +178,7 @@ impl Metrics {
             subscribers: Gauge::default(),
             feed_lag: Gauge::default(),
             locks: Gauge::default(),
+            break_glass: GlassGauges::default(),
             notices: Notices::default(),
             rejected_logged: Mutex::new(None),
         };
@@ -179,6 +213,7 @@ impl Metrics {
         let help = "Age of the oldest revocation that a connected verifier has not acknowledged, in seconds";
         registry.register("revocation_feed_lag_seconds", help, self.feed_lag.clone());
         registry.register("locks", "Locks in force", self.locks.clone());
+        self.break_glass.register(registry);
         self.notices.register(registry);
     }
 
@@ -195,6 +230,7 @@ impl Metrics {
         self.subscribers.set(i64::try_from(status.feed.connected).unwrap_or(i64::MAX));
         self.feed_lag.set(Duration::from_millis(status.feed.lag_ms.max(0).unsigned_abs()).as_secs_f64());
         self.locks.set(i64::try_from(status.locks).unwrap_or(i64::MAX));
+        self.break_glass.set(&status.break_glass);
         self.notices.show(&status.notifiers, now);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

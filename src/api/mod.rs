@@ -8,6 +8,7 @@ pub mod agent;
 pub mod approvals;
 pub mod audit;
 pub mod authz;
+pub mod break_glass;
 pub mod convert;
 pub mod door;
 pub mod drain;

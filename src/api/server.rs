@@ -37,6 +37,8 @@ pub struct Listeners {
     pub ops: Option<TcpListener>,
     /// Where Envoy and nginx ask.
     pub authz: Option<Listener>,
+    /// Where responders call when the others can't be reached.
+    pub break_glass: Listener,
 }
 
 /// What the listeners do beyond serving.
@@ -79,15 +81,16 @@ pub async fn serve(
         ops::routes(Arc::clone(&broker), Arc::clone(&metrics), drain.clone())
     });
     let served = async {
-        let (agents, operators, network, (), ()) = tokio::join!(
+        let (agents, operators, responders, network, (), ()) = tokio::join!(
             grpc::agents(Door::Unix(listeners.agent), edge.clone()),
             grpc::operators(Door::Unix(listeners.admin), edge.clone()),
+            grpc::responders(listeners.break_glass, edge.clone()),
             network(listeners.agent_tcp, listeners.verifier_tcp, listeners.admin_tcp, &edge),
             documents,
             proxies,
         );
         ended.begin();
-        agents.and(operators).and(network)
+        agents.and(operators).and(responders).and(network)
     };
     let (served, ()) = tokio::join!(served, watched);
     served

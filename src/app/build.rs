@@ -9,12 +9,13 @@ use crate::api::server::Listeners;
 use crate::attest::Attestation;
 use crate::attest::unix::{Listener, UnixAttestor};
 use crate::attest::x509::X509Attestor;
-use crate::broker::{About, Broker, Entropy as _, Loader, Parts, Rules, SystemEntropy};
+use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, Rules, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::agent::Day;
 use crate::domain::clock::Clock;
 use crate::domain::emergency::{Cause, Emergency};
+use crate::domain::registry_files::RegistryFiles;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::notify::outbox::Outbox;
@@ -23,12 +24,16 @@ use crate::signer::common_name::NameForm;
 use crate::signer::extension::OidArc;
 use crate::signer::keystore::KeyStore;
 use crate::signer::minter::Minter;
+use crate::signer::sealed::Sealer;
 use crate::signer::secret::Passphrase;
 use crate::store::Ledger;
 
 use super::Failure;
 use super::edge::{self, BoundEdge};
 use super::emergency::{self, Opened};
+
+/// The socket for responders, in the state directory.
+const BREAK_GLASS_SOCKET: &str = "break-glass.sock";
 
 /// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -86,7 +91,9 @@ impl App {
         let causes: Vec<Cause> = broken.into_iter().chain(cause).collect();
         let places = places(&ledger)?;
         let loader = loader(&config);
-        let rules = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let Fresh { rules, files } = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let sealer =
+            Sealer::new(config.state_dir.clone(), minter.log_signer(), minter.verifier_key().clone());
         let outbox = outbox(&config, &ledger, &clock)?;
         let broker = Arc::new(Broker::new(Parts {
             attestation: Attestation::new(vec![
@@ -101,6 +108,7 @@ impl App {
             notifier: Arc::clone(&outbox) as Arc<dyn Notifier>,
             outbox,
             rules,
+            sealer,
             places,
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
@@ -110,7 +118,8 @@ impl App {
         emergency::tolerate(&broker, rotated.map_err(|error| Failure::caused("token keys", &error)))?;
         let dropped = broker.drop_ended_keys().await.map(drop);
         emergency::tolerate(&broker, dropped.map_err(|error| Failure::caused("token keys", &error)))?;
-        record_start(&broker).await?;
+        record_start(&broker, files).await?;
+        broker.finish_restrictions().await;
         let (listeners, bound) = listeners(&config, &broker).await?;
         Ok(Self { broker, listeners, bound, config })
     }
@@ -178,7 +187,8 @@ fn loader(config: &Config) -> Loader {
         let loaded =
             loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Ok(Rules { registry: loaded.registry, policies: loaded.policies, warnings })
+        let rules = Rules { registry: loaded.registry, policies: loaded.policies, warnings };
+        Ok(Fresh { rules, files: loaded.files })
     })
 }
 
@@ -191,10 +201,11 @@ pub fn today() -> Result<Day, Failure> {
     Ok(Day(now.seconds() / 86_400))
 }
 
-async fn record_start(broker: &Broker) -> Result<(), Failure> {
+async fn record_start(broker: &Broker, files: RegistryFiles) -> Result<(), Failure> {
     let failed = |error| Failure::caused("ledger", &error);
     emergency::tolerate(broker, broker.record_emergency().await.map_err(failed))?;
-    emergency::tolerate(broker, broker.record_first_load().await.map_err(failed))
+    let loaded = broker.record_first_load(files).await;
+    emergency::tolerate(broker, loaded.map_err(|error| Failure::caused("first load", &error)))
 }
 
 async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
@@ -220,6 +231,8 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
         http: tcp(config.http, broker).await?,
         ops: tcp(config.ops, broker).await?,
         authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
+        // In the state directory, which is there whatever the configuration says.
+        break_glass: socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660)?,
     };
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().and_then(|listener| listener.local_addr().ok())

@@ -235,6 +235,7 @@ mod tests {
             agents: vec![entry],
             apis: Vec::new(),
             operators: Vec::new(),
+            playbooks: Vec::new(),
         })
     }
 

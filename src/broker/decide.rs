@@ -3,27 +3,30 @@
 //! The catalogue's caps stand before and around Cedar, so that no policy can grant past them: tenant,
 //! state, review day, resource shape, parameters, lifetime, tier and key binding.
 
-use std::num::{NonZeroU8, NonZeroU32};
+mod approval;
+mod session;
+
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use crate::attest::Attested;
 use crate::domain::agent::{Agent, AgentState, Day};
-use crate::domain::approval::{Approvals, Asked, Part, State, Terms, Used, Vote};
+use crate::domain::approval::{Approvals, Terms, Used};
+use crate::domain::break_glass::{Held, Sessions};
 use crate::domain::catalogue::{Access, Action, Api, Binding, Tier};
 use crate::domain::credential::Kind;
 use crate::domain::denial::Reason;
 use crate::domain::digest::Digest;
 use crate::domain::evidence::Selector;
-use crate::domain::id::{ApprovalId, Lineage};
+use crate::domain::id::Lineage;
 use crate::domain::name::PolicyName;
-use crate::domain::operator::{Operator, Role};
 use crate::domain::parameter::{Misfit, Parameter, ParameterName};
 use crate::domain::request::{ActionRequest, Confirmation};
 use crate::domain::revocation::{Facts, InForce, Locks};
-use crate::domain::ssh_key::{Fingerprint, SshKey};
 use crate::domain::time::{Timestamp, Ttl};
 use crate::policy::{Query, Verdict};
 
+pub(super) use self::approval::may_decide;
 use super::Rules;
 
 /// A request that was allowed: the proof that minting asks for. It has no public constructor and is not
@@ -42,6 +45,8 @@ pub struct Permitted {
     pub(super) registry: Digest,
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
+    /// The break-glass session that it is allowed by, instead of policies.
+    pub(super) session: Option<Arc<Held>>,
     /// The approval that it is issued on, and its lineage.
     pub(super) approval: Option<(Used, Lineage)>,
 }
@@ -53,6 +58,12 @@ pub enum Undecided {
     Denied(Denied),
     /// Everything allows it but the operators, who have not been asked or have not decided.
     Pending(Box<Proposal>),
+}
+
+impl From<Reason> for Undecided {
+    fn from(reason: Reason) -> Self {
+        Self::Denied(reason.into())
+    }
 }
 
 impl From<Denied> for Undecided {
@@ -106,13 +117,24 @@ pub struct Holder {
     pub key: Option<Digest>,
 }
 
+/// What operators have said for now: beside the rules, which are declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// What operators were asked.
+    pub approvals: &'a Approvals,
+    /// What is locked.
+    pub locks: &'a Locks,
+    /// What is open.
+    pub sessions: &'a Sessions,
+}
+
 /// Decides one request of an attested agent.
 ///
 /// # Errors
 /// [`Denied`] with the first reason found; the order is fixed, so the same request gives the same answer.
 pub fn decide(
     rules: &Rules,
-    ledger: (&Locks, &Approvals),
+    standing: Standing<'_>,
     attested: &Attested,
     request: ActionRequest,
     holder: Holder,
@@ -120,40 +142,28 @@ pub fn decide(
 ) -> Result<Permitted, Undecided> {
     let agent = attested.agent();
     let kept = attested.evidence().kept();
-    let (verdict, api, action) = judge_untiered(rules, agent, &request, &holder, now)?;
+    let session = request.session.map(|id| session::open(standing.sessions, id, agent, now)).transpose()?;
+    let (verdict, api, action) = match &session {
+        None => judge_untiered(rules, agent, &request, &holder, now)?,
+        Some(held) => session::judge(held, rules, agent, &request, &holder, now)?,
+    };
     // After everything else: who may not have it at all does not learn that it is locked, nor is anybody asked.
-    unlocked(ledger.0, agent, &kept, &request, now)?;
+    unlocked(standing.locks, agent, &kept, &request, now)?;
     let ttl = lifetime(&request, action);
-    let approval = match action.tier {
-        Tier::Approval => {
-            let terms = terms(agent, api, action, &request, &holder);
-            // One that waits is asked for again, and joined.
-            let waits = |id: &ApprovalId| {
-                let own = ledger.1.get(*id).filter(|one| one.asked.terms == terms);
-                own.is_some_and(|one| one.state(now) == State::Pending)
-            };
-            let usable = request.approval.filter(|id| !waits(id));
-            let Some(id) = usable else {
-                let (access, approvals) = (action.access, action.approvals);
-                return Err(Undecided::Pending(Box::new(Proposal {
-                    access,
-                    approvals,
-                    policies: verdict,
-                    terms,
-                })));
-            };
-            Some(approved(rules, ledger.1, action, &terms, (id, &request), now)?)
-        }
-        Tier::Auto | Tier::BreakGlass => {
-            tier(action).map_err(Denied::from)?;
-            if request.approval.is_some() {
-                // What needs no approval was not approved: the caller believes something that is not so.
-                return Err(Denied::from(Reason::ApprovalUnknown).into());
-            }
-            None
-        }
+    let allowed = (verdict, api, action);
+    let approval = match &session {
+        None => approval::needed(rules, standing.approvals, agent, &allowed, &request, &holder, now)?,
+        // Its signatures stand in the place of an approval.
+        Some(_) => approval::none(&request)?,
     };
     let expires = Timestamp::from_seconds(now.seconds()).after(ttl);
+    // Nothing outlives the session, or the evidence it was given on.
+    let ends = [session.as_ref().map(|held| held.until), attested.evidence().expires()];
+    let expires = ends.into_iter().flatten().fold(expires, Timestamp::min);
+    let expires = Timestamp::from_seconds(expires.seconds());
+    if session.is_some() && expires <= now {
+        return Err(Reason::SessionNotOpen.into());
+    }
     Ok(Permitted {
         agent: agent.clone(),
         api: Arc::clone(api),
@@ -161,81 +171,15 @@ pub fn decide(
         request,
         confirmation: holder.confirmation,
         kind: holder.kind,
-        policies: verdict,
+        policies: allowed.0,
         evidence: attested.evidence().digest(),
         attested: kept,
         registry: rules.registry.digest(),
         issued: now,
-        // Nothing outlives the evidence it was given on.
-        expires: attested.evidence().expires().map_or(expires, |end| expires.min(end)),
+        expires,
         approval,
+        session,
     })
-}
-
-/// What an approval of this request is bound to.
-fn terms(agent: &Agent, api: &Api, action: &Action, request: &ActionRequest, holder: &Holder) -> Terms {
-    let single = action.single_use.then_some(NonZeroU32::MIN);
-    Terms {
-        action: request.action.clone(),
-        agent: agent.id.clone(),
-        args: request.args,
-        audience: api.audience.clone(),
-        calls: single.or(action.max_calls),
-        cnf: holder.confirmation.clone(),
-        holder: holder.key.unwrap_or_else(|| Digest::of(b"")),
-        kind: holder.kind,
-        parameters: request.parameters.clone(),
-        principal: agent.principal().into(),
-        purpose: request.purpose.clone(),
-        resource: request.resource.clone(),
-        ttl: lifetime(request, action),
-    }
-}
-
-/// The approval that the request names, when it is for exactly this and can be used. What is somebody else's is
-/// not there. The operators who approved are looked at again: who left or lost a key since does not count.
-fn approved(
-    rules: &Rules,
-    approvals: &Approvals,
-    action: &Action,
-    terms: &Terms,
-    named: (ApprovalId, &ActionRequest),
-    now: Timestamp,
-) -> Result<(Used, Lineage), Denied> {
-    let (id, request) = named;
-    let found = approvals.get(id).filter(|found| found.asked.terms == *terms);
-    let found = found.ok_or(Reason::ApprovalUnknown)?;
-    match found.state(now) {
-        State::Approved => {}
-        State::Pending => return Err(Reason::ApprovalRequired.into()),
-        State::Denied => return Err(Reason::ApprovalDenied.into()),
-        State::Expired => return Err(Reason::ApprovalExpired.into()),
-        // The ledger knows whether it is the retry of that use, or else refuses.
-        State::Used if request.idempotency_key.is_some() => {}
-        State::Used => return Err(Reason::ApprovalUsed.into()),
-    }
-    let stands = |vote: &&Vote| {
-        let operator = rules.registry.operator_by_name(&vote.operator);
-        operator.is_some_and(|operator| may_decide(operator, &vote.fingerprint, &found.asked))
-    };
-    let asked = Asked {
-        access: if action.access == Access::Destructive { action.access } else { found.asked.access },
-        approvals: action.approvals.max(found.asked.approvals),
-        ..(*found.asked).clone()
-    };
-    if !asked.is_enough(found.votes.iter().filter(stands)) {
-        return Err(Reason::ApprovalLapsed.into());
-    }
-    Ok((Used { expires: found.asked.expires, id }, found.asked.lineage))
-}
-
-/// Whether an operator's word on a request counts, given with the key of this fingerprint.
-pub(super) fn may_decide(operator: &Operator, fingerprint: &Fingerprint, asked: &Asked) -> bool {
-    let has = |key: &SshKey| key.fingerprint().is_ok_and(|own| own == *fingerprint);
-    operator.may(Role::Approver)
-        && operator.sees(asked.terms.agent.tenant())
-        && operator.ssh_keys.iter().any(has)
-        && asked.part_of(operator) != Part::Requester
 }
 
 /// What a request is allowed by, and what it is allowed for.
@@ -262,6 +206,19 @@ fn judge_untiered<'a>(
     holder: &Holder,
     now: Timestamp,
 ) -> Result<Allowed<'a>, Denied> {
+    let (api, action) = capped(rules, agent, request, holder, now)?;
+    let policies = consult(rules, &query(agent, api, action, request))?;
+    Ok((policies, api, action))
+}
+
+/// What no policy and no session can lift.
+fn capped<'a>(
+    rules: &'a Rules,
+    agent: &Agent,
+    request: &ActionRequest,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<(&'a Arc<Api>, &'a Arc<Action>), Denied> {
     standing(agent, now)?;
     let tenant = agent.id.tenant();
     let (api, action) = rules.registry.action(tenant, &request.action).ok_or(Reason::ActionUnknown)?;
@@ -274,8 +231,7 @@ fn judge_untiered<'a>(
         return Err(Reason::TtlAboveMaximum.into());
     }
     binding(api, holder)?;
-    let policies = consult(rules, &query(agent, api, action, request))?;
-    Ok((policies, api, action))
+    Ok((api, action))
 }
 
 /// Whether no lock refuses it. The ledger asks again, so that none is issued after a lock was acknowledged.

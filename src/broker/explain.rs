@@ -119,7 +119,8 @@ impl Asked {
             Event::Deny(denial) => Some(Self::of_denial(denial)),
             Event::Issue(issuance) => Some(Self::of_issuance(issuance)),
             Event::Ask(asked) => Some(Self::of_asked(&asked.terms, &asked.attested)),
-            Event::Call(_)
+            Event::BreakGlass(_)
+            | Event::Call(_)
             | Event::Decide(_)
             | Event::Consume(_)
             | Event::Enroll(_)
@@ -146,6 +147,7 @@ impl Asked {
             purpose: terms.purpose.clone(),
             idempotency_key: None,
             approval: None,
+            session: None,
         };
         let holder = Holder { kind: terms.kind, confirmation: terms.cnf.clone(), key: None };
         Self { agent: terms.agent.clone(), request, holder, attested: attested.to_vec() }
@@ -161,6 +163,7 @@ impl Asked {
             purpose: denial.purpose.clone(),
             idempotency_key: None,
             approval: None,
+            session: None,
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
         let bearer = denial.reason == Reason::BindingRequired;
@@ -181,6 +184,7 @@ impl Asked {
             purpose: issuance.purpose.clone(),
             idempotency_key: None,
             approval: None,
+            session: None,
         };
         let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }

@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::notify::outbox::DestinationView;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
+use super::break_glass::GlassStatus;
 use super::release::OwnError;
 use super::revoke::deadline;
 use super::{About, Broker};
@@ -60,6 +61,8 @@ pub struct Status {
     pub locks: usize,
     /// Who is told of what, and how far that is.
     pub notifiers: Vec<DestinationView>,
+    /// Break-glass.
+    pub break_glass: GlassStatus,
 }
 
 /// How the feed of revocations is.
@@ -242,8 +245,8 @@ impl Broker {
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
-        let notifiers = self.notifiers();
-        Status { about: self.about.clone(), live, ledger, problem, feed, locks, notifiers }
+        let (notifiers, break_glass) = (self.notifiers(), self.break_glass_status());
+        Status { about: self.about.clone(), live, ledger, problem, feed, locks, break_glass, notifiers }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

@@ -5,6 +5,7 @@
 pub mod announce;
 pub mod approve;
 mod attest;
+pub mod break_glass;
 pub mod consume;
 pub mod decide;
 pub mod emergency;
@@ -43,12 +44,14 @@ use crate::domain::id::{ApprovalId, CredentialId};
 use crate::domain::limits::{APPROVALS_MAX, RECORDS_REMEMBERED_MAX};
 use crate::domain::memory::Memory;
 use crate::domain::registry::Registry;
+use crate::domain::registry_files::RegistryFiles;
 use crate::domain::request::Justification;
 use crate::domain::status_list::Allocator;
 use crate::notify::Notifier;
 use crate::notify::outbox::Outbox;
 use crate::policy::Policies;
 use crate::signer::minter::Minter;
+use crate::signer::sealed::Sealer;
 use crate::store::Ledger;
 
 pub use entropy::{Entropy, EntropyFailed, SystemEntropy};
@@ -65,6 +68,15 @@ pub struct Rules {
     pub policies: Policies,
     /// What the load warned of, each with file, line and key.
     pub warnings: Vec<String>,
+}
+
+/// What a load gives.
+#[derive(Debug)]
+pub struct Fresh {
+    /// What requests are to be decided on.
+    pub rules: Rules,
+    /// What it was loaded from, to be sealed.
+    pub files: RegistryFiles,
 }
 
 /// The parts that a broker is made of.
@@ -87,6 +99,8 @@ pub struct Parts {
     pub outbox: Arc<Outbox>,
     /// The rules in force at the start.
     pub rules: Rules,
+    /// Keeps a copy of what was loaded last.
+    pub sealer: Sealer,
     /// Places in status lists.
     pub places: Allocator,
     /// How long a new token key is published before it signs.
@@ -118,6 +132,7 @@ pub struct Broker {
     notifier: Arc<dyn Notifier>,
     outbox: Arc<Outbox>,
     rules: ArcSwap<Rules>,
+    sealer: Sealer,
     about: About,
     emergency: ArcSwapOption<Emergency>,
     places: Allocator,
@@ -147,6 +162,7 @@ impl Broker {
             notifier: parts.notifier,
             outbox: parts.outbox,
             rules: ArcSwap::from_pointee(parts.rules),
+            sealer: parts.sealer,
             about: parts.about,
             emergency: ArcSwapOption::from_pointee(parts.emergency),
             places: parts.places,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::catalogue::Tier;
 use crate::domain::credential::{Idempotency, Issuance, Kind};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage, Serial};
@@ -122,7 +123,11 @@ pub(super) fn seal<F: Form>(
     entropy: &dyn Entropy,
     places: &Allocator,
 ) -> Result<Sealed<F::Material>, SealError> {
-    let ids = Ids::new(permitted.issued, F::KIND, entropy)?;
+    let mut ids = Ids::new(permitted.issued, F::KIND, entropy)?;
+    if let Some(held) = &permitted.session {
+        // All that is minted under a session ends with its lineage.
+        ids.lineage = held.session;
+    }
     let status = status(&permitted, places)?;
     let request = permitted.request.idempotency_key.as_ref().map(|key| Idempotency {
         key: Digest::of(key.as_str().as_bytes()),
@@ -193,6 +198,7 @@ fn issuance(
         cnf: permitted.confirmation,
         // Filled in by the caller from what was signed.
         content: Digest::from_bytes([0; 32]),
+        drill: permitted.session.as_ref().is_some_and(|held| held.opening.drill),
         evidence: permitted.evidence,
         expires: permitted.expires,
         id: ids.id,
@@ -213,7 +219,7 @@ fn issuance(
         serial: ids.serial,
         single_use: permitted.action.single_use,
         status,
-        tier: permitted.action.tier,
+        tier: if permitted.session.is_some() { Tier::BreakGlass } else { permitted.action.tier },
     }
 }
 
@@ -232,6 +238,9 @@ fn request_digest(request: &ActionRequest, kind: Kind, holder: Digest) -> Digest
     text.push_str(&format!("{ttl:?}\n{:?}\n{:?}\n", request.args, request.purpose));
     if let Some(approval) = request.approval {
         text.push_str(&format!("approval={approval}\n"));
+    }
+    if let Some(session) = request.session {
+        text.push_str(&format!("session={session}\n"));
     }
     Digest::of(text.as_bytes())
 }

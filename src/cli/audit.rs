@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::text::{clean, clean_lines};
 use super::{audit_verify, json, table, words};
 use crate::domain::approval::Asked;
+use crate::domain::break_glass::{Asks, Proposal, Step};
 use crate::domain::entry::{Entry, Event, Load};
 use crate::domain::revocation::{Revocation, Selector, Terms};
 use crate::proto::v1;
@@ -111,6 +112,9 @@ fn revokes(revoke: &Revocation) -> (&'static str, String, String) {
 fn said(event: &Event) -> (&'static str, String, String) {
     let own = || "hotworkd".to_owned();
     match event {
+        Event::BreakGlass(step) => {
+            ("break-glass", step.operator().map_or_else(own, ToString::to_string), stepped(step))
+        }
         Event::Call(call) => {
             let refused = if call.allowed { "" } else { " REFUSED" };
             ("call", call.operator.to_string(), format!("{}{refused}", call.rpc))
@@ -159,6 +163,36 @@ fn said(event: &Event) -> (&'static str, String, String) {
             let dev = if start.dev { " dev" } else { "" };
             ("start", own(), format!("version {}{dev}", start.version))
         }
+    }
+}
+
+/// A step of break-glass in a line.
+fn stepped(step: &Step) -> String {
+    let asked = |proposal: &Proposal| match &proposal.asks {
+        Asks::Extend(extension) => {
+            format!("extension of {} to {}", extension.session, seconds(extension.until.seconds()))
+        }
+        Asks::Open(opening) => {
+            let drill = if opening.drill { "drill of " } else { "" };
+            format!("{drill}{} for {}: {}", opening.playbook, opening.ticket, opening.reason)
+        }
+    };
+    match step {
+        Step::Close(closing) => format!("closed {}: {}", closing.session, closing.reason),
+        Step::Extend(extended) => format!("extended: {}", asked(&extended.proposal)),
+        Step::Open(opened) => {
+            let signers: Vec<&str> = opened.signatures.iter().map(|one| one.operator.as_str()).collect();
+            let until = seconds(opened.until.seconds());
+            format!(
+                "opened {} until {until}, {}, signed by {}",
+                opened.session,
+                asked(&opened.proposal),
+                signers.join(", ")
+            )
+        }
+        Step::Propose(proposed) => format!("proposed {}", asked(&proposed.proposal)),
+        Step::Review(review) => format!("reviewed {}: {}", review.session, review.finding),
+        Step::Sign(signed) => format!("signed {}", signed.statement),
     }
 }
 

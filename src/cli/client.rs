@@ -17,6 +17,7 @@ use super::text::clean;
 use super::tls::{self, TlsFiles};
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::break_glass_service_client::BreakGlassServiceClient;
 use crate::proto::v1::credential_service_client::CredentialServiceClient;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
@@ -55,6 +56,15 @@ impl Context {
     /// When it can't be reached.
     pub async fn admin(&self) -> Result<AdminServiceClient<Channel>, Failure> {
         let client = AdminServiceClient::new(self.connect(Listener::Admin).await?);
+        Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
+    }
+
+    /// A client of break-glass, on the admin listener or on the socket of its own.
+    ///
+    /// # Errors
+    /// When it can't be reached.
+    pub async fn break_glass(&self) -> Result<BreakGlassServiceClient<Channel>, Failure> {
+        let client = BreakGlassServiceClient::new(self.connect(Listener::Admin).await?);
         Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 
-use crate::domain::limits::LOCK_SECONDS_MAX;
+use crate::domain::limits::{BREAK_GLASS_SECONDS_MAX, LOCK_SECONDS_MAX};
 use crate::domain::limits::{ENROLLMENT_SECONDS_MAX, ENROLLMENT_SECONDS_MIN};
 use crate::domain::time::Ttl;
 
@@ -76,6 +76,17 @@ pub fn parse_lock(text: &str) -> Result<u32, String> {
     let seconds = u32::try_from(duration.as_secs()).ok().filter(|_| duration.subsec_nanos() == 0);
     let seconds = seconds.filter(|seconds| (1..=LOCK_SECONDS_MAX).contains(seconds));
     seconds.ok_or_else(|| "expected whole seconds from 1s to 168h".to_owned())
+}
+
+/// Reads how long a break-glass session lasts, in seconds.
+///
+/// # Errors
+/// When it is no duration, or not whole seconds within the bound.
+pub fn parse_session(text: &str) -> Result<u32, String> {
+    let duration = parse(text).map_err(|error| error.to_string())?;
+    let seconds = u32::try_from(duration.as_secs()).ok().filter(|_| duration.subsec_nanos() == 0);
+    let seconds = seconds.filter(|seconds| (1..=BREAK_GLASS_SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| "expected whole seconds from 1s to 4h".to_owned())
 }
 
 /// Reads a point in time.

@@ -9,6 +9,7 @@ pub mod args;
 mod audit;
 mod audit_verify;
 mod bench;
+mod break_glass;
 mod caller;
 pub mod client;
 mod credential;
@@ -104,6 +105,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Request(command) => approval::run(context, command).await,
         Command::Revoke(args) => return revoke::run(context, args).await,
         Command::Lock(command) => lock::run(context, command).await,
+        Command::BreakGlass(command) => break_glass::run(context, command).await,
         Command::Feed => feed::show(context).await,
         Command::Explain(args) => operator::explain(context, args).await,
         Command::Audit(command) => audit::run(context, command).await,

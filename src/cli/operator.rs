@@ -289,6 +289,23 @@ fn not_issuing(answer: &v1::GetStatusResponse) -> Failure {
         .hint("revocation and reads go on; see the broker's log, mend the cause and restart it")
 }
 
+/// Break-glass in a line: what is open comes first.
+fn glass(status: Option<&v1::BreakGlassStatus>) -> String {
+    let Some(status) = status else { return String::new() };
+    let counted = [
+        (status.sessions_open, "OPEN"),
+        (status.proposals, "to sign"),
+        (status.reviews_owed, "reviews owed"),
+        (status.reviews_overdue, "OVERDUE"),
+    ];
+    let drill = status.drill_age.as_ref().map_or_else(
+        || "never drilled".to_owned(),
+        |age| format!("drilled {} ago", spoken(age.seconds.max(0).unsigned_abs())),
+    );
+    let shown = counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    shown.chain([drill]).collect::<Vec<_>>().join(", ")
+}
+
 fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
     let up = answer.start_time.map(|start| now().saturating_sub(start.seconds).unsigned_abs());
     let dev = if answer.dev { "NOT FOR PRODUCTION (hotworkd dev)" } else { "" };
@@ -303,6 +320,7 @@ fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
         ("policies", answer.policies.to_string()),
         ("live credentials", live(answer.live_credentials, answer.live_is_upper_bound)),
         ("locks", answer.locks.to_string()),
+        ("break-glass", glass(answer.break_glass.as_ref())),
         ("revocation epoch", answer.revocation_epoch.to_string()),
         ("verifiers", format!("{} of {} current", answer.verifiers_current, answer.verifiers_connected)),
         ("log size", answer.log_size.to_string()),

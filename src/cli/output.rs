@@ -86,6 +86,13 @@ impl Screen {
         let _ = writeln!(err, "{text}");
     }
 
+    /// Writes part of a line for people, over the last one.
+    pub fn line(&self, text: &str) {
+        let mut err = anstream::stderr().lock();
+        let _ = write!(err, "{text}");
+        let _ = err.flush();
+    }
+
     /// Tells a failure: one object on standard output under `-o json`, a message on standard error otherwise.
     pub fn fail(&self, failure: &Failure) {
         if failure.exit == Exit::Quiet {

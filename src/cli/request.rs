@@ -108,6 +108,7 @@ pub async fn build(
         ttl: ask.ttl.map(|ttl| prost_types::Duration { seconds: ttl.seconds().into(), nanos: 0 }),
         args_sha256: ask.args_sha256.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default(),
         purpose: ask.purpose.as_ref().map(ToString::to_string).unwrap_or_default(),
+        break_glass_session: ask.break_glass.as_ref().map(ToString::to_string).unwrap_or_default(),
         idempotency_key: ask.idempotency_key.as_ref().map(ToString::to_string).unwrap_or_default(),
         approval_id: ask.approval.map(|id| id.to_string()).unwrap_or_default(),
         justification: ask.justification.clone().unwrap_or_default(),

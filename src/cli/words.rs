@@ -23,6 +23,11 @@ pub fn approval(state: i32) -> String {
     word(v1::ApprovalState::try_from(state).map(|state| state.as_str_name()), "APPROVAL_STATE_")
 }
 
+/// Where a break-glass session is in its life.
+pub fn session_state(state: i32) -> String {
+    word(v1::SessionState::try_from(state).map(|state| state.as_str_name()), "SESSION_STATE_")
+}
+
 /// An action's access class.
 pub fn access(access: i32) -> String {
     word(v1::Access::try_from(access).map(|access| access.as_str_name()), "ACCESS_")

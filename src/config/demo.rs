@@ -7,10 +7,12 @@ use std::path::Path;
 
 use crate::domain::name::OperatorName;
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 6] = [
     ("agents/me.toml", include_str!("../../config/demo/agents/me.toml")),
     ("apis/demo.toml", include_str!("../../config/demo/apis/demo.toml")),
     ("operators.toml", include_str!("../../config/demo/operators.toml")),
+    ("playbooks/freeze.toml", include_str!("../../config/demo/playbooks/freeze.toml")),
+    ("playbooks/repair.toml", include_str!("../../config/demo/playbooks/repair.toml")),
     ("policies/demo.cedar", include_str!("../../config/demo/policies/demo.cedar")),
 ];
 

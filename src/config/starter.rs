@@ -35,7 +35,7 @@ impl Starter<'_> {
     /// # Errors
     /// When a directory or file can't be made.
     pub fn write(&self) -> io::Result<Vec<PathBuf>> {
-        for directory in ["agents", "apis", "policies"] {
+        for directory in ["agents", "apis", "playbooks", "policies"] {
             fs::create_dir_all(self.config_dir.join(directory))?;
         }
         let files = [("hotworkd.toml", self.daemon()), ("operators.toml", self.operators())];

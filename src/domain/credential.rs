@@ -43,6 +43,9 @@ pub struct Issuance {
     pub cnf: Confirmation,
     /// SHA-256 of what was signed: a token's signing input, a certificate's TBS.
     pub content: Digest,
+    /// Whether it was minted in a drill: every verifier refuses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
     /// SHA-256 of the attestation evidence.
     pub evidence: Digest,
     /// When it ends by itself. Whole seconds.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::credential::Kind;
 use super::digest::Digest;
-use super::id::CredentialId;
+use super::id::{CredentialId, Lineage};
 use super::name::{ActionName, AgentId, PolicyName, Purpose};
 use super::parameter::{Parameter, ParameterName};
 use super::resource::Resource;
@@ -56,13 +56,17 @@ pub enum Reason {
     ParameterUnknown,
     /// The agent's entry is past its review day.
     ReviewOverdue,
+    /// There is no such break-glass session, it is not open, or it is not for this agent.
+    SessionNotOpen,
+    /// The break-glass session does not cover this action on this resource.
+    SessionScope,
     /// The lifetime is above the action's maximum.
     TtlAboveMaximum,
 }
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ActionUnknown,
         Self::AgentSuspended,
         Self::ApprovalDenied,
@@ -82,6 +86,8 @@ impl Reason {
         Self::ParameterOutOfBounds,
         Self::ParameterUnknown,
         Self::ReviewOverdue,
+        Self::SessionNotOpen,
+        Self::SessionScope,
         Self::TtlAboveMaximum,
     ];
 
@@ -107,6 +113,8 @@ impl Reason {
             Self::ParameterOutOfBounds => "parameter-out-of-bounds",
             Self::ParameterUnknown => "parameter-unknown",
             Self::ReviewOverdue => "review-overdue",
+            Self::SessionNotOpen => "session-not-open",
+            Self::SessionScope => "session-scope",
             Self::TtlAboveMaximum => "ttl-above-maximum",
         }
     }
@@ -151,6 +159,11 @@ impl Reason {
             Self::ReviewOverdue => {
                 "the agent's registry entry is past its review day; its owner must review it"
             }
+            Self::SessionNotOpen => {
+                "there is no such break-glass session that is open for this agent; a responder sees \
+                 `hotwork break-glass list`"
+            }
+            Self::SessionScope => "the break-glass session does not cover this action on this resource",
             Self::TtlAboveMaximum => "the lifetime is above the action's maximum; `hotwork actions` shows it",
         }
     }
@@ -193,6 +206,9 @@ pub struct Denial {
     pub registry: Digest,
     /// To what.
     pub resource: Resource,
+    /// The break-glass session that it was asked under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Lineage>,
     /// The lifetime asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,

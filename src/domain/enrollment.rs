@@ -213,6 +213,7 @@ impl Enrollments {
                 }
             }
             Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Decide(_)
             | Event::Consume(_)

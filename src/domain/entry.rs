@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::approval::{Asked, Vote};
+use super::break_glass::Step;
 use super::consumption::Consumption;
 use super::credential::Issuance;
 use super::denial::Denial;
@@ -39,6 +40,8 @@ pub struct Entry {
 pub enum Event {
     /// An agent asked for what operators have to approve.
     Ask(Box<Asked>),
+    /// Glass was broken, or a step towards it taken.
+    BreakGlass(Box<Step>),
     /// An operator called an RPC that changed nothing, or was refused.
     Call(Call),
     /// A call of a counted credential was debited.
@@ -79,6 +82,7 @@ impl Event {
     pub const fn is_notable(&self) -> bool {
         match self {
             Self::Ask(_)
+            | Self::BreakGlass(_)
             | Self::Emergency(_)
             | Self::Enroll(_)
             | Self::Load(_)

@@ -6,13 +6,15 @@
 
 mod approve;
 mod command;
-mod ends;
+mod end;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use self::command::{Command, InEmergency, Refusal, Target};
 use super::approval::Approvals;
+use super::break_glass::Sessions;
+use super::catalogue::Tier;
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
@@ -55,6 +57,7 @@ pub struct State {
     enrollments: Arc<Enrollments>,
     locks: Arc<Locks>,
     approvals: Arc<Approvals>,
+    sessions: Arc<Sessions>,
     /// What of `revocations` no longer matters from a second on.
     due: BTreeMap<i64, Vec<Selector>>,
 }
@@ -86,6 +89,11 @@ impl State {
         Arc::clone(&self.locks)
     }
 
+    /// Break-glass sessions and proposals, as a snapshot.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
+    }
+
     /// Counts of live credentials: exact for what was ended by itself, its agent, its tenant or with
     /// everything; what another selector ended counts until its expiry.
     pub const fn live(&self) -> &LiveCounts {
@@ -106,6 +114,7 @@ impl State {
         let change = |event| Ok(Change { entry: Entry { event, time, v: VERSION }, released: None });
         match command {
             Command::Ask(asked) => change(self.decide_ask(asked, now, time)?),
+            Command::BreakGlass(ask) => change(Event::BreakGlass(Box::new(self.sessions.decide(ask, time)?))),
             Command::Call(call) => change(Event::Call(call)),
             Command::Consume { issuance, key } => self.decide_consume(&issuance, key, time),
             Command::Decide(vote) => change(self.decide_vote(vote, time)?),
@@ -166,6 +175,9 @@ impl State {
                 return Err(Refusal::KeysExhausted);
             }
         }
+        if issuance.tier == Tier::BreakGlass && !self.sessions.admit(issuance, time) {
+            return Err(Refusal::SessionOver);
+        }
         // After the retry keys: a retry of the one use is that use.
         self.is_approved(issuance, time)?;
         let ended = self.revocations.ended_issuance(issuance);
@@ -186,48 +198,6 @@ impl State {
         }
     }
 
-    fn may_lock(&self, time: Timestamp) -> Result<(), Refusal> {
-        if self.locks.is_full(time) { Err(Refusal::LocksExhausted) } else { Ok(()) }
-    }
-
-    fn decide_revoke(
-        &self,
-        revocation: Revocation,
-        target: Option<Target>,
-        time: Timestamp,
-    ) -> Result<Change, Refusal> {
-        if revocation.lock.is_some() {
-            self.may_lock(time)?;
-        }
-        // Only a key, as a whole and for everybody: anything else that is ended for good could never be forgotten.
-        let is_key = matches!(revocation.selector, Selector::Key(_));
-        let whole = revocation.issued_before.is_none() && revocation.tenants.is_empty();
-        let for_good = revocation.for_good && is_key && whole;
-        if let (Selector::Credential(id), Some(target)) = (&revocation.selector, &target) {
-            self.is_live(*id, target, time)?;
-        }
-        let live = self.live_covered(&revocation, target.is_some(), time);
-        let event = Event::Revoke(Revocation { for_good, live, ..revocation });
-        Ok(Change { entry: Entry { event, time, v: VERSION }, released: target })
-    }
-
-    /// How many live credentials it ends, where the counts tell.
-    fn live_covered(&self, revocation: &Revocation, has_target: bool, time: Timestamp) -> Option<u64> {
-        let Revocation { issued_before, selector, tenants, .. } = revocation;
-        if let Selector::Credential(_) = selector {
-            return Some(u64::from(has_target));
-        }
-        if issued_before.is_some() {
-            return None;
-        }
-        self.live.covered(selector, tenants, time)
-    }
-
-    fn is_live(&self, id: CredentialId, target: &Target, time: Timestamp) -> Result<(), Refusal> {
-        let ended = self.revocations.ended(&id, &target.agent, target.issued).is_some();
-        if ended || target.expires <= time { Err(Refusal::AlreadyEnded) } else { Ok(()) }
-    }
-
     /// Applies a change whose entry is durable at `index`.
     pub fn apply(&mut self, change: &Change, index: u64) {
         self.apply_entry(&change.entry, change.released.as_ref(), index);
@@ -244,6 +214,7 @@ impl State {
                 expires: release.expires,
             }),
             Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Consume(_)
             | Event::Decide(_)
@@ -290,6 +261,7 @@ impl State {
         self.time = self.time.max(entry.time);
         match &entry.event {
             Event::Ask(_) | Event::Decide(_) => Arc::make_mut(&mut self.approvals).apply(entry, index),
+            Event::BreakGlass(step) => Arc::make_mut(&mut self.sessions).apply(step, entry.time, index),
             Event::Consume(consumption) => self.consumptions.apply(consumption, index),
             Event::Enroll(_) | Event::Remove(_) => {
                 Arc::make_mut(&mut self.enrollments).apply(&entry.event, entry.time);
@@ -385,6 +357,9 @@ impl State {
         }
         if self.approvals.has_ended(now) {
             Arc::make_mut(&mut self.approvals).forget(now);
+        }
+        if self.sessions.has_ended(now) {
+            Arc::make_mut(&mut self.sessions).forget(now);
         }
         for lock in self.locks.expired(now) {
             Arc::make_mut(&mut self.locks).remove(lock);

@@ -260,6 +260,10 @@ pub const KEY_PUBLISH_AHEAD_SECONDS_MAX: u64 = 30 * 86_400;
 pub const DESCRIPTION_BYTES_MAX: usize = 500;
 /// Bytes of all registry files together: 10,000 policies are some 2 MiB.
 pub const REGISTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest name of a registry file with its directory, in bytes: NAME_MAX is 255.
+pub const REGISTRY_NAME_BYTES_MAX: usize = 300;
+/// Bytes of a sealed copy: all files, and for each of the most that there can be its name and two lengths.
+pub const SEALED_BYTES_MAX: u64 = REGISTRY_BYTES_MAX + 5 * 20_000 * 308 + 1024;
 /// Policies of one registry. Each costs some 2 KiB and its validation at load.
 pub const POLICIES_MAX: usize = 50_000;
 /// Problems that one check reports; whoever has more has one cause.
@@ -337,6 +341,31 @@ pub const COUNT_MS_MAX: u64 = 500;
 pub const COUNT_UNASKED_MS_MAX: u64 = 2;
 /// Entries that a count reads between two looks at the clock: about half a millisecond.
 pub const COUNT_ENTRIES: usize = 100;
+
+/// Longest name of an incident's ticket in bytes: an address of one fits.
+pub const TICKET_BYTES_MAX: usize = 128;
+/// How long a break-glass session lasts, in seconds, when its playbook does not say: time for one repair.
+pub const BREAK_GLASS_SECONDS_DEFAULT: u32 = 30 * 60;
+/// Longest life of a break-glass session in seconds. What takes longer is extended, and signed again.
+pub const BREAK_GLASS_SECONDS_MAX: u32 = 4 * 3_600;
+/// Most people that one playbook can ask for: more of them are never awake at once.
+pub const BREAK_GLASS_QUORUM_MAX: u8 = 8;
+/// How long a proposal can be signed, in seconds: time to reach the second person. Until then it is remembered,
+/// so that its signatures are good once.
+pub const PROPOSAL_SECONDS_MAX: i64 = 15 * 60;
+/// Proposals of one signer within that time, finished or not. They are counted for each person, so that nobody
+/// takes another's place.
+pub const PROPOSALS_PER_SIGNER_MAX: usize = 8;
+/// Sessions that are open or whose review is owed. Each had its quorum, so only signers could fill this.
+pub const BREAK_GLASS_SESSIONS_MAX: usize = 1_000;
+/// Seconds after a session's end in which its review is due: three days, a weekend.
+pub const REVIEW_DUE_SECONDS: i64 = 3 * 86_400;
+/// Actions, agents, resources, selectors or names in one list of a playbook.
+pub const PLAYBOOK_ITEMS_MAX: usize = 32;
+/// Bytes of a playbook's scope in a log entry: room for what else stands there.
+pub const PLAYBOOK_SCOPE_BYTES_MAX: usize = 12 * 1024;
+/// Playbooks of one registry.
+pub const PLAYBOOKS_MAX: usize = 256;
 
 /// Seconds in which a notice must have been taken, name resolution and handshake included; below
 /// [`REQUEST_SECONDS_MAX`], so that `hotwork notify test` can tell what came of it.

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod break_glass;
 pub mod catalogue;
 pub mod clock;
 pub mod constraint;
@@ -28,7 +29,9 @@ pub mod name;
 pub mod note;
 pub mod operator;
 pub mod parameter;
+pub mod playbook;
 pub mod registry;
+pub mod registry_files;
 pub mod request;
 pub mod resource;
 pub mod revocation;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::limits::{
-    ACTION_BYTES_MAX, NAME_BYTES_MAX, SPIFFE_ID_BYTES_MAX, TRUST_DOMAIN_BYTES_MAX, URI_BYTES_MAX,
+    ACTION_BYTES_MAX, NAME_BYTES_MAX, SPIFFE_ID_BYTES_MAX, TICKET_BYTES_MAX, TRUST_DOMAIN_BYTES_MAX,
+    URI_BYTES_MAX,
 };
 
 /// A text that does not have the form of the name it should be.
@@ -137,6 +138,15 @@ name!(
     Reason, is_reason, "one line of printable ASCII, 1 to 200 bytes"
 );
 
+name!(
+    /// A break-glass playbook's name.
+    PlaybookName, is_label, "a lowercase letter or digit, then lowercase letters, digits or `-`, 63 bytes at most"
+);
+name!(
+    /// An incident's ticket, as its tracker calls it: `INC-4711`, or an address.
+    Ticket, is_ticket, "printable ASCII without spaces, 1 to 128 bytes"
+);
+
 impl ActionName {
     /// The API part, before the first dot.
     pub fn api(&self) -> &str {
@@ -221,6 +231,10 @@ impl<'de> Deserialize<'de> for AgentId {
         let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+fn is_ticket(text: &str) -> bool {
+    (1..=TICKET_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn is_label(text: &str) -> bool {

@@ -7,8 +7,11 @@ use super::agent::{Agent, AgentEntry};
 use super::catalogue::{Action, Api, ApiState};
 use super::digest::Digest;
 use super::evidence::{Evidence, Selector};
-use super::name::{ActionName, AgentId, ApiName, Issuer, OperatorName, TenantName, TrustDomain};
+use super::name::{
+    ActionName, AgentId, ApiName, Issuer, OperatorName, PlaybookName, TenantName, TrustDomain,
+};
 use super::operator::Operator;
+use super::playbook::Playbook;
 
 /// Everything declared, as one value.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub struct Registry {
     agents: Vec<Arc<AgentEntry>>,
     apis: Vec<Arc<Api>>,
     operators: Vec<Arc<Operator>>,
+    playbooks: Vec<Arc<Playbook>>,
     actions: HashMap<ActionName, (Arc<Api>, Arc<Action>)>,
     apis_by_name: HashMap<ApiName, Arc<Api>>,
     agents_by_first_rule: HashMap<Selector, Vec<usize>>,
@@ -39,6 +43,8 @@ pub struct Parts {
     pub apis: Vec<Api>,
     /// Operators.
     pub operators: Vec<Operator>,
+    /// Break-glass playbooks.
+    pub playbooks: Vec<Playbook>,
 }
 
 /// Why evidence is no agent.
@@ -72,6 +78,7 @@ impl Registry {
             agents,
             apis,
             operators: parts.operators.into_iter().map(Arc::new).collect(),
+            playbooks: parts.playbooks.into_iter().map(Arc::new).collect(),
             actions,
         }
     }
@@ -109,6 +116,21 @@ impl Registry {
     /// Operators.
     pub fn operators(&self) -> &[Arc<Operator>] {
         &self.operators
+    }
+
+    /// Break-glass playbooks, in the order of their files.
+    pub fn playbooks(&self) -> &[Arc<Playbook>] {
+        &self.playbooks
+    }
+
+    /// The playbook of this name.
+    pub fn playbook(&self, name: &PlaybookName) -> Option<&Arc<Playbook>> {
+        self.playbooks.iter().find(|playbook| playbook.name == *name)
+    }
+
+    /// The operators whose signatures count for `playbook`.
+    pub fn responders<'a>(&'a self, playbook: &'a Playbook) -> impl Iterator<Item = &'a Arc<Operator>> {
+        self.operators.iter().filter(|operator| playbook.may_sign(operator))
     }
 
     /// The one agent that this evidence is. The cost does not grow with the number of agents.

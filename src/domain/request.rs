@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::digest::Digest;
-use super::id::ApprovalId;
+use super::id::{ApprovalId, Lineage};
 use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, JUSTIFICATION_BYTES_MAX};
 use super::name::{ActionName, BadName, Purpose, name};
 use super::parameter::Parameter;
@@ -33,6 +33,8 @@ pub struct ActionRequest {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The approval that it is to be issued on.
     pub approval: Option<ApprovalId>,
+    /// The break-glass session that it is asked under, instead of the policies.
+    pub session: Option<Lineage>,
 }
 
 name!(

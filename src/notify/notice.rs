@@ -3,11 +3,13 @@
 //! Most are read off the log's entries, so that nothing can be told that is not recorded, and nothing that is
 //! recorded can be forgotten. Never evidence, tokens, keys or anybody's prose.
 
-use std::fmt;
-use std::str::FromStr;
+mod glass;
+mod kind;
 
 use serde_json::{Value, json};
 
+pub use self::kind::{Kind, Severity};
+use crate::domain::break_glass::Step;
 use crate::domain::digest::Digest;
 use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::Enrolled;
@@ -26,6 +28,8 @@ pub enum Notice {
         /// The request.
         id: ApprovalId,
     },
+    /// Glass was broken, or a step towards it or back was taken.
+    BreakGlass(Box<Step>),
     /// The broker started without all of its parts: ordinary issuance is refused.
     Emergency(Emergency),
     /// What an emergency kept elsewhere is part of the log.
@@ -108,86 +112,12 @@ pub enum Notice {
     },
 }
 
-/// How grave a notice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Somebody should look at it.
-    Warning,
-    /// An emergency: a person must act now. Never dropped to make room for anything else.
-    Critical,
-}
-
-impl Severity {
-    /// The word in files and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::Info => "info",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-impl FromStr for Severity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Self::Info, Self::Warning, Self::Critical].into_iter().find(|one| one.as_str() == text);
-        found.ok_or_else(|| "expected one of `info`, `warning`, `critical`".to_owned())
-    }
-}
-
-/// A notice's kind, by the word that stands in messages and files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Kind(&'static str);
-
-impl Kind {
-    /// Every kind there is.
-    pub const ALL: [&'static str; 14] = [
-        "asked",
-        "emergency",
-        "emergency-merged",
-        "enrolled",
-        "key-rotated",
-        "ledger-stopped",
-        "load-failed",
-        "locked",
-        "registry-loaded",
-        "removed",
-        "revoked",
-        "started",
-        "test",
-        "unlocked",
-    ];
-
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        self.0
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|word| *word == text);
-        found.map(Self).ok_or_else(|| format!("expected one of `{}`", Self::ALL.join("`, `")))
-    }
-}
-
 impl Notice {
     /// What is told of an entry of the log; nothing of most.
     pub fn of(entry: &Entry) -> Option<Self> {
         match &entry.event {
             Event::Ask(asked) => Some(Self::Asked { agent: asked.terms.agent.clone(), id: asked.id }),
+            Event::BreakGlass(step) => Some(Self::BreakGlass(step.clone())),
             Event::Emergency(emergency) => Some(Self::Emergency(emergency.clone())),
             Event::Enroll(enrollment) => {
                 Some(Self::Enrolled { operator: enrollment.operator.clone(), who: enrollment.who.clone() })
@@ -226,6 +156,7 @@ impl Notice {
         match self {
             Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Test { .. } => false,
             Self::Asked { .. }
+            | Self::BreakGlass(_)
             | Self::Emergency(_)
             | Self::EmergencyMerged { .. }
             | Self::Enrolled { .. }
@@ -243,6 +174,7 @@ impl Notice {
     pub const fn kind(&self) -> Kind {
         Kind(match self {
             Self::Asked { .. } => "asked",
+            Self::BreakGlass(_) => "break-glass",
             Self::Emergency(_) => "emergency",
             Self::EmergencyMerged { .. } => "emergency-merged",
             Self::Enrolled { .. } => "enrolled",
@@ -262,6 +194,7 @@ impl Notice {
     /// How grave it is. What hits everything at once is an emergency, whoever did it.
     pub const fn severity(&self) -> Severity {
         match self {
+            Self::BreakGlass(step) => glass::severity(step),
             Self::Emergency(_)
             | Self::LedgerStopped { .. }
             | Self::Locked { selector: Selector::All, .. }
@@ -283,6 +216,7 @@ impl Notice {
     pub fn summary(&self) -> String {
         match self {
             Self::Asked { agent, .. } => format!("{agent} asks for what operators have to approve"),
+            Self::BreakGlass(step) => glass::summary(step),
             Self::Emergency(emergency) => format!("emergency start, nothing ordinary is issued: {emergency}"),
             Self::EmergencyMerged { count, .. } => {
                 format!("{count} entries of an emergency are part of the log")
@@ -308,6 +242,7 @@ impl Notice {
     pub fn details(&self) -> Value {
         match self {
             Self::Asked { agent, id } => json!({"agent": agent.as_str(), "request": id.to_string()}),
+            Self::BreakGlass(step) => glass::details(step),
             Self::Emergency(emergency) => json!({"causes": emergency.causes}),
             Self::EmergencyMerged { count, first } => json!({"count": count, "first": first}),
             Self::Enrolled { operator, who } | Self::Removed { operator, who } => {
@@ -360,6 +295,7 @@ pub(super) fn one_of_each() -> Vec<Notice> {
             agent,
             id: ApprovalId::new(crate::domain::time::Timestamp::from_millis(1), &[7; 10]),
         },
+        Notice::BreakGlass(Box::new(glass::closed())),
         Notice::Emergency(Emergency { causes: vec![crate::domain::emergency::Cause::Store] }),
         Notice::EmergencyMerged { count: 3, first: 7 },
         Notice::Enrolled { operator: operator.clone(), who: who.clone() },

@@ -21,14 +21,23 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], KeyStoreError> {
 
 /// Reads a file that nobody else can read. The checks are of the opened file, and a link is not followed.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, KeyStoreError> {
+    // Room at once, so that growing leaves no copy behind.
+    let bytes = Vec::with_capacity(usize::try_from(KEY_FILE_BYTES_MAX + 1).unwrap_or(0));
+    read_into(path, KEY_FILE_BYTES_MAX, bytes)
+}
+
+/// The same for a file that is no key, of at most `most` bytes.
+pub(super) fn read_private_up_to(path: &Path, most: u64) -> Result<Vec<u8>, KeyStoreError> {
+    read_into(path, most, Vec::new())
+}
+
+fn read_into(path: &Path, most: u64, mut bytes: Vec<u8>) -> Result<Vec<u8>, KeyStoreError> {
     let failed = |error| KeyStoreError::Io(path.to_owned(), error);
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(libc::O_NOFOLLOW);
     let mut file = OpenOptions::new().read(true).custom_flags(nofollow).open(path).map_err(failed)?;
     private(path, &file.metadata().map_err(failed)?, 0o600)?;
-    // Room at once, so that growing leaves no copy behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(KEY_FILE_BYTES_MAX + 1).unwrap_or(0));
-    (&mut file).take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let long = u64::try_from(bytes.len()).is_ok_and(|read| read > KEY_FILE_BYTES_MAX);
+    (&mut file).take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let long = u64::try_from(bytes.len()).is_ok_and(|read| read > most);
     if long { Err(KeyStoreError::TooLong(path.to_owned())) } else { Ok(bytes) }
 }
 

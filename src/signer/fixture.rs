@@ -47,6 +47,7 @@ pub(super) fn record(kind: Kind) -> Issuance {
         audience: "https://pay.example".parse().unwrap(),
         cnf: Confirmation::default(),
         content: Digest::of(b""),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(NOW.seconds() + 120),
         id: CredentialId::new(NOW, &[1; 10]),

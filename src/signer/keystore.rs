@@ -21,7 +21,7 @@ use super::pem;
 use super::secret::Passphrase;
 use super::token_ring::TokenRing;
 use super::x509::{Signed, Tbs};
-use crate::domain::limits::{KEY_FILE_BYTES_MAX, TOKEN_KEYS_MAX};
+use crate::domain::limits::TOKEN_KEYS_MAX;
 use crate::domain::name::TrustDomain;
 use crate::domain::note::VerifierKey;
 use crate::domain::signer::{Algorithm, Signer};
@@ -102,8 +102,8 @@ pub enum KeyStoreError {
         "there are {TOKEN_KEYS_MAX} token keys, or a rotation is not finished; old keys go when their tokens have ended"
     )]
     TooManyKeys,
-    /// A file is longer than a key can be.
-    #[error("longer than {KEY_FILE_BYTES_MAX} bytes: `{0}`")]
+    /// A file is longer than it can be.
+    #[error("longer than such a file can be: `{0}`")]
     TooLong(PathBuf),
 }
 

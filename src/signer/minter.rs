@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::ca::BadCa;
 use super::certificate::{self, Certificate, CertificateProfile};
 use super::crl::{self, Crls, RevokedSerial};
 use super::csr::SubjectKey;
 use super::documents;
+use super::drill;
 use super::jwk;
+use super::key::BadKey;
 use super::keystore::Keys;
 use super::mint::{LintError, MintError};
 use super::secret::Secret;
@@ -47,6 +50,12 @@ pub struct Minted<M> {
 /// Why nothing was minted. Always a fault of ours, never of the request.
 #[derive(Debug, thiserror::Error)]
 pub enum MintFailed {
+    /// The authority of a drill could not be made.
+    #[error(transparent)]
+    Authority(#[from] BadCa),
+    /// The key of a drill could not be made.
+    #[error(transparent)]
+    Drill(BadKey),
     /// What was about to be signed is not what was decided.
     #[error("the credential {0}")]
     Lint(#[from] LintError),
@@ -74,6 +83,9 @@ impl Minter {
         let keys = self.keys.token_ring().keys();
         // The record says when, so it says with which key.
         let signer = &**keys.signing(record.issued).signer();
+        if record.drill {
+            return drill::token(record, &self.issuer, signer.algorithm());
+        }
         let linted = token::unsigned(record, &self.issuer, signer)?.lint()?;
         Ok(Minted { content: linted.content(), key: signer.kid().into(), material: linted.sign(signer)? })
     }
@@ -155,6 +167,9 @@ impl Minter {
         key: &SubjectKey,
     ) -> Result<Minted<Certificate>, MintFailed> {
         let ca = self.keys.action_ca();
+        if record.drill {
+            return drill::certificate(record, key, ca.trust_domain(), &self.profile);
+        }
         let linted = certificate::unsigned(record, key, ca, &self.profile)?.lint()?;
         let key = ca.signer().kid().into();
         Ok(Minted { content: linted.content(), key, material: linted.sign(ca.signer())? })

@@ -15,6 +15,7 @@ mod der;
 pub mod documents;
 pub mod double;
 mod draft;
+mod drill;
 pub mod extension;
 mod files;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod lint;
 pub mod mint;
 pub mod minter;
 mod pem;
+pub mod sealed;
 pub mod secret;
 pub mod svid;
 mod tbs;

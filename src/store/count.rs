@@ -147,6 +147,7 @@ fn issued(entry: &Entry) -> Option<&Issuance> {
     match &entry.event {
         Event::Issue(issuance) => Some(issuance),
         Event::Ask(_)
+        | Event::BreakGlass(_)
         | Event::Call(_)
         | Event::Decide(_)
         | Event::Consume(_)

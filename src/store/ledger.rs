@@ -15,6 +15,7 @@ use super::notable::Notable;
 use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::approval::Approvals;
+use crate::domain::break_glass::{Sessions, Step};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
 use crate::domain::enrollment::Enrollments;
@@ -40,12 +41,18 @@ pub struct Recorded {
     time: Timestamp,
     live_ended: Option<u64>,
     calls_left: u32,
+    step: Option<Box<Step>>,
 }
 
 impl Recorded {
     pub(super) fn new(index: u64, change: &Change) -> Self {
         let entry = change.entry();
+        let mut step = None;
         let (live_ended, calls_left) = match &entry.event {
+            Event::BreakGlass(taken) => {
+                step = Some(taken.clone());
+                (None, 0)
+            }
             Event::Consume(consumption) => (None, consumption.left),
             Event::Remove(removal) => (Some(removal.ended), 0),
             Event::Revoke(revocation) => (revocation.live, 0),
@@ -64,7 +71,7 @@ impl Recorded {
             | Event::Start(_)
             | Event::Unlock(_) => (None, 0),
         };
-        Self { index, time: entry.time, live_ended, calls_left }
+        Self { index, time: entry.time, live_ended, calls_left, step }
     }
 
     /// The entry's index in the log.
@@ -81,6 +88,11 @@ impl Recorded {
     /// `None` for other commands.
     pub const fn live_ended(&self) -> Option<u64> {
         self.live_ended
+    }
+
+    /// The step of break-glass that was taken; `None` for other commands.
+    pub fn step(&self) -> Option<&Step> {
+        self.step.as_deref()
     }
 
     /// How many calls a debit left; 0 for other commands.
@@ -160,6 +172,7 @@ pub(super) struct Shared {
     pub(super) enrollments: watch::Sender<Arc<Enrollments>>,
     pub(super) locks: ArcSwap<Locks>,
     pub(super) approvals: watch::Sender<Arc<Approvals>>,
+    pub(super) sessions: watch::Sender<Arc<Sessions>>,
     /// The newest ends, for verifiers that follow.
     pub(super) history: RwLock<History>,
     /// The newest entries that people may have to be told of.
@@ -193,12 +206,21 @@ impl Shared {
 
     /// Shows which certificates of operators and verifiers are good, to those who watch too.
     pub(super) fn show_enrollments(&self, now: Arc<Enrollments>) {
-        self.enrollments.send_if_modified(|shown| {
-            let changed = !Arc::ptr_eq(shown, &now);
-            *shown = now;
-            changed
-        });
+        show(&self.enrollments, now);
     }
+
+    /// Shows the break-glass sessions, to those who watch too.
+    pub(super) fn show_sessions(&self, now: Arc<Sessions>) {
+        show(&self.sessions, now);
+    }
+}
+
+fn show<T>(to: &watch::Sender<Arc<T>>, now: Arc<T>) {
+    to.send_if_modified(|shown| {
+        let changed = !Arc::ptr_eq(shown, &now);
+        *shown = now;
+        changed
+    });
 }
 
 /// A command with its answer's way back.
@@ -305,6 +327,16 @@ impl Ledger {
     /// What may not be issued for now, as an immutable snapshot. A lock is in it when its `submit` returns.
     pub fn locks(&self) -> Arc<Locks> {
         self.shared().locks.load_full()
+    }
+
+    /// Break-glass sessions and proposals, as an immutable snapshot. A step is in it when its `submit` returns.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.shared().sessions.borrow())
+    }
+
+    /// As [`Self::sessions`], to wait for the next change.
+    pub fn watch_sessions(&self) -> watch::Receiver<Arc<Sessions>> {
+        self.shared().sessions.subscribe()
     }
 
     /// Live credentials that `selector` names of the agents of `tenants` (of all when empty); `None` where

@@ -191,6 +191,7 @@ impl Assembly {
             notable: RwLock::new(Notable::new(found.size)),
             notable_end: watch::channel(found.size).0,
             locks: ArcSwap::new(state.locks()),
+            sessions: watch::Sender::new(state.sessions()),
             revocations: ArcSwap::new(state.revocations()),
             enrollments: tokio::sync::watch::Sender::new(state.enrollments()),
             approvals: tokio::sync::watch::Sender::new(state.approvals()),

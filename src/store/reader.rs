@@ -244,6 +244,7 @@ impl Reader {
         let issuance = match self.entry_of(chunk, record)?.event {
             Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
             Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Decide(_)
             | Event::Consume(_)
@@ -304,6 +305,7 @@ impl Reader {
                 Ok((revocation::revoke(revoked, entry.time, index), revoked.tenants.clone()))
             }
             Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Decide(_)
             | Event::Consume(_)

@@ -236,6 +236,7 @@ impl Pass<'_> {
                 Event::Lock(lock) => Some(lock),
                 Event::Revoke(revoked) => revoked.lock(),
                 Event::Ask(_)
+                | Event::BreakGlass(_)
                 | Event::Call(_)
                 | Event::Decide(_)
                 | Event::Consume(_)

@@ -16,6 +16,7 @@ use super::journal::group::GroupBuffer;
 use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
 use super::lock::DirectoryLock;
 use super::tree::FullTile;
+use crate::domain::break_glass::Ask;
 use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
@@ -167,6 +168,7 @@ impl Writer {
         let lets = matches!(
             command,
             Command::Ask(_)
+                | Command::BreakGlass(Ask::Sign(_))
                 | Command::Consume { .. }
                 | Command::Decide(_)
                 | Command::Enroll(_)
@@ -225,6 +227,7 @@ impl Writer {
         let (revocations, locks) = (state.revocations(), state.locks());
         self.shared.show_enrollments(state.enrollments());
         self.shared.show_approvals(state.approvals());
+        self.shared.show_sessions(state.sessions());
         drop(state);
         let epoch = revocations.epoch();
         self.shared.locks.store(locks);

@@ -48,6 +48,7 @@ pub(super) fn record(cnf: Confirmation) -> Issuance {
         audience: "https://git.example".parse().unwrap(),
         cnf,
         content: Digest::of(b""),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(NOW.seconds() + 120),
         id: CredentialId::new(NOW, &[1; 10]),

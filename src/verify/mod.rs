@@ -10,6 +10,7 @@ mod authority;
 mod ends;
 pub mod http;
 pub mod layer;
+mod marked;
 mod nonce;
 mod possession;
 mod refusal;
@@ -18,6 +19,7 @@ mod standing;
 
 pub use authority::Authority;
 pub use ends::{End, Ends, Subject};
+pub use marked::BreakGlass;
 pub use nonce::{Nonce, Nonces};
 pub use refusal::{BadProof, Refusal};
 pub use standing::{Followed, Standing, Status, WhenLost};
@@ -124,6 +126,8 @@ pub struct Settings {
     pub nonces: Option<Nonces>,
     /// What becomes of credentials for a number of calls.
     pub calls: Calls,
+    /// What becomes of credentials that were minted under break-glass.
+    pub break_glass: BreakGlass,
 }
 
 /// A token that was read and whose signature verified.
@@ -195,6 +199,7 @@ impl Verifier {
             Status::Unknown => return Err(Refusal::StatusUnknown),
         }
         covers(&authority, call)?;
+        self.settings.break_glass.check(&authority)?;
         if authority.calls_max.is_some() && self.settings.calls == Calls::Refused {
             return Err(Refusal::Debit);
         }

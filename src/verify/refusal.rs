@@ -16,6 +16,9 @@ pub enum Refusal {
     /// The credential is for another API.
     #[error("the credential is for another audience")]
     Audience,
+    /// It was minted under break-glass, and this resource is none that an emergency opens.
+    #[error("the credential was minted under break-glass, which this resource refuses")]
+    BreakGlass,
     /// The clock can't be trusted.
     #[error("the clock can't be trusted")]
     Clock,
@@ -123,6 +126,7 @@ impl Refusal {
             Self::Action => "action-other",
             Self::Arguments => "arguments-other",
             Self::Audience => "audience-other",
+            Self::BreakGlass => "break-glass-refused",
             Self::Clock => "clock-untrusted",
             Self::ConstraintUnknown => "constraint-unknown",
             Self::Credential(why) => credential_code(*why),
@@ -155,6 +159,7 @@ impl Refusal {
             | Self::Unbound => 401,
             Self::Action
             | Self::Arguments
+            | Self::BreakGlass
             | Self::Clock
             | Self::ConstraintUnknown
             | Self::Debit
@@ -180,6 +185,7 @@ impl Refusal {
             | Self::Unbound => Some("invalid_token"),
             Self::Action
             | Self::Arguments
+            | Self::BreakGlass
             | Self::Clock
             | Self::ConstraintUnknown
             | Self::Debit

@@ -125,7 +125,7 @@ impl Bad {
 
 async fn channel(daemon: &Daemon, method: &MethodDescriptor) -> Channel {
     let own = match method.parent_service().name() {
-        "AdminService" | "AuditService" => "HOTWORK_ADMIN_ENDPOINT",
+        "AdminService" | "AuditService" | "BreakGlassService" => "HOTWORK_ADMIN_ENDPOINT",
         _ => "HOTWORK_ENDPOINT",
     };
     daemon.channel(own).await

@@ -14,6 +14,8 @@
     reason = "tests"
 )]
 mod bad_input;
+mod break_glass;
+mod break_glass_ends;
 mod consume;
 mod edges;
 mod feed;
@@ -23,10 +25,13 @@ mod init;
 mod kill_nine;
 mod listeners;
 mod oauth;
+mod operations;
 mod publications;
 mod revocation;
 mod rotation;
 mod scenarios;
 mod secrets;
+#[allow(dead_code, reason = "the targets that share it each need a part")]
+mod signing;
 mod support;
 mod unit;

@@ -49,6 +49,7 @@ pub fn record(kind: Kind, life: i64) -> Issuance {
         audience: AUDIENCE.parse().unwrap(),
         cnf: Confirmation::default(),
         content: Digest::of(b""),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(now.seconds() + life),
         id: CredentialId::new(now, &[1; 10]),

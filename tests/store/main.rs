@@ -17,6 +17,7 @@ mod derived;
 mod disk;
 mod emergency;
 mod exact;
+mod glass;
 mod properties;
 mod races;
 mod selectors;

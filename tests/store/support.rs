@@ -80,6 +80,7 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
         audience: "https://demo.example".parse().unwrap(),
         cnf: Confirmation::default(),
         content: Digest::of(&number.to_be_bytes()),
+        drill: false,
         evidence: Digest::of(b"evidence"),
         expires: Timestamp::from_seconds(at.seconds() + 120),
         id: id(at, number),

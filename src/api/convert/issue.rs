@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::digest::Digest;
+use crate::domain::id::Lineage;
 use crate::domain::limits::{CSR_BYTES_MAX, PARAMETERS_MAX};
 use crate::domain::parameter::{Integer, Parameter, ParameterName, Text, Value};
 use crate::domain::request::{ActionRequest, Confirmation, Justification};
@@ -67,7 +68,16 @@ fn action_request(message: Option<v1::ActionRequest>) -> Result<ActionRequest, B
         purpose: optional("request.purpose", &message.purpose)?,
         idempotency_key: optional("request.idempotency_key", &message.idempotency_key)?,
         approval: optional("request.approval_id", &message.approval_id)?,
+        session: session(&message.break_glass_session)?,
     })
+}
+
+fn session(text: &str) -> Result<Option<Lineage>, BadField> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let field = "request.break_glass_session";
+    text.parse().map(Some).map_err(|error| BadField::from_error(field, &error))
 }
 
 /// The parameters, sorted by name; each name once, so that no reader takes the first and another the last.
@@ -172,6 +182,7 @@ mod tests {
             args_sha256: vec![7; 32],
             purpose: "nightly-build".into(),
             idempotency_key: "retry-1".into(),
+            break_glass_session: "0190163d-8694-739b-aea5-966c26f8ad91".into(),
             ..v1::ActionRequest::default()
         }
     }

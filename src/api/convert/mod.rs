@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod enroll;
+pub mod glass;
 pub mod issue;
 pub mod operate;
 pub mod page;

@@ -37,6 +37,7 @@ pub fn credential(credential: &Credential, now: Timestamp) -> v1::Credential {
         log_index: credential.index,
         evidence_sha256: issuance.evidence.to_string(),
         revocation: credential.ended.as_ref().map(revocation),
+        drill: issuance.drill,
     }
 }
 
@@ -121,6 +122,7 @@ pub(in crate::api) mod tests {
             audience: "https://pay.example".parse().unwrap(),
             cnf: Confirmation { jkt: THUMBPRINT.parse().ok(), x5t_s256: None },
             content: digest,
+            drill: false,
             evidence: digest,
             expires: Timestamp::from_seconds(1_060),
             id: CredentialId::new(issued, &[2; 10]),

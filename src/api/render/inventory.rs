@@ -7,6 +7,7 @@ use crate::api::published::Published;
 use crate::attest::Attested;
 use crate::broker::Rules;
 use crate::broker::announce::Tried;
+use crate::broker::break_glass::GlassStatus;
 use crate::broker::explain::Explained;
 use crate::broker::inventory::{AgentView, Live, Status};
 use crate::domain::agent::{AgentState, Day, Rule};
@@ -189,7 +190,8 @@ fn decision(entry: &Entry) -> Option<v1::ExplainResponse> {
             registry_sha256: asked.registry.to_string(),
             ..Default::default()
         }),
-        Event::Call(_)
+        Event::BreakGlass(_)
+        | Event::Call(_)
         | Event::Decide(_)
         | Event::Consume(_)
         | Event::Enroll(_)
@@ -228,6 +230,22 @@ pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published)
         verifiers_current: count(status.feed.current),
         locks: count(status.locks),
         notifiers: status.notifiers.iter().map(notifier).collect(),
+        break_glass: Some(break_glass(&status.break_glass)),
+    }
+}
+
+fn break_glass(status: &GlassStatus) -> v1::BreakGlassStatus {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let age = |age: std::time::Duration| {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        prost_types::Duration { seconds, nanos: 0 }
+    };
+    v1::BreakGlassStatus {
+        sessions_open: count(status.open),
+        reviews_owed: count(status.owed),
+        reviews_overdue: count(status.overdue),
+        proposals: count(status.proposals),
+        drill_age: status.drill_age.map(age),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod credential;
 pub mod enrollment;
+pub mod glass;
 pub mod inventory;
 pub mod revocation;
 

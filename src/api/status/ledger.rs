@@ -72,6 +72,18 @@ impl From<ReadError> for Refused {
     }
 }
 
+impl From<EnrollRefusal> for Refused {
+    fn from(refusal: EnrollRefusal) -> Self {
+        match refusal {
+            EnrollRefusal::Exhausted => {
+                let message = format!("{}; remove some first", EnrollRefusal::Exhausted);
+                Self::new(Code::ResourceExhausted, "enrollments-exhausted", message)
+            }
+            EnrollRefusal::Unknown => Self::not_found("certificate"),
+        }
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -80,6 +92,7 @@ impl From<Refusal> for Refused {
                 Self::new(Code::FailedPrecondition, "already-ended", message)
             }
             Refusal::Approval(refusal) => refusal.into(),
+            Refusal::BreakGlass(refusal) => refusal.into(),
             Refusal::CallsExhausted => {
                 let message = "all calls of the credential have been used";
                 Self::new(Code::PermissionDenied, "calls-exhausted", message)
@@ -88,11 +101,7 @@ impl From<Refusal> for Refused {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &refusal)
             }
-            Refusal::Enroll(EnrollRefusal::Exhausted) => {
-                let message = format!("{}; remove some first", EnrollRefusal::Exhausted);
-                Self::new(Code::ResourceExhausted, "enrollments-exhausted", message)
-            }
-            Refusal::Enroll(EnrollRefusal::Unknown) => Self::not_found("certificate"),
+            Refusal::Enroll(refusal) => refusal.into(),
             Refusal::KeyReused => {
                 let message = "the idempotency key was used for another request; use a new key";
                 Self::new(Code::AlreadyExists, "idempotency-key-reused", message)
@@ -126,6 +135,10 @@ impl From<Refusal> for Refused {
             }
             Refusal::Debited(_) | Refusal::Repeated(..) => {
                 Self::new(Code::AlreadyExists, "already-recorded", "the same request was recorded before")
+            }
+            // The use case makes a recorded denial of it; here it is the answer without one.
+            Refusal::SessionOver => {
+                Self::new(Code::PermissionDenied, "session-not-open", refusal.to_string())
             }
             Refusal::Stale => {
                 let message = "the request waited too long for its record; ask again";

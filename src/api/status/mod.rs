@@ -5,6 +5,7 @@
 
 mod agent;
 mod approval;
+mod glass;
 mod ledger;
 mod operator;
 #[cfg(test)]

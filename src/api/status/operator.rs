@@ -160,6 +160,10 @@ impl From<LoadFailed> for Refused {
                 internal(Code::Internal, "load-interrupted", message, &LoadFailed::Interrupted)
             }
             LoadFailed::Ledger(error) => error.into(),
+            LoadFailed::Seal(error) => {
+                let message = "the copy for emergencies could not be made; the registry in force stays";
+                internal(Code::Unavailable, "registry-not-sealed", message, &error)
+            }
         }
     }
 }

@@ -131,9 +131,31 @@ fn every_ledger_error_has_its_status() {
         (Refusal::Overtaken, Code::Aborted, "overtaken-by-revocation"),
         (Refusal::Repeated(Box::new(record), 1), Code::AlreadyExists, "already-recorded"),
         (Refusal::Stale, Code::Aborted, "waited-too-long"),
+        (Refusal::SessionOver, Code::PermissionDenied, "session-not-open"),
     ] {
         check(IssueError::Ledger(LedgerError::Refused(refusal.clone())), code, reason);
         check(RevokeError::Ledger(LedgerError::Refused(refusal)), code, reason);
+    }
+}
+
+#[test]
+fn every_refusal_of_break_glass_has_its_status() {
+    use crate::domain::break_glass::GlassRefusal as Refused;
+    let who = || "ann".parse().unwrap();
+    for (refusal, code, reason) in [
+        (Refused::AlreadySigned(who()), Code::AlreadyExists, "already-signed"),
+        (Refused::BadEnd, Code::InvalidArgument, "session-end-refused"),
+        (Refused::Expired, Code::FailedPrecondition, "statement-expired"),
+        (Refused::NotOpen, Code::FailedPrecondition, "session-not-open"),
+        (Refused::NotResponder(who()), Code::PermissionDenied, "not-a-responder"),
+        (Refused::OwnReview(who()), Code::PermissionDenied, "own-review"),
+        (Refused::SessionsExhausted, Code::ResourceExhausted, "sessions-exhausted"),
+        (Refused::Spent, Code::AlreadyExists, "statement-spent"),
+        (Refused::StillOpen, Code::FailedPrecondition, "session-open"),
+        (Refused::TooManyProposals(who()), Code::ResourceExhausted, "proposals-exhausted"),
+        (Refused::Unknown, Code::NotFound, "not-found"),
+    ] {
+        check(LedgerError::Refused(Refusal::BreakGlass(refusal)), code, reason);
     }
 }
 
@@ -188,6 +210,8 @@ fn a_bad_registry_shows_its_problems_within_the_bound_of_headers() {
     assert_eq!(shown.len(), 20);
     assert!(status.details().len() < 12 * 1024, "{}", status.details().len());
     check(LoadFailed::Interrupted, Code::Internal, "load-interrupted");
+    let sealed = LoadFailed::Seal(crate::signer::sealed::SealedError::Damaged(INNER.into()));
+    check(sealed, Code::Unavailable, "registry-not-sealed");
     check(LoadFailed::Ledger(LedgerError::Stopped(Arc::from(INNER))), Code::Unavailable, "ledger-stopped");
 }
 

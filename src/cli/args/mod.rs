@@ -4,6 +4,7 @@ pub mod approval;
 pub mod bench;
 pub mod control;
 pub mod enroll;
+pub mod glass;
 pub mod operator;
 
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::duration;
 use super::request::Given;
 use crate::domain::digest::Digest;
-use crate::domain::id::{ApprovalId, CredentialId};
+use crate::domain::id::{ApprovalId, CredentialId, Lineage};
 use crate::domain::name::{ActionName, Purpose};
 use crate::domain::request::{IdempotencyKey, Thumbprint};
 use crate::domain::resource::Resource;
@@ -142,6 +143,9 @@ pub enum Command {
     /// Operator: refuse what may come
     #[command(subcommand)]
     Lock(control::Lock),
+    /// Operator: the way in when everything else is down: sessions that several people sign
+    #[command(subcommand)]
+    BreakGlass(glass::BreakGlass),
     /// Operator: who follows the revocations, and what they have acknowledged
     Feed,
     /// Operator: why a decision went as it did
@@ -196,6 +200,9 @@ pub struct Ask {
     /// Why, as a code that policies can look at
     #[arg(long)]
     pub purpose: Option<Purpose>,
+    /// Under this open break-glass session, instead of the policies
+    #[arg(long, value_name = "SESSION")]
+    pub break_glass: Option<Lineage>,
     /// Makes a retry safe: the same key and request give the same record (a certificate needs --csr for that)
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<IdempotencyKey>,

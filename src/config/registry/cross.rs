@@ -10,6 +10,7 @@ use crate::config::problem::{Gathered, Place};
 use crate::domain::agent::{AgentEntry, Day};
 use crate::domain::catalogue::Api;
 use crate::domain::operator::{Operator, Role};
+use crate::domain::playbook::Playbook;
 
 use super::Declared;
 
@@ -17,6 +18,7 @@ pub(super) fn check(
     apis: &[Declared<Api>],
     agents: &[Declared<AgentEntry>],
     operators: &[Declared<Operator>],
+    playbooks: &[Declared<Playbook>],
     dir: &Path,
     today: Day,
     gathered: &Gathered,
@@ -30,6 +32,7 @@ pub(super) fn check(
         operators.iter().map(|operator| (operator.item.name.to_string(), &operator.place)),
         gathered,
     );
+    unique("playbook", playbooks.iter().map(|book| (book.item.name.to_string(), &book.place)), gathered);
     let uids = operators.iter().filter_map(|operator| Some((operator.item.uid?, &operator.place)));
     unique("operator's uid", uids, gathered);
     keys(operators, gathered);

@@ -8,6 +8,7 @@ use crate::config::file;
 use crate::config::problem::{Gathered, Place};
 use crate::domain::digest::Digest;
 use crate::domain::limits::{REGISTRY_BYTES_MAX, REGISTRY_FILES_MAX};
+use crate::domain::registry_files::{self, RegistryFile, RegistryFiles};
 
 /// One file, read.
 pub(super) struct Text {
@@ -19,22 +20,25 @@ pub(super) struct Text {
 }
 
 /// All files of a registry, each kind sorted by name.
+#[derive(Default)]
 pub(super) struct Files {
     pub(super) apis: Vec<Text>,
     pub(super) agents: Vec<Text>,
     pub(super) operators: Vec<Text>,
+    pub(super) playbooks: Vec<Text>,
     pub(super) policies: Vec<Text>,
 }
 
 impl Files {
     /// The texts by their names; one whose name is none of a registry's is left out.
     pub(super) fn of(texts: BTreeMap<String, String>) -> Self {
-        let mut files = Self { apis: vec![], agents: vec![], operators: vec![], policies: vec![] };
+        let mut files = Self::default();
         for (name, text) in texts {
             let kind = match name.split_once('/').map_or(name.as_str(), |(kind, _)| kind) {
                 "agents" => &mut files.agents,
                 "apis" => &mut files.apis,
                 "operators.toml" => &mut files.operators,
+                "playbooks" => &mut files.playbooks,
                 "policies" => &mut files.policies,
                 _ => continue,
             };
@@ -44,7 +48,7 @@ impl Files {
     }
 
     pub(super) fn read(dir: &Path, gathered: &Gathered) -> Self {
-        let mut files = Self { apis: vec![], agents: vec![], operators: vec![], policies: vec![] };
+        let mut files = Self::default();
         let root = match fs::canonicalize(dir) {
             Ok(root) => root,
             Err(error) => {
@@ -58,21 +62,25 @@ impl Files {
         files.agents = reader.directory(dir, "agents", "toml");
         files.operators =
             reader.file(dir.join("operators.toml"), "operators.toml".to_owned()).into_iter().collect();
+        files.playbooks = reader.directory(dir, "playbooks", "toml");
         files.policies = reader.directory(dir, "policies", "cedar");
         files
     }
 
-    /// SHA-256 over each file's name and content, each after its length, so that no two registries are one.
+    /// [`RegistryFiles::digest`] of them.
     pub(super) fn digest(&self) -> Digest {
-        let all = [&self.apis, &self.agents, &self.operators, &self.policies];
-        let mut bytes = Vec::new();
-        for file in all.into_iter().flatten() {
-            for part in [file.name.as_bytes(), Digest::of(file.text.as_bytes()).as_bytes()] {
-                bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-                bytes.extend_from_slice(part);
-            }
-        }
-        Digest::of(&bytes)
+        registry_files::digest(self.all().map(|file| (file.name.as_str(), file.text.as_str())))
+    }
+
+    /// What is sealed.
+    pub(super) fn sealable(&self) -> RegistryFiles {
+        let file = |file: &Text| RegistryFile { name: file.name.clone(), text: file.text.clone() };
+        RegistryFiles(self.all().map(file).collect())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Text> {
+        let all = [&self.apis, &self.agents, &self.operators, &self.policies, &self.playbooks];
+        all.into_iter().flatten()
     }
 }
 

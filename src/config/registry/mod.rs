@@ -5,6 +5,7 @@ mod apis;
 mod cross;
 mod files;
 mod operators;
+mod playbooks;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use crate::domain::agent::{AgentEntry, Day};
 use crate::domain::catalogue::Api;
 use crate::domain::name::{Issuer, TrustDomain};
 use crate::domain::operator::Operator;
+use crate::domain::playbook::Playbook;
 use crate::domain::registry::{Parts, Registry};
+use crate::domain::registry_files::RegistryFiles;
 use crate::policy::{Policies, Source};
 
 use super::problem::{Gathered, Place, Problem, Problems};
@@ -24,12 +27,14 @@ use files::{Files, Text};
 /// A registry with its policies, and what a person should look at.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Agents, APIs and operators.
+    /// Agents, APIs, operators and playbooks.
     pub registry: Registry,
     /// The policies, checked against them.
     pub policies: Policies,
     /// Problems that do not stop the load.
     pub warnings: Vec<Problem>,
+    /// What it was loaded from.
+    pub files: RegistryFiles,
 }
 
 /// Something declared, and where: the place of its name first, then of other keys that matter elsewhere.
@@ -46,7 +51,7 @@ impl<T> Declared<T> {
     }
 }
 
-/// Loads `apis/*.toml`, `agents/*.toml`, `operators.toml` and `policies/*.cedar` of `dir`. `today` tells which
+/// Loads `apis/*.toml`, `agents/*.toml`, `operators.toml`, `playbooks/*.toml` and `policies/*.cedar` of `dir`. `today` tells which
 /// reviews are overdue. The registry's digest is that of the files' names and contents.
 ///
 /// # Errors
@@ -70,6 +75,20 @@ pub fn parse(
     checked(Files::of(texts), Path::new(""), trust_domain, issuer, today, Gathered::default())
 }
 
+/// As [`load`], of a sealed copy: what the log says was loaded last.
+///
+/// # Errors
+/// With every problem. A copy of a good load has none, unless another version of this program made it.
+pub fn load_sealed(
+    sealed: &RegistryFiles,
+    trust_domain: &TrustDomain,
+    issuer: &Issuer,
+    today: Day,
+) -> Result<Loaded, Problems> {
+    let texts = sealed.0.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+    parse(texts, trust_domain, issuer, today)
+}
+
 fn checked(
     files: Files,
     dir: &Path,
@@ -82,7 +101,10 @@ fn checked(
     let agents = each(&files.agents, &gathered, agents::read);
     let operators: Vec<Declared<Operator>> =
         each(&files.operators, &gathered, operators::read).into_iter().flatten().collect();
-    cross::check(&apis, &agents, &operators, dir, today, &gathered);
+    let playbooks: Vec<Declared<Playbook>> =
+        each(&files.playbooks, &gathered, |table| playbooks::read(table, trust_domain));
+    playbooks::check(&playbooks, &apis, &agents, &operators, dir, &gathered);
+    cross::check(&apis, &agents, &operators, &playbooks, dir, today, &gathered);
     let registry = Registry::new(Parts {
         trust_domain: trust_domain.clone(),
         issuer: issuer.clone(),
@@ -90,8 +112,10 @@ fn checked(
         agents: agents.into_iter().map(|declared: Declared<AgentEntry>| declared.item).collect(),
         apis: apis.into_iter().map(|declared: Declared<Api>| declared.item).collect(),
         operators: operators.into_iter().map(|declared| declared.item).collect(),
+        playbooks: playbooks.into_iter().map(|declared| declared.item).collect(),
     });
     // Policies are checked against what could be read, so that their problems show with the others.
+    let sealable = files.sealable();
     let (policies, problems) = Policies::load(&sources(files.policies), &registry);
     for problem in problems {
         gathered.add(problem.into());
@@ -99,7 +123,7 @@ fn checked(
     let warnings = gathered.finish()?;
     // Without a problem there are policies; a load that says nothing and gives nothing is refused all the same.
     let policies = policies.ok_or_else(|| Problems::from(warnings.clone()))?;
-    Ok(Loaded { registry, policies, warnings })
+    Ok(Loaded { registry, policies, warnings, files: sealable })
 }
 
 /// Reads each file as a table with `read`, which reports what is wrong with it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::approval::{ApprovalRefusal, Asked, Vote};
+use crate::domain::break_glass::{Ask, GlassRefusal};
 use crate::domain::catalogue::Tier;
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
@@ -21,6 +22,8 @@ use crate::domain::time::Timestamp;
 pub enum Command {
     /// Record a request for approval.
     Ask(Box<Asked>),
+    /// Take a step of break-glass.
+    BreakGlass(Ask),
     /// Record an operator's call.
     Call(Call),
     /// Debit one call of a counted credential.
@@ -85,7 +88,7 @@ impl Command {
             | Self::Enroll(_)
             | Self::Issue(_)
             | Self::Rotate(_) => InEmergency::Refused,
-            Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
+            Self::BreakGlass(_) | Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
             Self::Call(_)
             | Self::Deny(_)
             | Self::Emergency(_)
@@ -117,6 +120,9 @@ pub enum Refusal {
     /// The request for approval, the decision on it or its use is refused.
     #[error(transparent)]
     Approval(#[from] ApprovalRefusal),
+    /// The step of break-glass can't be taken.
+    #[error(transparent)]
+    BreakGlass(#[from] GlassRefusal),
     /// All calls of the credential have been debited.
     #[error("all calls of the credential have been used")]
     CallsExhausted,
@@ -156,6 +162,9 @@ pub enum Refusal {
     /// The same request was recorded before: here is its record.
     #[error("the request was recorded before")]
     Repeated(Box<Issuance>, u64),
+    /// The break-glass session ended, or does not cover it.
+    #[error("the break-glass session has ended")]
+    SessionOver,
     /// The command waited too long; its id's time is too far from the commit's.
     #[error("the command waited too long")]
     Stale,

@@ -117,6 +117,9 @@ fn an_entry_is_canonical_json_and_reads_back() {
     made.unwrap();
     let lock = log.entries.len() as u64 - 1;
     log.submit(Command::Unlock(Unlock { lock, operator: "alice".parse().unwrap() }), START).unwrap();
+    for who in ["alice", "bob"] {
+        log.submit(Command::BreakGlass(crate::domain::fixture::sign(START, who)), START).unwrap();
+    }
     for entry in &log.entries {
         let bytes = entry.to_canonical_json().unwrap();
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();

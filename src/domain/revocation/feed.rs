@@ -35,6 +35,7 @@ impl Delta {
                 (revoked.selector.clone(), revoked.tenants.as_slice().into(), revoked.until(entry.time))
             }
             Event::Ask(_)
+            | Event::BreakGlass(_)
             | Event::Call(_)
             | Event::Decide(_)
             | Event::Consume(_)

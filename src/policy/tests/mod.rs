@@ -84,6 +84,7 @@ fn registry() -> Registry {
             api("repo", "t", ApiState::Active, repo),
         ],
         operators: Vec::new(),
+        playbooks: Vec::new(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
+use crate::domain::limits::KEY_FILE_BYTES_MAX;
 use crate::signer::fixture::{NOW, trust_domain};
 
 const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::mark::FOR_GOOD;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::{ApprovalId, CredentialId};
 use crate::domain::revocation::{Selector, watermark};
@@ -30,7 +31,8 @@ pub enum Brief<'a> {
         /// Who asked.
         agent: &'a str,
     },
-    /// What the state is made of until a time: certificates of operators and verifiers, requests for approval.
+    /// What the state is made of until a time, for longer than a credential lives: certificates of operators and
+    /// verifiers and their removals, steps of break-glass, decisions on requests for approval.
     Enroll {
         /// When it no longer matters.
         expires: Timestamp,
@@ -91,6 +93,8 @@ impl<'a> Brief<'a> {
             Event::Ask(asked) => {
                 Self::Ask { id: asked.id, agent: asked.terms.agent.as_str(), expires: asked.expires }
             }
+            // Without an end of its own it matters for good.
+            Event::BreakGlass(step) => Self::Enroll { expires: step.matters_until().unwrap_or(FOR_GOOD) },
             Event::Consume(_) => Self::Consume,
             Event::Decide(vote) => Self::Enroll { expires: vote.expires },
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
@@ -130,6 +134,7 @@ impl<'a> Brief<'a> {
     pub fn of_json(json: &'a [u8]) -> Result<Self, serde_json::Error> {
         let brief: BriefEntry<'a> = serde_json::from_slice(json)?;
         Ok(match brief.event {
+            BriefEvent::BreakGlass(step) => Self::Enroll { expires: step.expires() },
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
             BriefEvent::Ask(ask) => Self::Ask { id: ask.id, agent: ask.terms.agent, expires: ask.expires },
@@ -175,6 +180,7 @@ struct BriefEntry<'a> {
 enum BriefEvent<'a> {
     #[serde(borrow)]
     Ask(BriefAsk<'a>),
+    BreakGlass(BriefStep),
     Call(IgnoredAny),
     Consume(IgnoredAny),
     Decide(BriefEnroll),
@@ -227,6 +233,43 @@ struct BriefIssue<'a> {
     id: CredentialId,
     idempotency: Option<IgnoredAny>,
     status: Option<StatusRef>,
+}
+
+/// What [`Step::matters_until`] tells.
+///
+/// [`Step::matters_until`]: crate::domain::break_glass::Step::matters_until
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BriefStep {
+    Close(IgnoredAny),
+    Extend(IgnoredAny),
+    Open(IgnoredAny),
+    Propose(BriefProposed),
+    Review(IgnoredAny),
+    Sign(BriefUntil),
+}
+
+impl BriefStep {
+    const fn expires(&self) -> Timestamp {
+        match self {
+            Self::Close(IgnoredAny)
+            | Self::Extend(IgnoredAny)
+            | Self::Open(IgnoredAny)
+            | Self::Review(IgnoredAny) => FOR_GOOD,
+            Self::Propose(proposed) => proposed.proposal.until,
+            Self::Sign(signed) => signed.until,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct BriefProposed {
+    proposal: BriefUntil,
+}
+
+#[derive(Deserialize)]
+struct BriefUntil {
+    until: Timestamp,
 }
 
 #[derive(Deserialize)]

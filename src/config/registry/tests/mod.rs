@@ -2,6 +2,7 @@
 
 mod examples;
 mod files;
+mod playbooks;
 mod problems;
 mod routes;
 

@@ -35,6 +35,7 @@ const ACTION_OPTIONAL: &[&str] = &[
     "request.parameters",
     "request.approval_id",
     "request.justification",
+    "request.break_glass_session",
 ];
 
 const TOKEN_OPTIONAL: &[&str] = &[
@@ -45,6 +46,7 @@ const TOKEN_OPTIONAL: &[&str] = &[
     "request.parameters",
     "request.approval_id",
     "request.justification",
+    "request.break_glass_session",
     "binding",
 ];
 
@@ -58,6 +60,7 @@ fn action_request(rpc: Rpc) -> Rpc {
         .bad("request.ttl", texts(&["0s", "-5s", "901s", "1.000000001s"]))
         .bad("request.args_sha256", [der(&[1; 31]), der(&[1; 33])])
         .bad("request.purpose", texts(&["Because I said so", "a_b"]))
+        .bad("request.break_glass_session", texts(&["x", "0193595E-7C00-7000-8000-000000000000"]))
         .bad("request.idempotency_key", [json!("a b"), json!("k".repeat(65))])
         .bad(
             "request.parameters",
@@ -95,6 +98,7 @@ fn credential() -> Vec<Rpc> {
     // Nobody approved it.
     let approved =
         json!({ "request": { "action": "demo.read", "resource": "demo/x", "approval_id": UNKNOWN_ID } });
+    let session = json!({ "action": "demo.read", "resource": "demo/x", "break_glass_session": UNKNOWN_ID });
     let token = Rpc::new(
         "CredentialService/IssueToken",
         json!({ "request": action("token"), "binding": { "jkt": THUMBPRINT } }),
@@ -105,6 +109,7 @@ fn credential() -> Vec<Rpc> {
         Code::Ok,
     )
     .also(approved.clone(), Code::PermissionDenied)
+    .also(json!({ "request": session }), Code::PermissionDenied)
     .optional(TOKEN_OPTIONAL)
     .bad("binding.jkt", [json!("A".repeat(44)), json!("=".repeat(43))])
     .bad("binding", [json!({}), json!({ "jkt": THUMBPRINT, "x5t_s256": THUMBPRINT })]);
@@ -119,6 +124,7 @@ fn credential() -> Vec<Rpc> {
     .also(with(approved.clone(), "csr_der", der(&csr())), Code::PermissionDenied)
     // An approval is for one key, and this one is made anew.
     .together("request.approval_id", with(approved, "generate_key", json!(true)))
+    .also(json!({ "request": session, "generate_key": true }), Code::PermissionDenied)
     .optional(ACTION_OPTIONAL)
     .bad("csr_der", bad_csrs())
     .bad("generate_key", [json!(false)])

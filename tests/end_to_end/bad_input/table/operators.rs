@@ -7,7 +7,7 @@ use super::{CREDENTIALS_PAGE, Rpc, TEXT_PAGE, UNKNOWN_ID, bad_csrs, csr, der, pa
 
 /// All of them.
 pub fn rows() -> Vec<Rpc> {
-    [inventory(), approvals(), control(), enrollment(), audit()].concat()
+    [inventory(), approvals(), control(), enrollment(), audit(), break_glass()].concat()
 }
 
 fn inventory() -> Vec<Rpc> {
@@ -189,5 +189,60 @@ fn audit() -> Vec<Rpc> {
             .bad("page_size", [json!(1001)]),
         Rpc::new("AuditService/ProveInclusion", json!({ "index": 0 })).optional(&["index"]),
         Rpc::new("AuditService/ProveConsistency", json!({ "old_size": 1 })),
+    ]
+}
+
+/// A signed text of another broker.
+fn signed(asks: &str, rest: &str) -> Value {
+    let text = format!(
+        "hotwork break-glass v1\ntrust-domain: other.example\nnonce: {}\nnot-before: 2026-01-01T00:00:00Z\n\
+         not-after: 2026-01-01T00:15:00Z\nlog: other\nasks: {asks}\nplaybook: repair\nticket: INC-1\nreason: down\n\
+         {rest}signers: 2\n",
+        "ab".repeat(16)
+    );
+    let signature = "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n";
+    json!({ "signed": { "statement": text, "signature": signature } })
+}
+
+fn break_glass() -> Vec<Rpc> {
+    let opening = json!({
+        "opening": { "playbook": "repair", "reason": "down", "ticket": "INC-1", "duration": "60s", "drill": true },
+    });
+    let extension = json!({ "extension": { "session": UNKNOWN_ID, "reason": "more", "duration": "60s" } });
+    let texts_of = |rpc: Rpc| {
+        rpc.bad("signed.statement", texts(&["hotwork approval v1\na: b\n", "hotwork break-glass v1\n"]))
+            .bad("signed.signature", texts(&["-----BEGIN SSH SIGNATURE-----\n"]))
+    };
+    let other = Code::FailedPrecondition;
+    let extend = signed("extend", &format!("session: {UNKNOWN_ID}\nnew-end: 2026-01-01T01:00:00Z\n"));
+    vec![
+        Rpc::new("BreakGlassService/Prepare", opening)
+            .also(extension, Code::NotFound)
+            .optional(&["opening.duration", "extension.duration"])
+            .bad("opening.playbook", texts(&["Repair", "a/b"]))
+            .bad("opening.ticket", [json!("INC 1"), json!("x".repeat(129))])
+            .bad("opening.reason", [json!("two\nlines"), json!("x".repeat(201)), json!(" x")])
+            .bad("opening.duration", texts(&["0s", "1.5s", "14401s"]))
+            .bad("extension.session", texts(&["x"]))
+            .bad("extension.reason", [json!("two\nlines"), json!("x ")])
+            .bad("extension.duration", texts(&["0s", "1.5s", "14401s"])),
+        texts_of(Rpc::answered("BreakGlassService/Open", signed("open", "seconds: 60\n"), other)),
+        texts_of(Rpc::answered("BreakGlassService/Drill", signed("drill", "seconds: 60\n"), other)),
+        texts_of(Rpc::answered("BreakGlassService/Extend", extend, Code::NotFound)),
+        Rpc::answered(
+            "BreakGlassService/Close",
+            json!({ "session": UNKNOWN_ID, "reason": "done" }),
+            Code::NotFound,
+        )
+        .bad("session", texts(&["x"]))
+        .bad("reason", [json!("two\nlines"), json!("x".repeat(201))]),
+        Rpc::answered(
+            "BreakGlassService/Review",
+            json!({ "session": UNKNOWN_ID, "finding": "fine" }),
+            Code::NotFound,
+        )
+        .bad("session", texts(&["x"]))
+        .bad("finding", [json!("two\nlines"), json!("x".repeat(201))]),
+        Rpc::new("BreakGlassService/List", json!({})),
     ]
 }

@@ -1,0 +1,63 @@
+//! Errors of break-glass.
+
+use tonic::Code;
+
+use crate::broker::break_glass::GlassError;
+use crate::domain::break_glass::GlassRefusal;
+use crate::ssh::BadSignature;
+
+use super::Refused;
+
+impl From<GlassError> for Refused {
+    fn from(error: GlassError) -> Self {
+        match error {
+            GlassError::Changed => {
+                Self::new(Code::FailedPrecondition, "statement-changed", error.to_string())
+            }
+            GlassError::Clock(error) => error.into(),
+            GlassError::Entropy(error) => error.into(),
+            GlassError::Ledger(error) => error.into(),
+            GlassError::NotFound(what) => Self::not_found(what),
+            GlassError::OtherAct(_) => Self::new(Code::InvalidArgument, "statement-other", error.to_string()),
+            GlassError::Signature(error) => signature(&error),
+            GlassError::Statement(error) => {
+                Self::new(Code::InvalidArgument, "statement-form", format!("the statement: {error}"))
+            }
+            GlassError::TooLong(_) => Self::new(Code::InvalidArgument, "session-too-long", error.to_string()),
+        }
+    }
+}
+
+/// Why a signature counts for nothing. What is said of keys is public: a fingerprint is no secret.
+fn signature(error: &BadSignature) -> Refused {
+    let (code, reason) = match error {
+        BadSignature::Forged => (Code::PermissionDenied, "signature-forged"),
+        BadSignature::Form | BadSignature::Text => (Code::InvalidArgument, "signature-form"),
+        BadSignature::Hash => (Code::InvalidArgument, "signature-hash"),
+        BadSignature::Key(_) => (Code::InvalidArgument, "signature-key"),
+        BadSignature::Namespace(_) => (Code::PermissionDenied, "signature-namespace"),
+        BadSignature::Presence => (Code::PermissionDenied, "signature-presence"),
+        BadSignature::Shared(_) => (Code::PermissionDenied, "signature-shared"),
+        BadSignature::Unregistered(_) => (Code::PermissionDenied, "signature-unregistered"),
+    };
+    Refused::new(code, reason, error.to_string())
+}
+
+impl From<GlassRefusal> for Refused {
+    fn from(refusal: GlassRefusal) -> Self {
+        let (code, reason) = match refusal {
+            GlassRefusal::AlreadySigned(_) => (Code::AlreadyExists, "already-signed"),
+            GlassRefusal::BadEnd => (Code::InvalidArgument, "session-end-refused"),
+            GlassRefusal::Expired => (Code::FailedPrecondition, "statement-expired"),
+            GlassRefusal::NotOpen => (Code::FailedPrecondition, "session-not-open"),
+            GlassRefusal::NotResponder(_) => (Code::PermissionDenied, "not-a-responder"),
+            GlassRefusal::OwnReview(_) => (Code::PermissionDenied, "own-review"),
+            GlassRefusal::SessionsExhausted => (Code::ResourceExhausted, "sessions-exhausted"),
+            GlassRefusal::Spent => (Code::AlreadyExists, "statement-spent"),
+            GlassRefusal::StillOpen => (Code::FailedPrecondition, "session-open"),
+            GlassRefusal::TooManyProposals(_) => (Code::ResourceExhausted, "proposals-exhausted"),
+            GlassRefusal::Unknown => return Self::not_found("session"),
+        };
+        Self::new(code, reason, refusal.to_string())
+    }
+}

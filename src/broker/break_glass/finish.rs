@@ -1,0 +1,99 @@
+//! Close and review: the end of a session, and somebody else's look at it.
+
+use crate::domain::break_glass::{Ask, Closing, GlassRefusal, Held, Phase, Review};
+use crate::domain::id::Lineage;
+use crate::domain::ledger::Command;
+use crate::domain::name::Reason;
+use crate::domain::operator::Operator;
+use crate::domain::revocation::{Revocation, Selector};
+use crate::domain::time::Timestamp;
+use crate::notify::Notice;
+
+use super::GlassError;
+use crate::broker::Broker;
+use crate::broker::operate::Authorized;
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// When it was durable.
+    pub time: Timestamp,
+    /// Its entry.
+    pub index: u64,
+}
+
+impl Broker {
+    /// Ends a session, and every credential that was minted under it. When this returns `Ok`, both are durable and in
+    /// force here.
+    ///
+    /// The credentials first: a crash between the two leaves a session that is open and gives nothing.
+    ///
+    /// # Errors
+    /// [`GlassError`]; never a silent success.
+    pub async fn close_session(
+        &self,
+        by: &Authorized,
+        session: Lineage,
+        reason: Reason,
+    ) -> Result<Finished, GlassError> {
+        let held = self.session_of(by.operator(), session)?;
+        if held.phase(self.log_time()) != Phase::Open {
+            return self.refused(by, "Close", GlassRefusal::NotOpen.into()).await;
+        }
+        let operator = by.operator().name.clone();
+        let ends = Revocation {
+            for_good: false,
+            issued_before: None,
+            live: None,
+            lock: None,
+            operator: operator.clone(),
+            reason: reason.clone(),
+            selector: Selector::Lineage(session),
+            // Of all tenants: nobody else's credential has this lineage.
+            tenants: Vec::new(),
+        };
+        self.ledger.submit(Command::Revoke { revocation: ends, target: None }).await?;
+        let closing = Closing { operator, reason, session };
+        self.step(by, "Close", Ask::Close(closing)).await
+    }
+
+    /// Notes that somebody who did not sign has looked at what was done.
+    ///
+    /// # Errors
+    /// [`GlassError`].
+    pub async fn review_session(
+        &self,
+        by: &Authorized,
+        session: Lineage,
+        finding: Reason,
+    ) -> Result<Finished, GlassError> {
+        self.session_of(by.operator(), session)?;
+        let operator = by.operator().name.clone();
+        self.step(by, "Review", Ask::Review(Review { drill: false, finding, operator, session })).await
+    }
+
+    async fn step(&self, by: &Authorized, method: &str, ask: Ask) -> Result<Finished, GlassError> {
+        match self.ledger.submit(Command::BreakGlass(ask)).await {
+            Ok(recorded) => {
+                if let Some(step) = recorded.step() {
+                    self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
+                }
+                Ok(Finished { time: recorded.time(), index: recorded.index() })
+            }
+            Err(error) => self.refused(by, method, error.into()).await,
+        }
+    }
+
+    async fn refused<T>(&self, by: &Authorized, method: &str, error: GlassError) -> Result<T, GlassError> {
+        let rpc = format!("hotwork.v1.BreakGlassService/{method}");
+        self.record_call(by.operator(), &rpc, false).await?;
+        Err(error)
+    }
+
+    /// The session, if this operator sees it; one of another tenant is not there.
+    fn session_of(&self, operator: &Operator, session: Lineage) -> Result<std::sync::Arc<Held>, GlassError> {
+        let sessions = self.ledger.sessions();
+        let seen = sessions.get(session).filter(|held| held.opening.scope.seen_by(operator));
+        seen.map(std::sync::Arc::clone).ok_or(GlassError::NotFound("session"))
+    }
+}

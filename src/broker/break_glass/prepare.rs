@@ -1,0 +1,116 @@
+//! Prepare: the text that responders sign. It changes nothing and promises nothing.
+
+use crate::domain::break_glass::text::{self, Parts};
+use crate::domain::break_glass::{Asks, Extension, GlassRefusal, Opening, Phase, Proposal};
+use crate::domain::id::Lineage;
+use crate::domain::limits::PROPOSAL_SECONDS_MAX;
+use crate::domain::name::{OperatorName, PlaybookName, Reason, Ticket};
+use crate::domain::playbook::Playbook;
+use crate::domain::statement::{Nonce, Statement, Window};
+use crate::domain::time::Timestamp;
+
+use super::GlassError;
+use crate::broker::Broker;
+use crate::broker::operate::Authorized;
+
+/// What is to be prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prepare {
+    /// A later end for an open session.
+    Extend {
+        /// Why.
+        reason: Reason,
+        /// How long it is to last from now, in seconds; the playbook's time when absent.
+        seconds: Option<u32>,
+        /// The session.
+        session: Lineage,
+    },
+    /// A session.
+    Open {
+        /// Whether nothing that is minted under it is to be worth anything.
+        drill: bool,
+        /// The playbook.
+        playbook: PlaybookName,
+        /// Why.
+        reason: Reason,
+        /// How long it is to last, in seconds; the playbook's time when absent.
+        seconds: Option<u32>,
+        /// The incident.
+        ticket: Ticket,
+    },
+}
+
+/// What is to be signed.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The text.
+    pub statement: Statement,
+    /// What it is.
+    pub proposal: Proposal,
+    /// How many people must sign.
+    pub needed: usize,
+    /// Who can.
+    pub able: Vec<OperatorName>,
+}
+
+impl Broker {
+    /// Writes the text of an opening or extension, good for [`PROPOSAL_SECONDS_MAX`] from now.
+    ///
+    /// # Errors
+    /// [`GlassError`].
+    pub fn prepare_break_glass(&self, by: &Authorized, asked: Prepare) -> Result<Prepared, GlassError> {
+        let now = self.clock.now()?;
+        let rules = self.rules();
+        let from = Timestamp::from_seconds(now.seconds());
+        let seen = |playbook: &&std::sync::Arc<Playbook>| playbook.scope.seen_by(by.operator());
+        let (asks, playbook, ticket) = match asked {
+            Prepare::Open { drill, playbook, reason, seconds, ticket } => {
+                let found = rules.registry.playbook(&playbook).filter(seen);
+                let found = found.ok_or(GlassError::NotFound("playbook"))?;
+                let (seconds, scope) = (within(found, seconds)?, found.scope.clone());
+                let shown = ticket.clone();
+                let opening = Opening { drill, playbook, reason, scope, seconds, ticket };
+                (Asks::Open(opening), found, shown)
+            }
+            Prepare::Extend { reason, seconds, session } => {
+                let sessions = self.ledger.sessions();
+                let held = sessions.get(session).filter(|held| held.opening.scope.seen_by(by.operator()));
+                let held = held.ok_or(GlassError::NotFound("session"))?;
+                if held.phase(self.log_time()) != Phase::Open {
+                    return Err(GlassRefusal::NotOpen.into());
+                }
+                let found = rules.registry.playbook(&held.opening.playbook);
+                let found = found.ok_or(GlassError::NotFound("playbook"))?;
+                let until = from.plus_millis(i64::from(within(found, seconds)?) * 1000);
+                let extension = Extension { reason, session, until };
+                (Asks::Extend(extension), found, held.opening.ticket.clone())
+            }
+        };
+        let mut random = [0; 16];
+        self.entropy.fill(&mut random)?;
+        let (nonce, quorum) = (Nonce::new(random), playbook.quorum);
+        let until = from.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000));
+        let parts = Parts {
+            asks: &asks,
+            playbook: &playbook.name,
+            ticket: &ticket,
+            quorum,
+            nonce,
+            window: Window { from, until },
+        };
+        let statement = self.with_address(&rules, |to| text::statement(to, &parts))?;
+        let proposal = Proposal { from, nonce, quorum, statement: statement.digest(), until, asks };
+        let needed = self.ledger.sessions().needed(&proposal);
+        let able = rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect();
+        Ok(Prepared { statement, proposal, needed, able })
+    }
+}
+
+/// A time that the playbook allows.
+pub(super) fn within(playbook: &Playbook, seconds: Option<u32>) -> Result<u32, GlassError> {
+    let seconds = seconds.unwrap_or(playbook.seconds_max);
+    if (1..=playbook.seconds_max).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(GlassError::TooLong(playbook.seconds_max))
+}

@@ -1,0 +1,246 @@
+//! Sign: one person's signature on a prepared text. The one that completes the quorum opens or extends.
+//!
+//! Who sends it does not count: the signature names the person. The text is read, written again from the registry in
+//! force and compared, so that an edited one, one of another broker, and one whose playbook has changed since are none.
+
+use crate::domain::break_glass::text::{self, Parts, Said, What};
+use crate::domain::break_glass::{
+    Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Sign, Signature, Signed, Step,
+};
+use crate::domain::digest::Digest;
+use crate::domain::id::Lineage;
+use crate::domain::ledger::Command;
+use crate::domain::name::OperatorName;
+use crate::domain::operator::Operator;
+use crate::domain::statement::{Namespace, Statement};
+use crate::domain::time::Timestamp;
+use crate::notify::Notice;
+use crate::ssh;
+
+use super::prepare::within;
+use super::{GlassError, Restricted};
+use crate::broker::operate::Authorized;
+use crate::broker::{Broker, Rules};
+
+/// What a caller believes to sign for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A drill.
+    Drill,
+    /// An extension.
+    Extend,
+    /// An opening.
+    Open,
+}
+
+impl Act {
+    const fn of(asks: &Asks) -> Self {
+        match asks {
+            Asks::Extend(_) => Self::Extend,
+            Asks::Open(opening) if opening.drill => Self::Drill,
+            Asks::Open(_) => Self::Open,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Drill => "a drill",
+            Self::Extend => "an extension",
+            Self::Open => "an opening",
+        }
+    }
+
+    const fn rpc(self) -> &'static str {
+        match self {
+            Self::Drill => "hotwork.v1.BreakGlassService/Drill",
+            Self::Extend => "hotwork.v1.BreakGlassService/Extend",
+            Self::Open => "hotwork.v1.BreakGlassService/Open",
+        }
+    }
+}
+
+/// A text with a signature over it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignGlass {
+    /// The text that was prepared, byte for byte.
+    pub text: String,
+    /// What `ssh-keygen -Y sign` wrote.
+    pub signature: String,
+}
+
+/// What a signature did.
+#[derive(Clone, Debug)]
+pub struct GlassProgress {
+    /// What was recorded.
+    pub step: Step,
+    /// Who has signed so far, in their order.
+    pub signatures: Vec<Signature>,
+    /// How many people must.
+    pub needed: usize,
+    /// Those who can and have not.
+    pub able: Vec<OperatorName>,
+    /// The session, once it is open.
+    pub session: Option<Lineage>,
+    /// Its end.
+    pub until: Option<Timestamp>,
+    /// What was shut and ended at the opening.
+    pub restricted: Option<Restricted>,
+    /// When it was durable.
+    pub time: Timestamp,
+    /// Its entry.
+    pub index: u64,
+}
+
+impl Broker {
+    /// Takes a signature. When the quorum is there the session is open, or extended, as soon as this returns.
+    ///
+    /// # Errors
+    /// [`GlassError`]; every refusal of a known caller is recorded.
+    pub async fn sign_break_glass(
+        &self,
+        by: &Authorized,
+        act: Act,
+        given: &SignGlass,
+    ) -> Result<GlassProgress, GlassError> {
+        let taken = self.take_signature(by, act, given).await;
+        if let Err(error) = &taken {
+            tracing::warn!(operator = %by.operator().name, %error, "a break-glass signature was refused");
+            self.record_call(by.operator(), act.rpc(), false).await?;
+        }
+        taken
+    }
+
+    async fn take_signature(
+        &self,
+        by: &Authorized,
+        act: Act,
+        given: &SignGlass,
+    ) -> Result<GlassProgress, GlassError> {
+        let now = self.clock.now()?;
+        let rules = self.rules();
+        let proposal = self.read_proposal(&rules, by.operator(), &given.text)?;
+        if Act::of(&proposal.asks) != act {
+            return Err(GlassError::OtherAct(Act::of(&proposal.asks).words()));
+        }
+        // Before the signature costs anything.
+        if now < proposal.from || now >= proposal.until {
+            return Err(GlassRefusal::Expired.into());
+        }
+        let operators = rules.registry.operators().iter().map(AsRef::as_ref);
+        let signed = ssh::verify(Namespace::BreakGlass, given.text.as_bytes(), &given.signature, operators)?;
+        let signature = Signature {
+            digest: Digest::of(signed.signature()),
+            key: signed.fingerprint().to_string(),
+            operator: signed.operator().clone(),
+        };
+        let responders = self.responders(&rules, &proposal)?;
+        let session = self.new_session(now)?;
+        let sign = Sign { proposal: proposal.clone(), signature, responders: responders.clone(), session };
+        let recorded = self.ledger.submit(Command::BreakGlass(Ask::Sign(Box::new(sign)))).await?;
+        let Some(step) = recorded.step().cloned() else { return Err(GlassError::NotFound("step")) };
+        self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
+        let (time, index) = (recorded.time(), recorded.index());
+        let (session, until) = opened(&step);
+        let restricted = match session {
+            Some(session) => self.restrict(session, matches!(step, Step::Open(_))).await,
+            None => None,
+        };
+        let sessions = self.ledger.sessions();
+        let signatures = signatures(&step, || {
+            sessions.proposal(&proposal.statement).map(|pending| pending.signatures.clone())
+        });
+        let needed = match &step {
+            // Its own session is one without a review now.
+            Step::Open(_) | Step::Extend(_) => signatures.len(),
+            Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => sessions.needed(&proposal),
+        };
+        let has = |name: &OperatorName| signatures.iter().any(|one| one.operator == *name);
+        let able = responders.into_iter().filter(|name| !has(name)).collect();
+        Ok(GlassProgress { step, signatures, needed, able, session, until, restricted, time, index })
+    }
+
+    /// The proposal that a text is, if this broker would write it now.
+    fn read_proposal(&self, rules: &Rules, by: &Operator, text: &str) -> Result<Proposal, GlassError> {
+        let statement: Statement = text.parse()?;
+        let Said { nonce, window, quorum, what } = text::read(&statement).ok_or(GlassError::Changed)?;
+        let (asks, name, ticket) = match what {
+            What::Open { drill, playbook, reason, seconds, ticket } => {
+                let found = rules.registry.playbook(&playbook).filter(|found| found.scope.seen_by(by));
+                let found = found.ok_or(GlassError::NotFound("playbook"))?;
+                within(found, Some(seconds))?;
+                let scope = found.scope.clone();
+                let opening = Opening {
+                    drill,
+                    playbook: playbook.clone(),
+                    reason,
+                    scope,
+                    seconds,
+                    ticket: ticket.clone(),
+                };
+                (Asks::Open(opening), playbook, ticket)
+            }
+            What::Extend(extension) => {
+                let sessions = self.ledger.sessions();
+                let held = sessions.get(extension.session).filter(|held| held.opening.scope.seen_by(by));
+                let opening = held.map(|held| held.opening.clone()).ok_or(GlassError::NotFound("session"))?;
+                (Asks::Extend(extension), opening.playbook, opening.ticket)
+            }
+        };
+        let playbook = rules.registry.playbook(&name).ok_or(GlassError::NotFound("playbook"))?;
+        if let Asks::Extend(extension) = &asks {
+            let lasts = extension.until.millis_since(window.from);
+            if lasts > i64::from(playbook.seconds_max) * 1000 {
+                return Err(GlassError::TooLong(playbook.seconds_max));
+            }
+        }
+        let parts =
+            Parts { asks: &asks, playbook: &name, ticket: &ticket, quorum: playbook.quorum, nonce, window };
+        let ours = self.with_address(rules, |to| text::statement(to, &parts))?;
+        if ours != statement || quorum != playbook.quorum {
+            return Err(GlassError::Changed);
+        }
+        let (from, until) = (window.from, window.until);
+        Ok(Proposal { asks, from, nonce, quorum, statement: statement.digest(), until })
+    }
+
+    /// All whose signatures count, by the registry in force.
+    fn responders(&self, rules: &Rules, proposal: &Proposal) -> Result<Vec<OperatorName>, GlassError> {
+        let name = match &proposal.asks {
+            Asks::Extend(extension) => {
+                let sessions = self.ledger.sessions();
+                sessions.get(extension.session).map(|held| held.opening.playbook.clone())
+            }
+            Asks::Open(opening) => Some(opening.playbook.clone()),
+        };
+        let playbook = name.and_then(|name| rules.registry.playbook(&name));
+        let playbook = playbook.ok_or(GlassError::NotFound("playbook"))?;
+        Ok(rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect())
+    }
+
+    fn new_session(&self, now: Timestamp) -> Result<Lineage, GlassError> {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random)?;
+        Ok(Lineage::new(now, &random))
+    }
+}
+
+/// The session that a step opened or extended, and its end.
+const fn opened(step: &Step) -> (Option<Lineage>, Option<Timestamp>) {
+    match step {
+        Step::Extend(Extended { session, until, .. }) | Step::Open(Opened { session, until, .. }) => {
+            (Some(*session), Some(*until))
+        }
+        Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => (None, None),
+    }
+}
+
+fn signatures(step: &Step, pending: impl FnOnce() -> Option<Vec<Signature>>) -> Vec<Signature> {
+    match step {
+        Step::Extend(Extended { signatures, .. }) | Step::Open(Opened { signatures, .. }) => {
+            signatures.clone()
+        }
+        Step::Propose(Proposed { signature, .. }) => vec![signature.clone()],
+        Step::Sign(Signed { signature, .. }) => pending().unwrap_or_else(|| vec![signature.clone()]),
+        Step::Close(_) | Step::Review(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,293 @@
+//! Break-glass: a time-boxed activation of a declared playbook, signed by several people.
+//!
+//! ```text
+//! proposed --quorum--> open --close or its end--> over --review--> reviewed
+//!    \--its end--> gone   \--extension, quorum again--> open
+//! ```
+//! Values here, the rules in [`Sessions`]. A session's credentials are of one lineage, which is its id.
+
+mod sessions;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::sessions::{Held, Over, Pending, Phase, Sessions};
+use super::digest::Digest;
+use super::id::Lineage;
+use super::limits::{BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSALS_PER_SIGNER_MAX};
+use super::name::{OperatorName, PlaybookName, Reason, Ticket};
+use super::playbook::{Quorum, Scope};
+use super::statement::Nonce;
+use super::time::Timestamp;
+
+/// What is signed, as the rules know it: the digest stands for the whole text, which can be made of it again
+/// ([`text::statement`]). Fields in alphabetical order, as canonical JSON needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// What is to happen.
+    pub asks: Asks,
+    /// It can be signed from here. Whole seconds.
+    pub from: Timestamp,
+    /// What makes the text unlike every other.
+    pub nonce: Nonce,
+    /// How many different people must sign.
+    pub quorum: Quorum,
+    /// SHA-256 of the text that is signed: the proposal's id.
+    pub statement: Digest,
+    /// It can be signed before here, whole seconds, at most [`super::limits::PROPOSAL_SECONDS_MAX`] later.
+    pub until: Timestamp,
+}
+
+/// What a proposal asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asks {
+    /// A later end for an open session.
+    Extend(Extension),
+    /// A session.
+    Open(Opening),
+}
+
+/// An opening. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    /// Whether nothing that is minted under it is worth anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
+    /// The playbook.
+    pub playbook: PlaybookName,
+    /// Why.
+    pub reason: Reason,
+    /// What it may do, as declared when it was signed.
+    pub scope: Scope,
+    /// How long it lasts from its opening, in seconds, 1 to [`BREAK_GLASS_SECONDS_MAX`].
+    pub seconds: u32,
+    /// The incident.
+    pub ticket: Ticket,
+}
+
+/// An extension. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    /// Why.
+    pub reason: Reason,
+    /// The open session.
+    pub session: Lineage,
+    /// Its new end.
+    pub until: Timestamp,
+}
+
+/// One person's signature. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// SHA-256 of the signature.
+    pub digest: Digest,
+    /// The fingerprint of the key that made it, `SHA256:...`.
+    pub key: String,
+    /// The person.
+    pub operator: OperatorName,
+}
+
+/// One step, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// A session was ended before its time.
+    Close(Closing),
+    /// A session got a later end.
+    Extend(Extended),
+    /// A session was opened: its quorum is here.
+    Open(Opened),
+    /// Somebody signed first, and others must.
+    Propose(Proposed),
+    /// What was done was looked at by somebody else.
+    Review(Review),
+    /// Somebody signed, and others must.
+    Sign(Signed),
+}
+
+/// The record of an opening: all that a session is. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opened {
+    /// What was signed.
+    pub proposal: Proposal,
+    /// Its id, and the lineage of all that is minted under it.
+    pub session: Lineage,
+    /// By whom, in their order.
+    pub signatures: Vec<Signature>,
+    /// Its end.
+    pub until: Timestamp,
+}
+
+/// The record of a first signature that was not enough. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposed {
+    /// What was signed.
+    pub proposal: Proposal,
+    /// By whom.
+    pub signature: Signature,
+}
+
+/// The record of a further signature that was not enough. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// By whom.
+    pub signature: Signature,
+    /// What was signed.
+    pub statement: Digest,
+    /// The proposal's end: later this no longer matters.
+    pub until: Timestamp,
+}
+
+/// The record of an extension. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extended {
+    /// What was signed.
+    pub proposal: Proposal,
+    /// The session.
+    pub session: Lineage,
+    /// By whom, in their order.
+    pub signatures: Vec<Signature>,
+    /// Its new end.
+    pub until: Timestamp,
+}
+
+/// The record of an early end. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closing {
+    /// Who closed.
+    pub operator: OperatorName,
+    /// Why.
+    pub reason: Reason,
+    /// The session.
+    pub session: Lineage,
+}
+
+/// The record of a review. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// Whether it was a drill; filled in by the rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
+    /// What the reviewer found.
+    pub finding: Reason,
+    /// Who reviewed.
+    pub operator: OperatorName,
+    /// The session.
+    pub session: Lineage,
+}
+
+impl Step {
+    /// When the entry no longer matters to any decision; `None` when that is not known beforehand.
+    pub const fn matters_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Close(_) | Self::Extend(_) | Self::Open(_) | Self::Review(_) => None,
+            Self::Propose(proposed) => Some(proposed.proposal.until),
+            Self::Sign(signed) => Some(signed.until),
+        }
+    }
+
+    /// The person of this step: who closed, reviewed, or signed last.
+    pub fn operator(&self) -> Option<&OperatorName> {
+        match self {
+            Self::Close(closing) => Some(&closing.operator),
+            Self::Extend(Extended { signatures, .. }) | Self::Open(Opened { signatures, .. }) => {
+                signatures.last().map(|signature| &signature.operator)
+            }
+            Self::Propose(proposed) => Some(&proposed.signature.operator),
+            Self::Review(review) => Some(&review.operator),
+            Self::Sign(signed) => Some(&signed.signature.operator),
+        }
+    }
+
+    /// The session that it is about, once there is one.
+    pub const fn session(&self) -> Option<Lineage> {
+        match self {
+            Self::Close(closing) => Some(closing.session),
+            Self::Extend(extended) => Some(extended.session),
+            Self::Open(opened) => Some(opened.session),
+            Self::Review(review) => Some(review.session),
+            Self::Propose(proposed) => match &proposed.proposal.asks {
+                Asks::Extend(extension) => Some(extension.session),
+                Asks::Open(_) => None,
+            },
+            Self::Sign(_) => None,
+        }
+    }
+}
+
+/// What is asked of the rules.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// End a session before its time.
+    Close(Closing),
+    /// Note a review.
+    Review(Review),
+    /// Add a signature, and do what is asked when it completes the quorum.
+    Sign(Box<Sign>),
+}
+
+/// A verified signature of a responder on a proposal.
+#[derive(Clone, Debug)]
+pub struct Sign {
+    /// What was signed.
+    pub proposal: Proposal,
+    /// By whom.
+    pub signature: Signature,
+    /// All whose signatures count, by the registry in force: who has left it meanwhile is not among them.
+    pub responders: Vec<OperatorName>,
+    /// The id of the session, should one open.
+    pub session: Lineage,
+}
+
+/// Why a step changes nothing.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum GlassRefusal {
+    /// The same person has signed it already; people are counted, not keys.
+    #[error("`{0}` has signed this already; another person must")]
+    AlreadySigned(OperatorName),
+    /// The extension does not make it longer, or makes it longer than a session may be.
+    #[error("the new end is not after the session's, or more than {BREAK_GLASS_SECONDS_MAX} s from now")]
+    BadEnd,
+    /// The statement can't be signed yet or any more.
+    #[error("the statement is good only between its two times; prepare a new one")]
+    Expired,
+    /// The session has ended already.
+    #[error("the session is not open")]
+    NotOpen,
+    /// The signer may not sign for this playbook.
+    #[error("`{0}` is no responder of this playbook")]
+    NotResponder(OperatorName),
+    /// Who signed does not review.
+    #[error("`{0}` signed for this session; somebody else must review it")]
+    OwnReview(OperatorName),
+    /// There are too many sessions without a review.
+    #[error("more than {BREAK_GLASS_SESSIONS_MAX} sessions are open or wait for their review")]
+    SessionsExhausted,
+    /// The statement has done its work.
+    #[error("the statement was used; prepare a new one")]
+    Spent,
+    /// A session is reviewed when it is over.
+    #[error("the session is open; close it first")]
+    StillOpen,
+    /// The signer has too many proposals that can be signed.
+    #[error(
+        "more than {PROPOSALS_PER_SIGNER_MAX} proposals of `{0}` can be signed; others can still propose"
+    )]
+    TooManyProposals(OperatorName),
+    /// There is no such session.
+    #[error("there is no such session that waits for anything")]
+    Unknown,
+}

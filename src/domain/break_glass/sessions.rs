@@ -1,0 +1,346 @@
+//! The rules: which step may follow which. Pure; time is an argument, and never goes back.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{
+    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Review, Sign,
+    Signature, Signed, Step,
+};
+use crate::domain::credential::Issuance;
+use crate::domain::digest::Digest;
+use crate::domain::id::Lineage;
+use crate::domain::limits::{
+    BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSAL_SECONDS_MAX, PROPOSALS_PER_SIGNER_MAX,
+    REVIEW_DUE_SECONDS,
+};
+use crate::domain::name::{OperatorName, PlaybookName};
+use crate::domain::time::Timestamp;
+
+/// A proposal under way, or done and remembered so that it is not done again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// What is signed.
+    pub proposal: Proposal,
+    /// By whom so far, in their order; never empty.
+    pub signatures: Vec<Signature>,
+    /// Whether its quorum has been there.
+    pub done: bool,
+}
+
+/// A session that is open, or whose review is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its id, and the lineage of its credentials.
+    pub session: Lineage,
+    /// What was signed.
+    pub opening: Opening,
+    /// The same with its window and quorum, which an extension needs again.
+    pub proposal: Proposal,
+    /// Everybody who signed for it, extensions too.
+    pub signatures: Vec<Signature>,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// How it was ended before.
+    pub closed: Option<Over>,
+    /// The entry that opened it.
+    pub index: u64,
+}
+
+/// An early end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Who closed.
+    pub closing: Closing,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Credentials can be had.
+    Open,
+    /// It was closed or ended by itself, and its review is owed.
+    Over,
+    /// The review is overdue.
+    Overdue,
+}
+
+impl Held {
+    /// Where it is at `now`, which is the log's time.
+    pub fn phase(&self, now: Timestamp) -> Phase {
+        let ended = self.closed.as_ref().map_or(self.until, |over| over.time.min(self.until));
+        if now < ended {
+            Phase::Open
+        } else if now.millis_since(ended) < REVIEW_DUE_SECONDS.saturating_mul(1000) {
+            Phase::Over
+        } else {
+            Phase::Overdue
+        }
+    }
+
+    /// Whether the person signed for it.
+    pub fn signed_by(&self, operator: &OperatorName) -> bool {
+        self.signatures.iter().any(|signature| signature.operator == *operator)
+    }
+}
+
+/// Sessions and proposals, as an immutable snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sessions {
+    pending: HashMap<Digest, Arc<Pending>>,
+    held: BTreeMap<Lineage, Arc<Held>>,
+    last_drill: Option<Timestamp>,
+}
+
+impl Sessions {
+    /// The session of this id, while it is open or its review is owed.
+    pub fn get(&self, session: Lineage) -> Option<&Arc<Held>> {
+        self.held.get(&session)
+    }
+
+    /// Those that are open or whose review is owed, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.values()
+    }
+
+    /// The proposals that others can sign at `now`, in no order.
+    pub fn pending(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Pending>> {
+        self.pending.values().filter(move |pending| !pending.done && now < pending.proposal.until)
+    }
+
+    /// The proposal whose text has this digest.
+    pub fn proposal(&self, statement: &Digest) -> Option<&Arc<Pending>> {
+        self.pending.get(statement)
+    }
+
+    /// When the last drill was done whole, its review with it.
+    pub const fn last_drill(&self) -> Option<Timestamp> {
+        self.last_drill
+    }
+
+    /// Whether a credential of this record may be issued at `now`: its session is open, covers it and outlives it.
+    pub fn admit(&self, issuance: &Issuance, now: Timestamp) -> bool {
+        let Some(held) = self.held.get(&issuance.lineage) else { return false };
+        let open = held.phase(now) == Phase::Open && issuance.expires <= held.until;
+        let covers = |expansion: &crate::domain::playbook::Expansion| {
+            expansion.covers(&issuance.agent, &issuance.action, &issuance.resource)
+        };
+        open && issuance.drill == held.opening.drill && held.opening.scope.expansion().is_some_and(covers)
+    }
+
+    /// How many signers `proposal` needs: one more than its quorum when a session of the same playbook
+    /// was not reviewed. A drill stands in nobody's way.
+    pub fn needed(&self, proposal: &Proposal) -> usize {
+        let owed = match &proposal.asks {
+            Asks::Extend(_) => false,
+            Asks::Open(opening) => !opening.drill && self.owes_review(&opening.playbook),
+        };
+        proposal.quorum.count().saturating_add(usize::from(owed))
+    }
+
+    /// One that is still open is not reviewed either, and a second one beside it needs the same care.
+    fn owes_review(&self, playbook: &PlaybookName) -> bool {
+        self.held.values().any(|held| held.opening.playbook == *playbook && !held.opening.drill)
+    }
+
+    /// Decides one step at `now`, which is never before the last step's.
+    ///
+    /// # Errors
+    /// [`GlassRefusal`], when nothing changes.
+    pub fn decide(&self, ask: Ask, now: Timestamp) -> Result<Step, GlassRefusal> {
+        match ask {
+            Ask::Close(closing) => {
+                self.open(closing.session, now)?;
+                Ok(Step::Close(closing))
+            }
+            Ask::Review(review) => self.decide_review(review, now),
+            Ask::Sign(sign) => self.decide_sign(*sign, now),
+        }
+    }
+
+    fn open(&self, session: Lineage, now: Timestamp) -> Result<&Arc<Held>, GlassRefusal> {
+        let held = self.held.get(&session).ok_or(GlassRefusal::Unknown)?;
+        match held.phase(now) {
+            Phase::Open => Ok(held),
+            Phase::Over | Phase::Overdue => Err(GlassRefusal::NotOpen),
+        }
+    }
+
+    fn decide_review(&self, review: Review, now: Timestamp) -> Result<Step, GlassRefusal> {
+        let held = self.held.get(&review.session).ok_or(GlassRefusal::Unknown)?;
+        match held.phase(now) {
+            Phase::Open => return Err(GlassRefusal::StillOpen),
+            Phase::Over | Phase::Overdue => {}
+        }
+        if held.signed_by(&review.operator) {
+            return Err(GlassRefusal::OwnReview(review.operator));
+        }
+        Ok(Step::Review(Review { drill: held.opening.drill, ..review }))
+    }
+
+    fn decide_sign(&self, sign: Sign, now: Timestamp) -> Result<Step, GlassRefusal> {
+        let Sign { proposal, signature, responders, session } = sign;
+        let lasts = proposal.until.millis_since(proposal.from);
+        let bounded = (1..=PROPOSAL_SECONDS_MAX.saturating_mul(1000)).contains(&lasts);
+        if !bounded || now < proposal.from || now >= proposal.until {
+            return Err(GlassRefusal::Expired);
+        }
+        if !responders.contains(&signature.operator) {
+            return Err(GlassRefusal::NotResponder(signature.operator));
+        }
+        self.may_ask(&proposal, now)?;
+        let known = self.pending.get(&proposal.statement);
+        let mut signatures = match known {
+            // The digest is of the whole text, so the same digest is the same proposal.
+            Some(pending) if pending.done => return Err(GlassRefusal::Spent),
+            Some(pending) => pending.signatures.clone(),
+            None => {
+                self.may_propose(&signature.operator, now)?;
+                Vec::new()
+            }
+        };
+        if signatures.iter().any(|one| one.operator == signature.operator) {
+            return Err(GlassRefusal::AlreadySigned(signature.operator));
+        }
+        signatures.push(signature.clone());
+        let people: HashSet<&OperatorName> =
+            signatures.iter().map(|one| &one.operator).filter(|name| responders.contains(name)).collect();
+        if people.len() >= self.needed(&proposal) {
+            return self.complete(proposal, signatures, session, now);
+        }
+        Ok(match known {
+            None => Step::Propose(Proposed { proposal, signature }),
+            Some(_) => Step::Sign(Signed { signature, statement: proposal.statement, until: proposal.until }),
+        })
+    }
+
+    /// Whether what is asked can be done at all.
+    fn may_ask(&self, proposal: &Proposal, now: Timestamp) -> Result<(), GlassRefusal> {
+        match &proposal.asks {
+            Asks::Extend(Extension { session, until, .. }) => {
+                let held = self.open(*session, now)?;
+                let longest = now.plus_millis(i64::from(BREAK_GLASS_SECONDS_MAX) * 1000);
+                let weaker = proposal.quorum < held.proposal.quorum;
+                if *until <= held.until || *until > longest || weaker {
+                    return Err(GlassRefusal::BadEnd);
+                }
+            }
+            Asks::Open(opening) => {
+                if !(1..=BREAK_GLASS_SECONDS_MAX).contains(&opening.seconds) {
+                    return Err(GlassRefusal::BadEnd);
+                }
+                if self.held.len() >= BREAK_GLASS_SESSIONS_MAX {
+                    return Err(GlassRefusal::SessionsExhausted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposals are counted for each who signed first: nobody takes another's place.
+    fn may_propose(&self, operator: &OperatorName, now: Timestamp) -> Result<(), GlassRefusal> {
+        let own = self.pending.values().filter(|pending| {
+            let first = pending.signatures.first();
+            now < pending.proposal.until && first.is_some_and(|one| one.operator == *operator)
+        });
+        if own.count() < PROPOSALS_PER_SIGNER_MAX {
+            return Ok(());
+        }
+        Err(GlassRefusal::TooManyProposals(operator.clone()))
+    }
+
+    fn complete(
+        &self,
+        proposal: Proposal,
+        signatures: Vec<Signature>,
+        session: Lineage,
+        now: Timestamp,
+    ) -> Result<Step, GlassRefusal> {
+        match &proposal.asks {
+            Asks::Extend(Extension { session, until, .. }) => {
+                let (session, until) = (*session, *until);
+                Ok(Step::Extend(Extended { proposal, session, signatures, until }))
+            }
+            Asks::Open(opening) => {
+                if self.held.contains_key(&session) {
+                    return Err(GlassRefusal::Spent);
+                }
+                let until = now.plus_millis(i64::from(opening.seconds) * 1000);
+                Ok(Step::Open(Opened { proposal, session, signatures, until }))
+            }
+        }
+    }
+
+    /// Applies a step that is durable as the entry `index` of `time`.
+    pub fn apply(&mut self, step: &Step, time: Timestamp, index: u64) {
+        match step {
+            Step::Close(closing) => self.change(closing.session, |held| {
+                held.closed = Some(Over { closing: closing.clone(), time });
+            }),
+            Step::Extend(extended) => {
+                self.keep(&extended.proposal, &extended.signatures, true);
+                self.change(extended.session, |held| {
+                    held.until = extended.until;
+                    held.signatures.extend(extended.signatures.iter().cloned());
+                });
+            }
+            Step::Open(opened) => self.apply_open(opened, time, index),
+            Step::Propose(proposed) => {
+                self.keep(&proposed.proposal, std::slice::from_ref(&proposed.signature), false);
+            }
+            Step::Review(review) => {
+                self.held.remove(&review.session);
+                if review.drill {
+                    self.last_drill = self.last_drill.max(Some(time));
+                }
+            }
+            Step::Sign(signed) => {
+                if let Some(pending) = self.pending.get_mut(&signed.statement) {
+                    Arc::make_mut(pending).signatures.push(signed.signature.clone());
+                }
+            }
+        }
+    }
+
+    fn apply_open(&mut self, opened: &Opened, time: Timestamp, index: u64) {
+        self.keep(&opened.proposal, &opened.signatures, true);
+        if let Asks::Open(opening) = &opened.proposal.asks {
+            let held = Held {
+                session: opened.session,
+                opening: opening.clone(),
+                proposal: opened.proposal.clone(),
+                signatures: opened.signatures.clone(),
+                opened: time,
+                until: opened.until,
+                closed: None,
+                index,
+            };
+            self.held.insert(opened.session, Arc::new(held));
+        }
+    }
+
+    fn keep(&mut self, proposal: &Proposal, signatures: &[Signature], done: bool) {
+        let pending = Pending { proposal: proposal.clone(), signatures: signatures.to_vec(), done };
+        self.pending.insert(proposal.statement, Arc::new(pending));
+    }
+
+    fn change(&mut self, session: Lineage, change: impl FnOnce(&mut Held)) {
+        if let Some(held) = self.held.get_mut(&session) {
+            change(Arc::make_mut(held));
+        }
+    }
+
+    /// Whether [`Self::forget`] has something to do.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.pending.values().any(|pending| pending.proposal.until <= now)
+    }
+
+    /// Drops proposals that nobody can sign any more. It changes no answer.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.pending.retain(|_, pending| now < pending.proposal.until);
+    }
+}

@@ -1,0 +1,335 @@
+//! Break-glass with the real binaries and real SSH keys: who opens, what can be had, and how it ends.
+
+use std::path::Path;
+
+use hotwork::proto::v1;
+use hotwork::proto::v1::break_glass_service_client::BreakGlassServiceClient;
+use serde_json::Value;
+
+use crate::signing::KeyPair;
+use crate::support::{Daemon, channel, claims, code, example, text};
+
+const NAMESPACE: &str = "hotwork-break-glass";
+pub const DELETE: &str = "infra.node.delete";
+pub const NODE: &str = "cluster/prod/node/n1";
+/// Anybody's; the credentials of these tests are shown to nobody who asks for a proof.
+pub const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
+/// The orchestration example with responders whose keys are here. The user of the tests is alice.
+pub struct Scene {
+    daemon: Option<Daemon>,
+    pub dir: tempfile::TempDir,
+    pub alice: [KeyPair; 2],
+    pub bob: KeyPair,
+    pub carol: KeyPair,
+    viewer: KeyPair,
+}
+
+impl Scene {
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = |name: &str| KeyPair::ed25519(dir.path(), name);
+        let alice = [key("alice-1"), key("alice-2")];
+        let (bob, carol, viewer) = (key("bob"), key("carol"), key("viewer"));
+        let config = example("orchestration", dir.path());
+        let entry = |name: &str, rest: &str, roles: &str, keys: &[&KeyPair]| {
+            let keys: Vec<String> = keys.iter().map(|key| format!("\"{}\"", key.public())).collect();
+            format!(
+                "[[operator]]\nname = \"{name}\"\n{rest}\nroles = [{roles}]\nssh_keys = [{}]\n",
+                keys.join(", ")
+            )
+        };
+        let all = "\"admin\", \"responder\", \"revoker\", \"viewer\"";
+        let operators = [
+            entry(
+                "alice",
+                &format!("uid = {}", rustix::process::getuid().as_raw()),
+                all,
+                &[&alice[0], &alice[1]],
+            ),
+            entry("bob", "", "\"responder\"", &[&bob]),
+            entry("carol", "", "\"responder\"", &[&carol]),
+            entry("viewer", "", "\"viewer\"", &[&viewer]),
+        ];
+        std::fs::write(config.with_file_name("operators.toml"), operators.concat()).unwrap();
+        let daemon = Some(Daemon::serve(&config, &dir.path().join("state")));
+        Self { daemon, dir, alice, bob, carol, viewer }
+    }
+
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().unwrap()
+    }
+
+    /// `kill -9`, and a new start.
+    pub fn killed(&mut self) {
+        self.daemon.take().unwrap().kill_nine();
+        let config = self.dir.path().join("config/hotworkd.toml");
+        self.daemon = Some(Daemon::serve(&config, &self.dir.path().join("state")));
+    }
+
+    /// The text of an opening, as the broker writes it.
+    pub fn text(&self, verb: &str, playbook: &str) -> String {
+        let line = ["break-glass", verb, playbook, "--reason", "n1 does not drain", "--ticket", "INC-7"];
+        self.daemon().json(&line)["statement"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a text with a signature: the exit code, and the answer or failure.
+    pub fn send(&self, statement: &str, signature: &str) -> (i32, Value) {
+        let (text, armored) = (self.dir.path().join("statement.txt"), self.dir.path().join("statement.sig"));
+        std::fs::write(&text, statement).unwrap();
+        std::fs::write(&armored, signature).unwrap();
+        self.run(&["break-glass", "send", "--statement", path(&text), "--signature", path(&armored)])
+    }
+
+    pub fn sign(&self, statement: &str, key: &KeyPair) -> (i32, Value) {
+        self.send(statement, &key.sign(NAMESPACE, statement))
+    }
+
+    #[track_caller]
+    pub fn refuses(&self, (code, failure): (i32, Value), reason: &str) {
+        assert_eq!(failure["reason"], reason, "{failure}");
+        assert_ne!(code, 0);
+    }
+
+    /// A session of the playbook, signed by bob and carol.
+    pub fn opened(&self, verb: &str, playbook: &str) -> String {
+        let text = self.text(verb, playbook);
+        assert_eq!(self.sign(&text, &self.bob).0, 0);
+        let (code, answer) = self.sign(&text, &self.carol);
+        assert_eq!(code, 0, "{answer}");
+        answer["progress"]["session"].as_str().unwrap().to_owned()
+    }
+
+    pub fn run(&self, line: &[&str]) -> (i32, Value) {
+        let output = self.daemon().hotwork(&[line, &["-o", "json"]].concat());
+        let answer = serde_json::from_slice(&output.stdout);
+        (code(&output), answer.unwrap_or_else(|error| panic!("{error}: {}", text(&output))))
+    }
+
+    pub fn issue(&self, session: &str, action: &str, resource: &str, more: &[&str]) -> (i32, Value) {
+        let line = ["issue", action, "--resource", resource, "--break-glass", session];
+        self.run(&[&line, more].concat())
+    }
+
+    /// A token for the deletion of a node, under the session.
+    pub fn token(&self, session: &str) -> String {
+        let (code, answer) = self.issue(session, DELETE, NODE, &["--dpop-jkt", JKT]);
+        assert_eq!(code, 0, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    pub fn is_live(&self, credential: &str) -> bool {
+        let file = self.dir.path().join("credential");
+        std::fs::write(&file, credential).unwrap();
+        code(&self.daemon().hotwork(&["credential", "verify", path(&file)])) == 0
+    }
+
+    pub fn state(&self, session: &str) -> String {
+        let list = self.daemon().json(&["break-glass", "list"]);
+        let sessions = list["sessions"].as_array().cloned().unwrap_or_default();
+        let found = sessions.iter().find(|one| one["id"] == session);
+        found.map(|one| one["state"].as_str().unwrap().to_owned()).unwrap_or_default()
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
+    let scene = Scene::start();
+    let daemon = scene.daemon();
+    scene.refuses(scene.run(&["issue", DELETE, "--resource", NODE, "--dpop-jkt", JKT]), "break-glass-only");
+    // The first signs here, with the key in a file; the second runs the one command.
+    let line =
+        ["break-glass", "open", "node-repair", "--reason", "n1 hangs", "--ticket", "INC-7", "--for", "10m"];
+    let key = ["--ssh-key", path(&scene.bob.private)];
+    let first = daemon.json(&[&line[..], &key].concat());
+    assert_eq!(
+        (&first["progress"]["signedBy"][0], &first["progress"]["signersNeeded"]),
+        (&"bob".into(), &2.into())
+    );
+    assert_eq!(first["progress"]["signersAble"], serde_json::json!(["alice", "carol"]));
+    let id = first["progress"]["statementId"].as_str().unwrap();
+    let line = ["break-glass", "sign", &id[..12], "--yes", "--ssh-key", path(&scene.carol.private)];
+    let second = daemon.json(&line);
+    let session = second["progress"]["session"].as_str().unwrap();
+    assert_eq!(scene.state(session), "SESSION_STATE_OPEN");
+
+    let token = scene.token(session);
+    let said = claims(&token);
+    assert_eq!((&said["hotwork_tier"], &said["txn"]), (&"break_glass".into(), &session.into()));
+    assert!(scene.is_live(&token));
+    let (exit, certificate) = scene.issue(session, DELETE, NODE, &["--kind", "cert"]);
+    assert_eq!(exit, 0, "{certificate}");
+    let leaf = certificate["certificatePem"].as_str().unwrap();
+    assert!(scene.is_live(leaf));
+
+    let closed = scene.run(&["break-glass", "close", session, "--reason", "n1 is gone"]);
+    assert_eq!(closed.0, 0, "{}", closed.1);
+    assert!(!scene.is_live(&token) && !scene.is_live(leaf), "both died with it");
+    scene.refuses(scene.issue(session, DELETE, NODE, &["--dpop-jkt", JKT]), "session-not-open");
+    scene.refuses(scene.run(&["break-glass", "close", session, "--reason", "again"]), "session-not-open");
+    // The review is owed; the log has it all.
+    assert_eq!(scene.state(session), "SESSION_STATE_REVIEW_OWED");
+    let review = scene.run(&["break-glass", "review", session, "--finding", "one node removed"]);
+    assert_eq!((review.0, scene.state(session)), (0, String::new()));
+    let log = String::from_utf8(daemon.hotwork(&["audit", "tail", "-n", "60"]).stdout).unwrap();
+    for step in ["proposed node-repair for INC-7", "opened", "closed", "reviewed", "revoke"] {
+        assert!(log.contains(step), "{step}: {log}");
+    }
+}
+
+#[test]
+fn no_signature_but_two_responders_own_opens_anything() {
+    let scene = Scene::start();
+    let text = scene.text("open", "node-repair");
+    // Not signed, by a stranger, by somebody who may only look, for something else.
+    let stranger = KeyPair::ed25519(scene.dir.path(), "stranger");
+    scene.refuses(scene.sign(&text, &stranger), "signature-unregistered");
+    scene.refuses(scene.sign(&text, &scene.viewer), "not-a-responder");
+    scene.refuses(scene.send(&text, &scene.bob.sign("hotwork-approval", &text)), "signature-namespace");
+    scene.refuses(scene.send(&text, "none"), "invalid-argument");
+    let good = scene.bob.sign(NAMESPACE, &text);
+    let cut = &good[..good.len() - 60];
+    scene.refuses(scene.send(&text, cut), "invalid-argument");
+    let garbled = good.replacen("U1NI", "U1NJ", 1);
+    scene.refuses(scene.send(&text, &garbled), "signature-form");
+    // The signature of another text, and this one's with another text.
+    let other = scene.text("open", "node-repair");
+    assert_ne!(text, other, "each has its own nonce");
+    scene.refuses(scene.send(&text, &scene.bob.sign(NAMESPACE, &other)), "signature-forged");
+    for (from, to) in
+        [("INC-7", "INC-8"), ("seconds: 1800", "seconds: 1799"), ("n1 does not drain", "n2 does not drain")]
+    {
+        scene.refuses(scene.send(&text.replace(from, to), &good), "signature-forged");
+    }
+    // What is signed truly, and is no text of this broker.
+    for (from, to, reason) in [
+        ("signers: 2", "signers: 1", "statement-changed"),
+        ("cluster/prod", "cluster", "statement-changed"),
+        ("trust-domain: example.org", "trust-domain: example.com", "statement-changed"),
+        ("log: example.org", "log: example.net", "statement-changed"),
+        ("seconds: 1800", "seconds: 1801", "session-too-long"),
+        ("playbook: node-repair", "playbook: node-repairs", "not-found"),
+    ] {
+        let edited = text.replace(from, to);
+        assert_ne!(edited, text, "{from}");
+        scene.refuses(scene.sign(&edited, &scene.bob), reason);
+    }
+    let old = text.lines().map(|line| match line.split_once(": ") {
+        Some(("not-before", _)) => "not-before: 2026-01-01T00:00:00Z\n".to_owned(),
+        Some(("not-after", _)) => "not-after: 2026-01-01T00:15:00Z\n".to_owned(),
+        _ => format!("{line}\n"),
+    });
+    scene.refuses(scene.sign(&old.collect::<String>(), &scene.bob), "statement-expired");
+    // One person with two keys is one person.
+    assert_eq!(scene.sign(&text, &scene.alice[0]).0, 0);
+    scene.refuses(scene.sign(&text, &scene.alice[1]), "already-signed");
+    assert_eq!(scene.daemon().json(&["break-glass", "list"])["sessions"], serde_json::json!([]));
+    // All of that stood in nobody's way, and it is in the log.
+    let (exit, answer) = scene.sign(&text, &scene.bob);
+    assert_eq!((exit, answer["progress"]["session"].is_string()), (0, true), "{answer}");
+    scene.refuses(scene.sign(&text, &scene.carol), "statement-spent");
+    let log = String::from_utf8(scene.daemon().hotwork(&["audit", "tail", "-n", "60"]).stdout).unwrap();
+    assert!(log.matches("BreakGlassService/Open REFUSED").count() >= 15, "{log}");
+}
+
+#[test]
+fn a_session_gives_what_its_playbook_says_and_the_caps_hold() {
+    let scene = Scene::start();
+    let session = scene.opened("open", "node-repair");
+    let more = ["--dpop-jkt", JKT];
+    scene.refuses(scene.issue(&session, DELETE, "cluster/staging/node/n1", &more), "session-scope");
+    let scale = ["--dpop-jkt", JKT, "--param", "replicas=8"];
+    scene.refuses(
+        scene.issue(&session, "infra.service.scale", "cluster/prod/service/web", &scale),
+        "session-scope",
+    );
+    scene.refuses(scene.issue(&session, DELETE, "cluster/prod", &more), "not-permitted");
+    scene.refuses(scene.issue(&session, DELETE, NODE, &[]), "binding-required");
+    let long = ["--dpop-jkt", JKT, "--ttl", "10m"];
+    scene.refuses(scene.issue(&session, DELETE, NODE, &long), "ttl-above-maximum");
+    let unknown = "0190163d-8694-739b-aea5-966c26f8ad91";
+    scene.refuses(scene.issue(unknown, DELETE, NODE, &more), "session-not-open");
+    let locked = scene.run(&["lock", "create", "--action", DELETE, "--message", "not this one"]);
+    assert_eq!(locked.0, 0);
+    scene.refuses(scene.issue(&session, DELETE, NODE, &more), "locked");
+    // The other action of the playbook needs an approval otherwise.
+    let (exit, answer) = scene.issue(&session, "infra.node.drain", NODE, &more);
+    assert_eq!(exit, 0, "{answer}");
+}
+
+#[test]
+fn a_credential_of_a_session_is_no_operator_s_and_agents_reach_no_session() {
+    let scene = Scene::start();
+    let session = scene.opened("open", "node-repair");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let agents = scene.daemon().channel("HOTWORK_ENDPOINT").await;
+        let close = v1::CloseRequest { session: session.clone(), reason: "mine".into() };
+        let refused = BreakGlassServiceClient::new(agents).close(close).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unimplemented, "{refused}");
+        // The socket of its own has break-glass and nothing else.
+        let own = path(&scene.dir.path().join("state/break-glass.sock")).to_owned();
+        let list = BreakGlassServiceClient::new(channel(&own).await).list(v1::ListRequest {}).await.unwrap();
+        assert_eq!(list.into_inner().sessions.len(), 1);
+        let mut admin =
+            hotwork::proto::v1::admin_service_client::AdminServiceClient::new(channel(&own).await);
+        let refused = admin.get_status(v1::GetStatusRequest {}).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unimplemented);
+    });
+    assert_eq!(scene.state(&session), "SESSION_STATE_OPEN");
+}
+
+#[test]
+fn extending_needs_the_people_again_and_a_second_opening_one_more() {
+    let scene = Scene::start();
+    let short = ["break-glass", "open", "node-repair", "--reason", "r", "--ticket", "T-1", "--for", "10m"];
+    let text = scene.daemon().json(&short)["statement"].as_str().unwrap().to_owned();
+    scene.sign(&text, &scene.bob);
+    let session = scene.sign(&text, &scene.carol).1["progress"]["session"].as_str().unwrap().to_owned();
+    let line = ["break-glass", "extend", &session, "--reason", "two more nodes"];
+    let text = scene.daemon().json(&line)["statement"].as_str().unwrap().to_owned();
+    assert_eq!(scene.sign(&text, &scene.bob).1["progress"]["session"], "");
+    let (exit, extended) = scene.sign(&text, &scene.alice[0]);
+    assert_eq!((exit, &extended["progress"]["session"]), (0, &session.clone().into()), "{extended}");
+    assert_eq!(scene.run(&["break-glass", "close", &session, "--reason", "done"]).0, 0);
+    // Alice has signed the extension, so the look at it is not hers.
+    scene.refuses(scene.run(&["break-glass", "review", &session, "--finding", "fine"]), "own-review");
+    let again = scene.text("open", "node-repair");
+    scene.sign(&again, &scene.bob);
+    let two = scene.sign(&again, &scene.carol).1;
+    assert_eq!((&two["progress"]["session"], &two["progress"]["signersNeeded"]), (&"".into(), &3.into()));
+    assert!(scene.sign(&again, &scene.alice[0]).1["progress"]["session"].as_str().unwrap().len() == 36);
+}
+
+#[test]
+fn a_broken_registry_stops_no_opening_and_changes_no_playbook() {
+    let scene = Scene::start();
+    let config = scene.dir.path().join("config");
+    let sealed = scene.dir.path().join("state/sealed/current");
+    let before = std::fs::read(&sealed).unwrap();
+    // An edit that nobody reviewed widens the playbook and breaks something else.
+    let playbook = config.join("playbooks/node-repair.toml");
+    let wider = std::fs::read_to_string(&playbook).unwrap().replace("cluster/prod", "cluster");
+    std::fs::write(&playbook, wider).unwrap();
+    std::fs::write(config.join("apis/infra.toml"), "name = ").unwrap();
+    assert_ne!(code(&scene.daemon().hotwork(&["reload"])), 0);
+    assert_eq!(std::fs::read(&sealed).unwrap(), before, "the copy is of the last good load");
+    let session = scene.opened("open", "node-repair");
+    scene.refuses(
+        scene.issue(&session, DELETE, "cluster/staging/node/n1", &["--dpop-jkt", JKT]),
+        "session-scope",
+    );
+    scene.token(&session);
+    // A good load changes what is signed from then on: a text from before is none any more.
+    let text = scene.text("open", "node-repair");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/orchestration/apis/infra.toml");
+    std::fs::copy(example, config.join("apis/infra.toml")).unwrap();
+    let reload = scene.daemon().hotwork(&["reload"]);
+    assert!(reload.status.success(), "{}", crate::support::text(&reload));
+    assert_ne!(std::fs::read(&sealed).unwrap(), before);
+    scene.refuses(scene.sign(&text, &scene.bob), "statement-changed");
+}
