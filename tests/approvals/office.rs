@@ -46,6 +46,8 @@ impl Office {
                 std::fs::write(config.join(folder).join(entry.file_name()), text).unwrap();
             }
         }
+        // The demonstration's playbooks name its own actions.
+        std::fs::remove_dir_all(config.join("playbooks")).unwrap();
         let mut keys = BTreeMap::new();
         let mut operators = std::fs::read_to_string(config.join("operators.toml")).unwrap();
         // Whoever runs the agent has a key, too.
