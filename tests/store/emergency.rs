@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::Arc;
 
-use hotwork::domain::catalogue::Tier;
 use hotwork::domain::emergency::Merge;
 use hotwork::domain::entry::{Call, Entry, Event};
-use hotwork::domain::ledger::Command;
+use hotwork::domain::id::Lineage;
+use hotwork::domain::ledger::{Command, Refusal};
 use hotwork::domain::note::VerifierKey;
 use hotwork::domain::revocation::Selector;
 use hotwork::domain::signer::Signer as _;
@@ -16,6 +16,7 @@ use hotwork::store::fault::{FaultyFileSystem, Operation};
 use hotwork::store::verify::{self, AuditError, Report};
 use hotwork::store::{Ledger, LedgerError, OpenError, prepare_emergency, proof};
 
+use crate::glass::{proposal, sign, under};
 use crate::support::*;
 
 const EIO: i32 = 5;
@@ -84,42 +85,45 @@ fn an_emergency_is_the_log_s_own_continuation() {
     let before = audit(dir.path()).unwrap();
     let ledger = emergency(dir.path()).unwrap();
     assert!(ledger.is_emergency());
-    // Ordinary work waits; what ends something, and break-glass, goes on.
+    // Ordinary work waits; what ends something, and break-glass under its session, goes on.
     let refused = submit(&ledger, issue(START, 10, "a"));
     assert_eq!(refused.unwrap_err(), LedgerError::Emergency);
-    let mut glass = issuance(START, 11, "a");
-    glass.tier = Tier::BreakGlass;
-    let granted = submit(&ledger, Command::Issue(Box::new(glass.clone()))).unwrap();
-    assert_eq!((granted.index(), lock_out(&ledger, "acme")), (3, Ok(4)));
+    let (session, night) = (Lineage::new(START, &[1; 10]), proposal("night", START));
+    let glass = under(session, START, 11);
+    let grant = |ledger: &Ledger| submit(ledger, Command::Issue(Box::new(glass.clone())));
+    assert_eq!(grant(&ledger).unwrap_err(), LedgerError::Refused(Refusal::SessionOver));
+    let signed = ["ann", "ben"].map(|who| sign(&ledger, &night, who, session).unwrap().index());
+    let granted = grant(&ledger).unwrap();
+    assert_eq!((signed, granted.index(), lock_out(&ledger, "acme")), ([3, 4], 5, Ok(6)));
     assert!(ledger.revocations().ended_issuance(&glass).is_some());
-    assert_eq!(ledger.reader().credential(glass.id).unwrap().unwrap().index, 3);
+    assert_eq!(ledger.reader().credential(glass.id).unwrap().unwrap().index, 5);
     assert!(ledger.reader().credential(id(START, 1)).unwrap().is_some(), "what was before is read");
-    let (entry, receipt) = (entries(&ledger)[4].clone(), ledger.reader().inclusion(4).unwrap());
+    let (entry, receipt) = (entries(&ledger)[6].clone(), ledger.reader().inclusion(6).unwrap());
     drop(ledger);
     let during = audit(dir.path()).unwrap();
-    assert_eq!((before.entries, during.entries, during.emergency), (3, 5, 2));
+    assert_eq!((before.entries, during.entries, during.emergency), (3, 7, 4));
 
     // A second start in the same emergency goes on behind it.
     let ledger = emergency(dir.path()).unwrap();
     assert!(ledger.revocations().ended_issuance(&glass).is_some());
-    assert_eq!(lock_out(&ledger, "other"), Ok(5));
+    assert_eq!(lock_out(&ledger, "other"), Ok(7));
     let all = entries(&ledger);
     drop(ledger);
 
     let ledger = open(dir.path(), &clock());
     assert_eq!((ledger.merged_from(), ledger.is_emergency()), (Some(3), false));
-    assert_eq!(entries(&ledger)[..6], all, "byte for byte, at the same places");
+    assert_eq!(entries(&ledger)[..8], all, "byte for byte, at the same places");
     assert!(ledger.revocations().ended_issuance(&glass).is_some());
     assert!(proof::receipt_holds(&receipt, &entry, &key()).unwrap(), "receipts stay good");
     let old = proof::parse_receipt(&receipt).unwrap().2.to_owned();
     assert!(verify::directory(dir.path(), &key(), Some(&old), &mut |_| {}).unwrap().witnessed);
-    assert_eq!(lock_out(&ledger, "later"), Ok(7));
+    assert_eq!(lock_out(&ledger, "later"), Ok(9));
     drop(ledger);
     let ledger = open(dir.path(), &clock());
-    assert_eq!((ledger.merged_from(), entries(&ledger).len()), (None, 8));
+    assert_eq!((ledger.merged_from(), entries(&ledger).len()), (None, 10));
     // And the next emergency has the whole room again.
     drop(ledger);
-    assert_eq!(lock_out(&emergency(dir.path()).unwrap(), "again"), Ok(8));
+    assert_eq!(lock_out(&emergency(dir.path()).unwrap(), "again"), Ok(10));
 }
 
 #[test]

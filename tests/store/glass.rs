@@ -23,7 +23,7 @@ fn after(seconds: i64) -> Timestamp {
     START.plus_millis(seconds * 1000)
 }
 
-fn proposal(text: &str, from: Timestamp) -> Proposal {
+pub fn proposal(text: &str, from: Timestamp) -> Proposal {
     let opening = Opening {
         drill: false,
         playbook: "repair".parse().unwrap(),
@@ -48,7 +48,12 @@ fn proposal(text: &str, from: Timestamp) -> Proposal {
     }
 }
 
-fn sign(ledger: &Ledger, proposal: &Proposal, who: &str, session: Lineage) -> Result<Recorded, LedgerError> {
+pub fn sign(
+    ledger: &Ledger,
+    proposal: &Proposal,
+    who: &str,
+    session: Lineage,
+) -> Result<Recorded, LedgerError> {
     let signature = Signature {
         digest: Digest::of(who.as_bytes()),
         key: "SHA256:x".to_owned(),
@@ -59,7 +64,7 @@ fn sign(ledger: &Ledger, proposal: &Proposal, who: &str, session: Lineage) -> Re
     submit(ledger, Command::BreakGlass(Ask::Sign(Box::new(sign))))
 }
 
-fn under(session: Lineage, now: Timestamp, number: u64) -> Issuance {
+pub fn under(session: Lineage, now: Timestamp, number: u64) -> Issuance {
     Issuance { lineage: session, tier: Tier::BreakGlass, ..issuance(now, number, "a") }
 }
 
