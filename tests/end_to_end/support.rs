@@ -69,8 +69,11 @@ impl Daemon {
     fn wait_ready(&mut self, socket: &UnixDatagram) {
         let mut buffer = [0; 4096];
         loop {
-            let Ok(read) = socket.recv(&mut buffer) else {
-                panic!("not ready: {:?}\n{}", self.child.try_wait(), self.log());
+            let read = match socket.recv(&mut buffer) {
+                Ok(read) => read,
+                // A wait with a time limit is not taken up again after a signal, such as that of a child's end.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => panic!("not ready: {error}, {:?}\n{}", self.child.try_wait(), self.log()),
             };
             if String::from_utf8_lossy(&buffer[..read]).lines().any(|line| line == "READY=1") {
                 return;
