@@ -31,7 +31,8 @@ use crate::domain::time::Timestamp;
 /// Size of a group after which the next one is let grow: several callers are at work.
 const CROWD: u32 = 4;
 /// How long it is let grow for each command of the last one. A commit costs some 100 us of processor time
-/// whatever its size, so under load it is worth waiting for company; a lone caller never waits.
+/// whatever its size, so under load it is worth waiting for company; a lone caller and what ends something
+/// never wait.
 const GATHER: Duration = Duration::from_micros(80);
 /// The longest it is let grow: well below what the same load waits for the processor.
 const GATHER_MAX: Duration = Duration::from_millis(2);
@@ -86,7 +87,8 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            if self.crowd >= CROWD && jobs.len() < LEDGER_GROUP_MAX {
+            let urgent = jobs.iter().any(|job| job.command.is_urgent());
+            if self.crowd >= CROWD && jobs.len() < LEDGER_GROUP_MAX && !urgent {
                 std::thread::sleep(GATHER.saturating_mul(self.crowd).min(GATHER_MAX));
             }
             while jobs.len() < LEDGER_GROUP_MAX {

@@ -78,6 +78,27 @@ pub enum InEmergency {
 }
 
 impl Command {
+    /// Whether it takes authority away: it is made durable at once, and waits for no company.
+    pub const fn is_urgent(&self) -> bool {
+        match self {
+            Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => true,
+            Self::Ask(_)
+            | Self::BreakGlass(_)
+            | Self::Call(_)
+            | Self::Consume { .. }
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Load(_)
+            | Self::Release(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => false,
+        }
+    }
+
     /// What becomes of it while the store takes no writes. What anybody can cause has no share of the reserve.
     pub fn in_emergency(&self) -> InEmergency {
         match self {
