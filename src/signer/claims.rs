@@ -38,6 +38,10 @@ pub(super) struct RawClaims<'a> {
     pub(super) del_max_depth: u8,
     pub(super) exp: i64,
     #[serde(borrow)]
+    pub(super) hotwork_approval: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) hotwork_session: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     pub(super) hotwork_tier: Cow<'a, str>,
     pub(super) iat: i64,
     #[serde(borrow)]

@@ -8,7 +8,7 @@ use super::claims::{RawClaims, RawConstraint, RawDetails, RawHeader, RawStatus, 
 use super::der::{element, tag};
 use super::extension::{self, ActionBinding};
 use super::mint::LintError;
-use super::token::{self, DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE, TokenForm};
+use super::token::{self, DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE, TokenForm, session};
 use super::x509::{Tbs, oid};
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::limits::{
@@ -72,6 +72,10 @@ fn claims_match(form: &TokenForm, record: &Issuance, claims: &RawClaims<'_>) -> 
     same("cnf", &claims.cnf, &record.cnf)?;
     same("del_depth", claims.del_depth, 0)?;
     same("del_max_depth", claims.del_max_depth, DELEGATION_DEPTH_MAX)?;
+    let approval = record.approval.map(|used| used.id.to_string());
+    same("hotwork_approval", claims.hotwork_approval.as_deref(), approval.as_deref())?;
+    let session = session(record).map(ToString::to_string);
+    same("hotwork_session", claims.hotwork_session.as_deref(), session.as_deref())?;
     same("hotwork_tier", &*claims.hotwork_tier, record.tier.as_str())?;
     same("iss", &*claims.iss, form.issuer.as_str())?;
     same("jti", &*claims.jti, &*record.id.to_string())?;

@@ -12,9 +12,10 @@ use serde::{Serialize, Serializer};
 use super::lint;
 use super::mint::{Form, LintError, MintError, Unsigned, sealed};
 use super::secret::Secret;
+use crate::domain::catalogue::Tier;
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::digest::Digest;
-use crate::domain::id::{CredentialId, Lineage};
+use crate::domain::id::{ApprovalId, CredentialId, Lineage};
 use crate::domain::limits::NOT_BEFORE_SLACK_SECONDS;
 use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
 use crate::domain::parameter::{Integer, ParameterName, Text, Value};
@@ -100,6 +101,8 @@ fn payload<'a>(record: &'a Issuance, issuer: &'a Issuer) -> Payload<'a> {
         del_depth: 0,
         del_max_depth: DELEGATION_DEPTH_MAX,
         exp: record.expires.seconds(),
+        hotwork_approval: record.approval.map(|used| used.id),
+        hotwork_session: session(record),
         hotwork_tier: record.tier.as_str(),
         iat: issued,
         iss: issuer,
@@ -110,6 +113,11 @@ fn payload<'a>(record: &'a Issuance, issuer: &'a Issuer) -> Payload<'a> {
         sub: &record.principal,
         txn: &record.lineage,
     }
+}
+
+/// The break-glass session that it was minted under: the lineage of all that is.
+pub(super) fn session(record: &Issuance) -> Option<&Lineage> {
+    (record.tier == Tier::BreakGlass).then_some(&record.lineage)
 }
 
 fn status(record: &Issuance, issuer: &Issuer) -> Option<Status> {
@@ -141,6 +149,10 @@ struct Payload<'a> {
     del_depth: u8,
     del_max_depth: u8,
     exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hotwork_approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hotwork_session: Option<&'a Lineage>,
     hotwork_tier: &'static str,
     iat: i64,
     iss: &'a Issuer,

@@ -59,7 +59,12 @@ fn a_merge_is_approved_by_a_signature_and_used_once_for_exactly_what_was_asked()
     let issue = || office.agent(&[&MERGE[..], &["--dpop-jkt", JKT], &keyed].concat());
     let (code, first) = issue();
     assert_eq!(code, 0, "{first}");
-    assert_eq!(claims(first["token"].as_str().unwrap())["hotwork_tier"], "approval");
+    let said = claims(first["token"].as_str().unwrap());
+    assert_eq!((&said["hotwork_tier"], &said["hotwork_approval"]), (&"approval".into(), &id.as_str().into()));
+    let file = office.dir.path().join("approved.jwt");
+    std::fs::write(&file, first["token"].as_str().unwrap()).unwrap();
+    let shown = office.daemon.hotwork(&["credential", "inspect", file.to_str().unwrap()]);
+    assert!(text(&shown).contains("hotwork_approval") && text(&shown).contains(&id), "{}", text(&shown));
     assert_eq!(issue().1["credential"]["id"], first["credential"]["id"], "a lost answer is asked for again");
     assert_eq!(tried(JKT, &[]), denied("approval-used"));
     assert_eq!(tried(JKT, &["--idempotency-key", "twice"]), denied("approval-used"));

@@ -1,6 +1,7 @@
 //! What is minted: the profile's claims, byte for byte, and nothing that breaks a rule.
 
 use super::*;
+use crate::domain::approval::Used;
 use crate::domain::id::Serial;
 use crate::domain::time::Timestamp;
 use crate::signer::claims::part;
@@ -45,6 +46,19 @@ fn the_payload_is_exactly_that_of_the_profile() {
         Lineage::new(NOW, &[2; 10]),
     );
     assert_eq!(payload_text(&record(Kind::Token)), expected);
+}
+
+#[test]
+fn what_allowed_it_beside_policy_is_named() {
+    let mut record = record(Kind::Token);
+    let id = ApprovalId::new(NOW, &[9; 10]);
+    (record.tier, record.approval) = (Tier::Approval, Some(Used { expires: NOW, id }));
+    let text = payload_text(&record);
+    assert!(text.contains(&format!("\"hotwork_approval\":\"{id}\",\"hotwork_tier\":\"approval\"")), "{text}");
+    (record.tier, record.approval) = (Tier::BreakGlass, None);
+    let text = payload_text(&record);
+    let session = format!("\"hotwork_session\":\"{}\",\"hotwork_tier\":\"break_glass\"", record.lineage);
+    assert!(text.contains(&session), "{text}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::token::{DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE};
 use crate::domain::catalogue::Tier;
 use crate::domain::constraint::Constraint;
 use crate::domain::digest::Digest;
-use crate::domain::id::{CredentialId, Lineage};
+use crate::domain::id::{ApprovalId, CredentialId, Lineage};
 use crate::domain::limits::{TOKEN_BYTES_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
 use crate::domain::name::{ActionName, AgentId, Audience, Issuer};
 use crate::domain::request::Confirmation;
@@ -178,6 +178,9 @@ fn read(claims: &RawClaims<'_>, kid: &str, content: Digest) -> Option<Claims> {
     if !acts || !depth || details.kind != DETAILS_TYPE || *scope != claims.scope {
         return None;
     }
+    if !allowed_by(claims) {
+        return None;
+    }
     let constraints = constraints(&details.constraints)?;
     Some(Claims {
         content,
@@ -203,6 +206,18 @@ fn read(claims: &RawClaims<'_>, kid: &str, content: Digest) -> Option<Claims> {
         tier: tier(&claims.hotwork_tier)?,
         kid: kid.to_owned(),
     })
+}
+
+/// Whether what allowed it is said of the right tier: an approval's id of `approval` only, a session's of `break_glass`
+/// only, where it is the lineage. Tokens of older brokers name neither.
+fn allowed_by(claims: &RawClaims<'_>) -> bool {
+    let tier = tier(&claims.hotwork_tier);
+    let approval = claims.hotwork_approval.as_ref().is_none_or(|id| {
+        tier == Some(Tier::Approval) && id.parse::<ApprovalId>().is_ok_and(|read| read.to_string() == **id)
+    });
+    let session =
+        claims.hotwork_session.as_ref().is_none_or(|id| tier == Some(Tier::BreakGlass) && *id == claims.txn);
+    approval && session
 }
 
 #[cfg(test)]

@@ -130,6 +130,19 @@ fn claims_that_disagree_or_constrain_in_unknown_ways_are_refused() {
         ("\"max_lifetime\":1", "\"max\":1"),
         ("\"exp\":1795435320", "\"exp\":1795436101"),
         ("\"hotwork_tier\":\"auto\"", "\"hotwork_tier\":\"root\""),
+        (
+            "\"hotwork_tier\":",
+            "\"hotwork_approval\":\"0190163d-8694-739b-aea5-966c26f8ad91\",\"hotwork_tier\":",
+        ),
+        (
+            "\"hotwork_tier\":",
+            "\"hotwork_session\":\"0190163d-8694-739b-aea5-966c26f8ad91\",\"hotwork_tier\":",
+        ),
+        ("\"hotwork_tier\":\"auto\"", "\"hotwork_approval\":\"x\",\"hotwork_tier\":\"approval\""),
+        (
+            "\"hotwork_tier\":\"auto\"",
+            "\"hotwork_session\":\"0190163d-8694-739b-aea5-966c26f8ad91\",\"hotwork_tier\":\"break_glass\"",
+        ),
         ("\"sub\":\"spiffe://example.org/tenant/acme/agent/buyer\"", "\"sub\":\"somebody\""),
     ] {
         let changed = payload.replacen(from, to, 1);
