@@ -114,13 +114,26 @@ impl Broker {
                 self.notifier.notify(&Notice::Asked { agent, id });
                 id
             }
-            Err(LedgerError::Refused(Refusal::Approval(ApprovalRefusal::Joined(id)))) => id,
+            Err(LedgerError::Refused(Refusal::Approval(ApprovalRefusal::Joined(id)))) => {
+                self.say_again(id, words);
+                id
+            }
             Err(LedgerError::Refused(Refusal::Approval(refusal))) => return Ok(Err(reason(refusal))),
             Err(error) => return Err(error.into()),
         };
         let found = self.ledger.approvals().get(id).cloned();
         // Decided and over between two steps.
         Ok(found.ok_or(denial::Reason::ApprovalExpired))
+    }
+
+    /// Keeps what an agent says once more of a request that is there, when it is what it said first: after a restart
+    /// the words are gone, and the log's digest tells whether these are they.
+    fn say_again(&self, id: ApprovalId, words: Option<Justification>) {
+        let approvals = self.ledger.approvals();
+        let said = approvals.get(id).and_then(|found| found.asked.justification);
+        if let Some(words) = words.filter(|words| said == Some(words.digest())) {
+            self.words.put(id, Arc::new(words));
+        }
     }
 
     fn asked(
@@ -166,7 +179,8 @@ impl Broker {
         operator.sees(found.asked.terms.agent.tenant()).then_some(found)
     }
 
-    /// What the agent said of it. Nothing after a restart: the log has only the digest.
+    /// What the agent said of it. Nothing after a restart until it says so again: the log has only the digest, and
+    /// nobody's prose is kept on a disk (`docs/decisions/0031`).
     pub fn words(&self, id: ApprovalId) -> Option<Arc<Justification>> {
         self.words.find(&id)
     }

@@ -128,7 +128,10 @@ fn described(one: &v1::Approval, table: impl Fn(&[(&str, String)]) -> String) ->
         text.push_str("\nUNTRUSTED, the agent's own words. They are no part of what you approve:\n");
         text.push_str(&quoted);
     } else if !one.justification_sha256.is_empty() {
-        text.push_str("\nThe agent gave a justification, which was lost at a restart of the broker.\n");
+        text.push_str(
+            "\nThe agent gave a justification. The broker keeps it in memory only and has restarted since; it is here\n\
+             again when the agent asks again in the same words. The log has its digest.\n",
+        );
     }
     text
 }

@@ -38,3 +38,25 @@ fn a_denial_and_its_wait_stay_over_a_kill() {
     assert_eq!(office.state(&id), "DENIED");
     assert_eq!(office.merge(JKT, &[]).1, "approvals-cooling");
 }
+
+#[test]
+fn what_the_agent_said_is_in_memory_only_and_there_again_when_it_says_it_again() {
+    let office = Office::coding();
+    let shown = |office: &Office, id: &str| {
+        let mut command = office.command("alice", env!("CARGO_BIN_EXE_hotwork"));
+        let output = command.args(["request", "show", id]).output().unwrap();
+        succeeds(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let ask = |office: &Office, words: &str| office.merge(JKT, &["--justification", words]).2;
+    let id = ask(&office, "pineapple");
+    assert!(shown(&office, &id).contains("  | pineapple"));
+    let office = office.killed(true);
+    let after = shown(&office, &id);
+    assert!(!after.contains("pineapple") && after.contains("has restarted since"), "{after}");
+    // Other words are none of this request's.
+    assert_eq!(ask(&office, "papaya"), id);
+    assert!(!shown(&office, &id).contains("papaya"));
+    assert_eq!(ask(&office, "pineapple"), id);
+    assert!(shown(&office, &id).contains("  | pineapple"));
+}
