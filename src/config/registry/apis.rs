@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::config::forms::{Lifetime, Line, word};
+use crate::config::problem::Place;
 use crate::config::raw::{Field, Table};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
 use crate::domain::limits::{APPROVALS_NEEDED_MAX, CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
@@ -39,7 +40,7 @@ words!(Tier, "auto" => Tier::Auto, "approval" => Tier::Approval, "break_glass" =
 
 /// Reads an API file.
 pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
-    let (place, others) = (table.place_of("name"), vec![table.place_of("audience")]);
+    let place = table.place_of("name");
     let name: Option<ApiName> = table.required("name");
     if let Some(name) = name.as_ref().filter(|name| crate::policy::is_access_class(name.as_str())) {
         table.error("name", format!("policies call an access class so; an API can't be called `{name}`"));
@@ -51,7 +52,9 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
     let state = table.or("state", Word(ApiState::Active));
     let binding = table.or("binding", Word(Binding::Required));
     let origin: Option<Option<Origin>> = table.optional("origin");
-    let (actions, declared) = actions(&table, name.as_ref());
+    let (actions, approvals, declared) = actions(&table, name.as_ref());
+    // The audience, then for each action where it says how it is approved.
+    let others = std::iter::once(table.place_of("audience")).chain(approvals).collect();
     let enforcement = routes::enforcement(&table, origin, audience.as_ref(), tenant.as_ref(), declared);
     table.done();
     let api = Api {
@@ -68,8 +71,11 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
     Some(Declared { item: api, place, others })
 }
 
-/// The actions, and the routes to them.
-fn actions<'a>(table: &Table<'a>, api: Option<&ApiName>) -> (Vec<Arc<Action>>, Vec<DeclaredRoute<'a>>) {
+/// The actions by their names, where each says how it is approved, and the routes to them.
+fn actions<'a>(
+    table: &Table<'a>,
+    api: Option<&ApiName>,
+) -> (Vec<Arc<Action>>, Vec<Place>, Vec<DeclaredRoute<'a>>) {
     let mut seen: HashMap<ActionName, usize> = HashMap::new();
     let (mut actions, mut routes) = (Vec::new(), Vec::new());
     for section in table.tables("action") {
@@ -81,13 +87,15 @@ fn actions<'a>(table: &Table<'a>, api: Option<&ApiName>) -> (Vec<Arc<Action>>, V
         }
         let action = Arc::new(action);
         routes.extend(to.into_iter().map(|route| route.to(&action)));
-        actions.push(action);
+        let key = if section.field("approvals").is_some() { "approvals" } else { "tier" };
+        actions.push((action, section.place_of(key)));
     }
     if table.field("action").is_none() {
         table.warning("action", "an API without an `[[action]]` can do nothing");
     }
-    actions.sort_by(|a, b| a.name.cmp(&b.name));
-    (actions, routes)
+    actions.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let (actions, approvals) = actions.into_iter().unzip();
+    (actions, approvals, routes)
 }
 
 fn action(section: &Table<'_>, api: Option<&ApiName>) -> Option<Action> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::config::problem::{Gathered, Place};
 use crate::domain::agent::{AgentEntry, Day};
-use crate::domain::catalogue::Api;
+use crate::domain::catalogue::{Api, ApiState, Tier};
 use crate::domain::operator::{Operator, Role};
 use crate::domain::playbook::Playbook;
 
@@ -39,6 +39,7 @@ pub(super) fn check(
     audiences(apis, gathered);
     indistinguishable(agents, gathered);
     overdue(agents, today, gathered);
+    approvers(apis, operators, gathered);
     // With an error elsewhere, the operator may be in what could not be read.
     if !gathered.has_error() && !operators.iter().any(|operator| operator.item.may(Role::Revoker)) {
         let place = Place::file(&dir.join("operators.toml"));
@@ -106,6 +107,29 @@ fn indistinguishable(agents: &[Declared<AgentEntry>], gathered: &Gathered) {
             gathered.error(agent.at("rules"), message);
         } else {
             seen.insert(rules, agent);
+        }
+    }
+}
+
+/// Whether there are people enough to approve what needs it: nobody should find out while an agent waits.
+fn approvers(apis: &[Declared<Api>], operators: &[Declared<Operator>], gathered: &Gathered) {
+    for api in apis.iter().filter(|api| api.item.state == ApiState::Active) {
+        let tenant = &api.item.tenant;
+        let able = operators.iter().map(|operator| &operator.item).filter(|operator| {
+            operator.may(Role::Approver) && operator.sees(tenant) && !operator.ssh_keys.is_empty()
+        });
+        let able = able.count();
+        let places = api.others.iter().skip(1);
+        for (action, place) in api.item.actions.iter().zip(places) {
+            let needed = usize::from(action.approvals.get());
+            if action.tier == Tier::Approval && able < needed {
+                let message = format!(
+                    "`{}` can't be had: {needed} people must approve, and {able} operators of tenant `{tenant}` have \
+                     the role `approver` and `ssh_keys`",
+                    action.name
+                );
+                gathered.warning(place.clone(), message);
+            }
         }
     }
 }
