@@ -267,6 +267,7 @@ impl Metrics {
                 self.denied.get_or_create(&ReasonLabel { reason: reason.code() }).inc();
             }
             IssueError::Ledger(_) => self.fail("ledger"),
+            IssueError::NotPut(_) => self.fail("not-announced"),
             IssueError::NotRepeatable => self.fail("not-repeatable"),
             IssueError::Pending(_) => {
                 self.denied.get_or_create(&ReasonLabel { reason: "approval-required" }).inc();

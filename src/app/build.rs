@@ -110,6 +110,7 @@ impl App {
             rules,
             sealer,
             places,
+            remind_every: Duration::from_secs(config.remind_every_seconds),
             key_publish_ahead: Duration::from_secs(config.publication.key_publish_ahead_seconds),
             about: About { dev: config.dev, version: VERSION },
             emergency: (!causes.is_empty()).then_some(Emergency { causes }),
@@ -181,11 +182,16 @@ fn places(ledger: &Ledger) -> Result<Allocator, Failure> {
 fn loader(config: &Config) -> Loader {
     let (directory, trust_domain, issuer) =
         (config.registry_dir.clone(), config.trust_domain.clone(), config.issuer.clone());
+    let notifiers = config.notifiers.clone();
     Arc::new(move || {
         let today = today().map_err(|failure| vec![failure.message])?;
         let loaded = config::registry::load(&directory, &trust_domain, &issuer, today);
         let loaded =
             loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let untold = loaded.untold(&notifiers);
+        if !untold.is_empty() {
+            return Err(untold.iter().map(ToString::to_string).collect());
+        }
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         let rules = Rules { registry: loaded.registry, policies: loaded.policies, warnings };
         Ok(Fresh { rules, files: loaded.files })

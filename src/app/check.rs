@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::registry::Loaded;
 use crate::config::{self, Config, Problems};
 use crate::domain::name::{Issuer, TrustDomain};
 use crate::notify::destination::Destination;
@@ -17,6 +18,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
         .map_err(|problems| report(&problems))?;
     loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
     check_notifiers(&subject)?;
+    check_named(&subject, &loaded)?;
     if arguments.strict && !loaded.warnings.is_empty() {
         return Err(Failure::new(format!("{} warnings, and --strict", loaded.warnings.len())));
     }
@@ -35,14 +37,14 @@ struct Subject {
     registry: PathBuf,
     trust_domain: TrustDomain,
     issuer: Issuer,
-    /// The daemon's file, and who it says is told.
-    notifiers: (PathBuf, Vec<Destination>),
+    /// The daemon's file, when there is one, and who it says is told.
+    notifiers: Option<(PathBuf, Vec<Destination>)>,
 }
 
 /// Looks at the files that notices need: secrets, programs, roots. A secret that others can read is found here,
 /// and not in an incident.
 fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
-    let (file, destinations) = &subject.notifiers;
+    let Some((file, destinations)) = &subject.notifiers else { return Ok(()) };
     let mut bad = 0_usize;
     for (at, destination) in destinations.iter().enumerate() {
         if let Err(problem) = destination.target.check() {
@@ -53,6 +55,13 @@ fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
     if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} problems"))) }
 }
 
+/// Whom playbooks name must be there; a registry without the daemon's file can't tell.
+fn check_named(subject: &Subject, loaded: &Loaded) -> Result<(), Failure> {
+    let Some((_, destinations)) = &subject.notifiers else { return Ok(()) };
+    let untold = loaded.untold(destinations);
+    if untold.is_empty() { Ok(()) } else { Err(report(&Problems::from(untold))) }
+}
+
 /// A file is the daemon's configuration, which names its registry. A directory is a registry, with the
 /// daemon's configuration in it or not.
 fn subject(path: &Path) -> Result<Subject, Failure> {
@@ -61,12 +70,11 @@ fn subject(path: &Path) -> Result<Subject, Failure> {
         let bad = |error| Failure::new(format!("{error}"));
         let (trust_domain, issuer) =
             ("example.org".parse().map_err(bad)?, "https://hotwork.example.org".parse().map_err(bad)?);
-        let notifiers = (file, Vec::new());
-        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer, notifiers });
+        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer, notifiers: None });
     }
     let config = Config::load(&file).map_err(|problems| report(&problems))?;
     let registry = if path.is_dir() { path.to_owned() } else { config.registry_dir };
-    let notifiers = (file, config.notifiers);
+    let notifiers = Some((file, config.notifiers));
     Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::api;
 use crate::api::server::ServeError;
@@ -22,6 +22,9 @@ use super::{Failure, descriptors, emergency, environment, last_good};
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
+
+/// How long after the announcing broke it begins anew.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 
 /// `hotworkd serve`. A file with problems is passed over for the last good one, in `state` when the file does not say
 /// where; that is an emergency.
@@ -107,10 +110,7 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         },
         stopped,
     ));
-    let announcing = {
-        let broker = Arc::clone(&app.broker);
-        tokio::spawn(async move { broker.announce().await })
-    };
+    let announcing = tokio::spawn(keep_announcing(Arc::clone(&app.broker)));
     let written = environment::write(&app.config.state_dir, &app.bound)
         .map_err(|error| Failure::new(format!("{}/env: {error}", app.config.state_dir.display())));
     emergency::tolerate(&app.broker, written)?;
@@ -139,6 +139,19 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     match ended {
         Ok(Ok(())) => Ok(()),
         ended => Err(ended_early(ended)),
+    }
+}
+
+/// Announces for as long as the daemon serves: should that break, it begins anew, so that break-glass is never silent.
+async fn keep_announcing(broker: Arc<Broker>) {
+    loop {
+        // In a set, so that it ends with this task.
+        let mut running = JoinSet::new();
+        let broker = Arc::clone(&broker);
+        running.spawn(async move { broker.announce().await });
+        let ended = running.join_next().await;
+        tracing::error!(?ended, "the announcing of notices ended; it begins anew");
+        tokio::time::sleep(ANNOUNCE_AGAIN).await;
     }
 }
 

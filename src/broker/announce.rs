@@ -4,40 +4,47 @@
 //! The log is the outbox (`docs/decisions/0025`): a recorded entry whose index no destination is past is told
 //! sooner or later, whatever happens to this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::domain::break_glass::{Asks, Held, Step};
+use crate::domain::id::Lineage;
 use crate::domain::limits::NOTICE_SECONDS_MAX;
-use crate::domain::name::{NotifierName, OperatorName};
+use crate::domain::name::{NotifierName, OperatorName, PlaybookName};
 use crate::notify::Notice;
 use crate::notify::destination::Undelivered;
 use crate::notify::outbox::DestinationView;
-use crate::store::{Numbered, ReadError, Recorded};
+use crate::store::{Numbered, ReadError};
 
 use super::Broker;
 use super::operate::Authorized;
+use super::remind::Due;
 
 /// How often the ledger is asked whether it has stopped: that stands in no log.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Proof that a recorded entry will be told to everybody who is configured to be told, come what may. Made only
-/// here; what must not be silent asks for it before it takes effect.
+/// A session whose opening is on stable storage and told to everybody who is to be told, or will be, come what may
+/// (`docs/decisions/0031`). Made only here. Nothing is given, shut or ended under a session in any other form, so that
+/// none can be silent.
 #[derive(Debug)]
-pub struct Put {
-    index: u64,
+pub struct Announced {
+    held: Arc<Held>,
 }
 
-impl Put {
-    /// The entry's index.
-    pub const fn index(&self) -> u64 {
-        self.index
+impl Announced {
+    /// The session.
+    pub const fn held(&self) -> &Arc<Held> {
+        &self.held
     }
 }
 
 /// Why it is not certain that somebody will be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotPut {
-    /// A destination's cursor is not on stable storage, or is past the entry.
-    #[error("how far a notifier has been told is not durable")]
+    /// A destination began behind the entry: it would never hear of it.
+    #[error("a notifier would not be told of the session")]
     Cursor,
 }
 
@@ -51,25 +58,21 @@ pub struct Tried {
 }
 
 impl Broker {
-    /// Makes sure that a recorded entry will be told: it is on stable storage, and so is that nobody was told of
-    /// it yet.
+    /// The session of this id, if there is one, with the proof that it is not silent. What the ledger shows is
+    /// durable, and its entry is the outbox's.
     ///
     /// # Errors
-    /// [`NotPut`]; then what was recorded must not take effect.
-    pub fn put(&self, recorded: &Recorded) -> Result<Put, NotPut> {
-        let index = recorded.index();
-        if self.outbox.covers(index) { Ok(Put { index }) } else { Err(NotPut::Cursor) }
+    /// [`NotPut`]; then nothing must come of the session.
+    pub(super) fn announced(&self, session: Lineage) -> Result<Option<Announced>, NotPut> {
+        let Some(held) = self.ledger.sessions().get(session).map(Arc::clone) else { return Ok(None) };
+        if self.outbox.covers(held.index) { Ok(Some(Announced { held })) } else { Err(NotPut::Cursor) }
     }
 
-    /// Tells again of what goes on, such as an open session. It stands in the log already, so that this one may
-    /// be lost.
-    pub fn remind(&self, notice: Notice) {
-        self.outbox.tell(notice);
-    }
-
-    /// Follows the ledger and delivers, until the future is dropped.
+    /// Follows the ledger, delivers, and tells again of what goes on, until the future is dropped. It returns when
+    /// one of these has ended, which does not happen: nobody may take a broker that tells nobody for one that does.
     pub async fn announce(&self) {
-        let _workers = self.outbox.deliver();
+        let mut workers = self.outbox.deliver();
+        let mut due = Due::new(self.remind_every);
         let mut newest = self.ledger.watch_notable();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -86,7 +89,9 @@ impl Broker {
             }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { return },
+                Some(_) = workers.join_next() => return,
                 _ = look.tick() => {
+                    self.remind(&mut due, Instant::now());
                     if let Some(problem) = self.ledger.status().problem.filter(|_| !stopped) {
                         stopped = true;
                         self.notifier.notify(&Notice::LedgerStopped { problem });
@@ -122,9 +127,36 @@ impl Broker {
     fn hand_over(&self, entries: &[Numbered]) {
         for (index, entry) in entries {
             if let (Some(notice), Ok(json)) = (Notice::of(entry), entry.to_canonical_json()) {
-                self.outbox.recorded(*index, entry.time, notice, &json);
+                let named =
+                    if let Notice::BreakGlass(step) = &notice { self.named(step) } else { Vec::new() };
+                self.outbox.recorded(*index, entry.time, notice, &json, &named);
             }
         }
+    }
+
+    /// Whom the playbook of a step names, by the registry in force: they hear of it whatever else they want.
+    fn named(&self, step: &Step) -> Vec<NotifierName> {
+        let known = step.playbook().cloned();
+        let named = known.or_else(|| {
+            let sessions = self.ledger.sessions();
+            let of = |session| sessions.get(session).map(|held| held.opening.playbook.clone());
+            let signed = match step {
+                Step::Sign(signed) => sessions.proposal(&signed.statement),
+                Step::Close(_) | Step::Extend(_) | Step::Open(_) | Step::Propose(_) | Step::Review(_) => None,
+            };
+            match signed.map(|pending| &pending.proposal.asks) {
+                Some(Asks::Open(opening)) => Some(opening.playbook.clone()),
+                Some(Asks::Extend(extension)) => of(extension.session),
+                None => step.session().and_then(of),
+            }
+        });
+        named.map(|name| self.told_of(&name)).unwrap_or_default()
+    }
+
+    /// Whom a playbook names.
+    pub(super) fn told_of(&self, playbook: &PlaybookName) -> Vec<NotifierName> {
+        let rules = self.rules();
+        rules.registry.playbook(playbook).map(|found| found.notify.clone()).unwrap_or_default()
     }
 
     /// How the destinations of notices are.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::attest::Attested;
 use crate::domain::agent::{Agent, AgentState, Day};
 use crate::domain::approval::{Approvals, Terms, Used};
-use crate::domain::break_glass::{Held, Sessions};
+use crate::domain::break_glass::Held;
 use crate::domain::catalogue::{Access, Action, Api, Binding, Tier};
 use crate::domain::credential::Kind;
 use crate::domain::denial::Reason;
@@ -28,6 +28,7 @@ use crate::policy::{Query, Verdict};
 
 pub(super) use self::approval::may_decide;
 use super::Rules;
+use super::announce::Announced;
 
 /// A request that was allowed: the proof that minting asks for. It has no public constructor and is not
 /// `Clone`, so one decision mints one credential.
@@ -124,8 +125,8 @@ pub struct Standing<'a> {
     pub approvals: &'a Approvals,
     /// What is locked.
     pub locks: &'a Locks,
-    /// What is open.
-    pub sessions: &'a Sessions,
+    /// The session that the request names, when there is one.
+    pub session: Option<&'a Announced>,
 }
 
 /// Decides one request of an attested agent.
@@ -142,7 +143,7 @@ pub fn decide(
 ) -> Result<Permitted, Undecided> {
     let agent = attested.agent();
     let kept = attested.evidence().kept();
-    let session = request.session.map(|id| session::open(standing.sessions, id, agent, now)).transpose()?;
+    let session = request.session.map(|id| session::open(standing.session, id, agent, now)).transpose()?;
     let (verdict, api, action) = match &session {
         None => judge_untiered(rules, agent, &request, &holder, now)?,
         Some(held) => session::judge(held, rules, agent, &request, &holder, now)?,

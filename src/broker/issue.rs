@@ -18,6 +18,7 @@ use crate::signer::csr::SubjectKey;
 use crate::signer::secret::Secret;
 use crate::store::LedgerError;
 
+use super::announce::NotPut;
 use super::approve::reason;
 use super::decide::{Denied, Holder, Standing, Undecided, decide, signable};
 use super::entropy::EntropyFailed;
@@ -59,6 +60,9 @@ pub enum IssueError {
     /// The record could not be made.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// It is not certain that somebody hears of the session.
+    #[error(transparent)]
+    NotPut(#[from] NotPut),
     /// Operators have to approve it first. The request is recorded, or was before.
     #[error("operators have to approve it first")]
     Pending(Arc<Approval>),
@@ -129,9 +133,9 @@ impl Broker {
         let attested = self.attest_with(presented, &rules).await?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
-        let (locks, approvals, sessions) =
-            (self.ledger.locks(), self.ledger.approvals(), self.ledger.sessions());
-        let standing = Standing { approvals: &approvals, locks: &locks, sessions: &sessions };
+        let (locks, approvals) = (self.ledger.locks(), self.ledger.approvals());
+        let session = request.session.map(|id| self.announced(id)).transpose()?.flatten();
+        let standing = Standing { approvals: &approvals, locks: &locks, session: session.as_ref() };
         let kind = holder.kind;
         let permitted = decide(&rules, standing, &attested, request.clone(), holder, now);
         let kid = self.minter.signing_key(kind, now);

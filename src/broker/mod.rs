@@ -23,6 +23,7 @@ mod record;
 pub mod release;
 pub mod reload;
 mod remember;
+mod remind;
 pub mod revoke;
 pub mod rotate;
 mod seal;
@@ -105,6 +106,8 @@ pub struct Parts {
     pub places: Allocator,
     /// How long a new token key is published before it signs.
     pub key_publish_ahead: Duration,
+    /// How often an open break-glass session is told of again.
+    pub remind_every: Duration,
     /// Facts for `status`.
     pub about: About,
     /// What could not be had at the start, when that is so.
@@ -138,10 +141,12 @@ pub struct Broker {
     places: Allocator,
     publisher: publish::Publisher,
     key_publish_ahead: Duration,
+    remind_every: Duration,
     rotating: tokio::sync::Mutex<()>,
     records: Memory<CredentialId, Credential>,
     shown: Memory<Digest, (CredentialId, Digest)>,
-    /// What agents said of their requests for approval. It is lost at a restart: the log has the digest.
+    /// What agents said of their requests for approval. It is lost at a restart, and there again when they repeat
+    /// it: the log has the digest.
     words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
@@ -168,6 +173,7 @@ impl Broker {
             places: parts.places,
             publisher,
             key_publish_ahead: parts.key_publish_ahead,
+            remind_every: parts.remind_every,
             rotating: tokio::sync::Mutex::new(()),
             records: Memory::new(RECORDS_REMEMBERED_MAX),
             shown: Memory::new(RECORDS_REMEMBERED_MAX),

@@ -49,6 +49,8 @@ pub struct Config {
     pub oid_arc: Vec<u64>,
     /// What resources find: CRL, introspection, keys.
     pub publication: Publication,
+    /// How often an open break-glass session is told of again, in seconds.
+    pub remind_every_seconds: u64,
     /// Who is told of what people should know, beside the daemon's log.
     pub notifiers: Vec<Destination>,
     /// Whether gRPC reflection is on.
@@ -174,6 +176,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let oid_arc = table.or("oid_arc", Arc(vec![1, 3, 6, 1, 4, 1, 32_473, 1]));
     let reflection = table.flag("reflection", false);
     let notifiers = notify::read(&table);
+    let remind_every = notify::remind_every(&table);
     let publication = publication::read(&table, issuer.as_ref(), http.is_some_and(|http| http.is_some()));
     if let (Some(agent), Some(admin)) = (&agent_socket, &admin_socket)
         && agent.path == admin.path
@@ -203,6 +206,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         passphrase_file: passphrase_file?.map(|AbsolutePath(path)| path),
         oid_arc: oid_arc?.0,
         publication: publication?,
+        remind_every_seconds: remind_every?,
         notifiers: notifiers?,
         reflection: reflection?,
         dev: false,

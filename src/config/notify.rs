@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use crate::domain::limits::{COMMAND_WORDS_MAX, NOTIFIERS_MAX};
+use crate::domain::limits::{
+    BREAK_GLASS_REMIND_SECONDS_DEFAULT, BREAK_GLASS_REMIND_SECONDS_MAX, COMMAND_WORDS_MAX, NOTIFIERS_MAX,
+};
 use crate::domain::name::{BadName, NotifierName};
 use crate::notify::destination::{Destination, Program, Roots, Target, Wanted};
 use crate::notify::notice::{Kind, Severity};
 use crate::notify::secret::SecretFile;
 use crate::notify::url::Url;
 
-use super::forms::{AbsolutePath, word};
+use super::forms::{AbsolutePath, Seconds, word};
 use super::raw::Table;
 
 /// Where PagerDuty takes events, outside of its European region.
@@ -58,6 +60,19 @@ pub(super) fn read(table: &Table<'_>) -> Option<Vec<Destination>> {
         table.error("notify", format!("expected at most {NOTIFIERS_MAX}"));
     }
     found.into_iter().collect()
+}
+
+/// `[break_glass]`: how often an open session is told of again.
+pub(super) fn remind_every(table: &Table<'_>) -> Option<u64> {
+    let section = table.table("break_glass")?;
+    let every = section.or("remind_every", Seconds(BREAK_GLASS_REMIND_SECONDS_DEFAULT));
+    let good = every.filter(|Seconds(every)| (1..=BREAK_GLASS_REMIND_SECONDS_MAX).contains(every));
+    if let (Some(Seconds(every)), None) = (every, good) {
+        let message = format!("expected 1 s to {BREAK_GLASS_REMIND_SECONDS_MAX} s, got `{every} s`");
+        section.error("remind_every", message);
+    }
+    section.done();
+    good.map(|Seconds(every)| every)
 }
 
 fn destination(section: &Table<'_>) -> Option<Destination> {
@@ -196,6 +211,21 @@ mod tests {
         for (text, wanted) in cases {
             let problems = parse(&text).unwrap_err();
             assert!(problems.iter().any(|problem| problem.contains(wanted)), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn reminders_are_bounded_and_come_every_ten_minutes_unless_it_says_otherwise() {
+        let every = |text: &str| {
+            let config = Config::parse(Path::new("h.toml"), &format!("{MINIMAL}{text}"));
+            config.map(|config| config.remind_every_seconds).map_err(|problems| problems.to_string())
+        };
+        assert_eq!(every(""), Ok(600));
+        assert_eq!(every("[break_glass]\nremind_every = \"1s\"\n"), Ok(1));
+        assert_eq!(every("[break_glass]\nremind_every = \"1h\"\n"), Ok(3_600));
+        for bad in ["0s", "3601s", "never"] {
+            let said = every(&format!("[break_glass]\nremind_every = \"{bad}\"\n")).unwrap_err();
+            assert!(said.starts_with("h.toml:4:") && said.contains("break_glass.remind_every: "), "{said}");
         }
     }
 

@@ -360,6 +360,13 @@ pub const PROPOSALS_PER_SIGNER_MAX: usize = 8;
 pub const BREAK_GLASS_SESSIONS_MAX: usize = 1_000;
 /// Seconds after a session's end in which its review is due: three days, a weekend.
 pub const REVIEW_DUE_SECONDS: i64 = 3 * 86_400;
+/// How often an open session is told of again, in seconds, when the configuration does not say: twice in the half hour
+/// that a session lasts.
+pub const BREAK_GLASS_REMIND_SECONDS_DEFAULT: u64 = 10 * 60;
+/// Longest time between two reminders of an open session, in seconds: some within the longest life of one.
+pub const BREAK_GLASS_REMIND_SECONDS_MAX: u64 = 3_600;
+/// Seconds between two reminders of a review that is overdue: a day.
+pub const REVIEW_REMIND_SECONDS: u64 = 86_400;
 /// Actions, agents, resources, selectors or names in one list of a playbook.
 pub const PLAYBOOK_ITEMS_MAX: usize = 32;
 /// Bytes of a playbook's scope in a log entry: room for what else stands there.

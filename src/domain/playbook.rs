@@ -27,7 +27,7 @@ pub struct Playbook {
     pub quorum: Quorum,
     /// The longest life of a session in seconds, 1 to [`super::limits::BREAK_GLASS_SECONDS_MAX`].
     pub seconds_max: u32,
-    /// Who is told, beside the log; everybody who is configured when empty.
+    /// Who is told whatever else they want to hear, besides all who hear of it anyway.
     pub notify: Vec<NotifierName>,
 }
 

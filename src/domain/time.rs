@@ -12,6 +12,12 @@ use super::limits::{TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The text of RFC 3339; the number of milliseconds when there is none.
+    pub fn to_rfc3339(self) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.millis());
+        time.map_or_else(|_| self.millis().to_string(), |time| time.to_string())
+    }
+
     /// From milliseconds since the epoch; a negative value becomes the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(if millis < 0 { 0 } else { millis })

@@ -188,7 +188,7 @@ mod tests {
         assert!(one_of_each().iter().all(|notice| all.wants(notice)));
         let grave = Wanted { severity_min: Severity::Critical, kinds: Vec::new() };
         let told = |wanted: &Wanted| one_of_each().iter().filter(|notice| wanted.wants(notice)).count();
-        assert_eq!(told(&grave), 2);
+        assert_eq!(told(&grave), 3);
         let locks = Wanted { severity_min: Severity::Warning, kinds: vec!["locked".parse().unwrap()] };
         assert_eq!(told(&locks), 1);
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::notice::{Notice, Severity};
 use crate::domain::digest::Digest;
+use crate::domain::id::Lineage;
 use crate::domain::name::TrustDomain;
 use crate::domain::time::Timestamp;
 
@@ -49,14 +50,26 @@ impl Document {
     }
 
     /// Whether it is an emergency.
-    pub const fn is_emergency(&self) -> bool {
+    pub fn is_emergency(&self) -> bool {
         matches!(self.notice.severity(), Severity::Critical)
+    }
+
+    /// The session that it reminds of; none when it tells of something that happened.
+    pub const fn reminds_of(&self) -> Option<Lineage> {
+        if let Notice::Reminder(reminder) = &self.notice { Some(reminder.session) } else { None }
+    }
+
+    /// What notices of one incident have in common, for receivers that join them: the session of break-glass, or the
+    /// notice's own id.
+    pub fn incident(&self) -> String {
+        let session =
+            if let Notice::BreakGlass(step) = &self.notice { step.session() } else { self.reminds_of() };
+        session.map_or_else(|| self.id.clone(), |session| format!("break-glass-{session}"))
     }
 
     /// The time in RFC 3339.
     pub fn time_text(&self) -> String {
-        let time = jiff::Timestamp::from_millisecond(self.time.millis());
-        time.map_or_else(|_| self.time.millis().to_string(), |time| time.to_string())
+        self.time.to_rfc3339()
     }
 
     /// The JSON object that webhooks and programs get.

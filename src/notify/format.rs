@@ -21,7 +21,8 @@ pub(super) fn signature(secret: &str, seconds: i64, body: &[u8]) -> String {
     format!("t={seconds},v1={}", hex::encode(context.sign()))
 }
 
-/// A PagerDuty event (Events API v2). The same notice again joins the same incident.
+/// A PagerDuty event (Events API v2). The same notice again joins the same incident, and so does all that is told of
+/// one break-glass session.
 pub(super) fn pagerduty(document: &Document, routing_key: &str) -> Value {
     let severity = match document.notice.severity() {
         Severity::Critical => "critical",
@@ -32,7 +33,7 @@ pub(super) fn pagerduty(document: &Document, routing_key: &str) -> Value {
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",
-        "dedup_key": document.id,
+        "dedup_key": document.incident(),
         "payload": {
             "summary": summary.chars().take(PAGERDUTY_SUMMARY_MAX).collect::<String>(),
             "source": document.trust_domain.as_str(),

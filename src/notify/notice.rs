@@ -8,6 +8,7 @@ mod kind;
 
 use serde_json::{Value, json};
 
+pub use self::glass::{GoingOn, Reminder};
 pub use self::kind::{Kind, Severity};
 use crate::domain::break_glass::Step;
 use crate::domain::digest::Digest;
@@ -70,6 +71,8 @@ pub enum Notice {
         /// What.
         selector: Selector,
     },
+    /// Something goes on, and people are told again.
+    Reminder(Reminder),
     /// Certificates of somebody ended.
     Removed {
         /// By whom.
@@ -154,7 +157,9 @@ impl Notice {
     /// Whether it is read off the log, and so is never lost.
     pub const fn is_recorded(&self) -> bool {
         match self {
-            Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Test { .. } => false,
+            Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Reminder(_) | Self::Test { .. } => {
+                false
+            }
             Self::Asked { .. }
             | Self::BreakGlass(_)
             | Self::Emergency(_)
@@ -174,7 +179,8 @@ impl Notice {
     pub const fn kind(&self) -> Kind {
         Kind(match self {
             Self::Asked { .. } => "asked",
-            Self::BreakGlass(_) => "break-glass",
+            // Whoever is told of a session's beginning hears that it goes on.
+            Self::BreakGlass(_) | Self::Reminder(_) => "break-glass",
             Self::Emergency(_) => "emergency",
             Self::EmergencyMerged { .. } => "emergency-merged",
             Self::Enrolled { .. } => "enrolled",
@@ -192,9 +198,10 @@ impl Notice {
     }
 
     /// How grave it is. What hits everything at once is an emergency, whoever did it.
-    pub const fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             Self::BreakGlass(step) => glass::severity(step),
+            Self::Reminder(reminder) => reminder.severity(),
             Self::Emergency(_)
             | Self::LedgerStopped { .. }
             | Self::Locked { selector: Selector::All, .. }
@@ -229,6 +236,7 @@ impl Notice {
             Self::Loaded { operator: Some(operator), .. } => format!("{operator} loaded the registry"),
             Self::Loaded { operator: None, .. } => "the registry was loaded".to_owned(),
             Self::Locked { operator, selector } => format!("{operator} locked {}", shown(selector)),
+            Self::Reminder(reminder) => reminder.summary(),
             Self::Removed { operator, who } => format!("{operator} ended certificates of {who}"),
             Self::Revoked { operator, selector } => format!("{operator} revoked {}", shown(selector)),
             Self::Rotated { operator, .. } => format!("{operator} put a new token key in force"),
@@ -248,6 +256,7 @@ impl Notice {
             Self::Enrolled { operator, who } | Self::Removed { operator, who } => {
                 json!({"operator": operator.as_str(), "who": who.to_string()})
             }
+            Self::Reminder(reminder) => reminder.details(),
             Self::LedgerStopped { problem } => json!({"problem": problem}),
             Self::LoadFailed { problems } => json!({"problems": problems}),
             Self::Loaded { operator, registry } => {
@@ -283,6 +292,9 @@ fn shown(selector: &Selector) -> String {
     }
 }
 
+#[cfg(test)]
+pub(super) use self::glass::reminder;
+
 /// One notice of each kind, for tests.
 #[cfg(test)]
 pub(super) fn one_of_each() -> Vec<Notice> {
@@ -303,6 +315,7 @@ pub(super) fn one_of_each() -> Vec<Notice> {
         Notice::LoadFailed { problems: 2 },
         Notice::Loaded { operator: None, registry: Digest::of(b"x") },
         Notice::Locked { operator: operator.clone(), selector: selector.clone() },
+        Notice::Reminder(glass::reminder(5, false, GoingOn::Open)),
         Notice::Removed { operator: operator.clone(), who },
         Notice::Revoked { operator: operator.clone(), selector },
         Notice::Rotated { operator: operator.clone(), kid: "k".to_owned() },

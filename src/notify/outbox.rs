@@ -4,6 +4,7 @@
 //! anything comes of them; beside it stands one durable cursor for each destination. A crash, a restart or a
 //! receiver that is away for a week cost a second delivery of the same id, never the notice.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,10 +19,11 @@ use tokio::time::{Instant, sleep_until};
 use super::cursor::Cursor;
 use super::destination::{Destination, Undelivered};
 use super::document::Document;
-use super::notice::Notice;
+use super::notice::{Notice, Reminder};
 use super::queue::Queue;
 use super::{LogNotifier, Notifier};
 use crate::domain::clock::Clock;
+use crate::domain::id::Lineage;
 use crate::domain::limits::{NOTICE_BACKOFF_SECONDS_MAX, NOTICE_REFUSALS_MAX};
 use crate::domain::name::{NotifierName, OperatorName, TrustDomain};
 use crate::domain::time::Timestamp;
@@ -34,6 +36,8 @@ pub struct Outbox {
     desks: Vec<Arc<Desk>>,
     trust_domain: TrustDomain,
     clock: Arc<dyn Clock>,
+    /// The entries that the log had when this began.
+    size: u64,
     /// Tells apart notices that stand in no log.
     salt: AtomicU64,
 }
@@ -60,6 +64,8 @@ pub struct DestinationView {
 struct Desk {
     destination: Destination,
     path: PathBuf,
+    /// What was on stable storage when this began.
+    began: Cursor,
     queue: Mutex<Queue>,
     /// Something was added.
     changed: Notify,
@@ -88,7 +94,7 @@ impl Outbox {
         }
         let desk = |destination| Desk::open(directory, destination, size, durable).map(Arc::new);
         let desks = destinations.into_iter().map(desk).collect::<io::Result<_>>()?;
-        Ok(Self { desks, trust_domain, clock, salt: AtomicU64::new(0) })
+        Ok(Self { desks, trust_domain, clock, size, salt: AtomicU64::new(0) })
     }
 
     /// The index of the entry to be looked at next; `None` when nobody is to be told.
@@ -96,10 +102,30 @@ impl Outbox {
         self.desks.iter().map(|desk| desk.queue().cursor().first()).min()
     }
 
-    /// Takes what the entry at `index` has to tell. `entry` is its canonical bytes.
-    pub fn recorded(&self, index: u64, time: Timestamp, notice: Notice, entry: &[u8]) {
+    /// Takes what the entry at `index` has to tell. `entry` is its canonical bytes; the destinations in `named` are
+    /// told whatever else they want.
+    pub fn recorded(
+        &self,
+        index: u64,
+        time: Timestamp,
+        notice: Notice,
+        entry: &[u8],
+        named: &[NotifierName],
+    ) {
         let document = Document::recorded(&self.trust_domain, index, time, notice, entry);
-        self.add(&Arc::new(document));
+        self.add(&Arc::new(document), named);
+    }
+
+    /// Tells, the daemon's log too, of what goes on. It may be lost: it is told again.
+    pub fn remind(&self, reminder: Reminder, named: &[NotifierName]) {
+        let notice = Notice::Reminder(reminder);
+        LogNotifier.notify(&notice);
+        self.add(&Arc::new(self.direct(notice)), named);
+    }
+
+    /// Drops the reminders that wait, but for those of these sessions.
+    pub fn keep_reminders(&self, going_on: &HashSet<Lineage>) {
+        self.desks.iter().for_each(|desk| desk.queue().keep_reminders(going_on));
     }
 
     /// All entries below `size` were looked at.
@@ -109,16 +135,14 @@ impl Outbox {
 
     /// Tells, as well as it goes, of what stands in no log. It is lost with the process.
     pub fn tell(&self, notice: Notice) {
-        self.add(&Arc::new(self.direct(notice)));
+        self.add(&Arc::new(self.direct(notice)), &[]);
     }
 
-    /// Whether every destination will be told of the entry at `index`, come what may: the entry is durable when
-    /// it has an index, and each cursor on stable storage is not past it.
+    /// Whether every destination was told of the entry at `index`, or will be, come what may. The entry is durable
+    /// when it has an index, and no cursor on stable storage was past it when this began: since then only what came
+    /// of telling moves one. Entries of earlier starts were looked at by those.
     pub fn covers(&self, index: u64) -> bool {
-        self.desks.iter().all(|desk| {
-            let saved = *desk.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            saved.is_some_and(|saved| saved.first() <= index)
-        })
+        index < self.size || self.desks.iter().all(|desk| desk.began.first() <= index)
     }
 
     /// How the destinations are, in the order of the configuration.
@@ -162,8 +186,11 @@ impl Outbox {
         Document::direct(&self.trust_domain, self.now(), notice, salt)
     }
 
-    fn add(&self, document: &Arc<Document>) {
-        for desk in self.desks.iter().filter(|desk| desk.destination.wanted.wants(&document.notice)) {
+    fn add(&self, document: &Arc<Document>, named: &[NotifierName]) {
+        let told = |destination: &Destination| {
+            destination.wanted.wants(&document.notice) || named.contains(&destination.name)
+        };
+        for desk in self.desks.iter().filter(|desk| told(&desk.destination)) {
             desk.queue().push(Arc::clone(document));
             desk.changed.notify_one();
         }
@@ -201,6 +228,7 @@ impl Desk {
         Ok(Self {
             destination,
             path,
+            began: cursor,
             queue: Mutex::new(Queue::new(cursor)),
             changed: Notify::new(),
             saved: Mutex::new(Some(cursor)),
@@ -283,16 +311,17 @@ impl Desk {
         }
     }
 
-    /// Waits until `end`, or until another notice is the one to be told next.
+    /// Waits until `end`, or until another notice is the one to be told next. Whether it is.
     async fn is_overtaken(&self, document: &Document, end: Instant) -> bool {
         loop {
-            tokio::select! {
-                () = self.changed.notified() => {
-                    if self.queue().front().is_none_or(|front| front.id != document.id) {
-                        return true;
-                    }
-                }
-                () = sleep_until(end) => return false,
+            let over = tokio::select! {
+                () = self.changed.notified() => false,
+                () = sleep_until(end) => true,
+            };
+            // It may have been dropped, too: what went on may be over.
+            let overtaken = self.queue().front().is_none_or(|front| front.id != document.id);
+            if over || overtaken {
+                return overtaken;
             }
         }
     }

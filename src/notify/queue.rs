@@ -1,14 +1,16 @@
-//! What one destination has still to be told: emergencies before everything else, each lane in its order.
+//! What one destination has still to be told: emergencies before everything else, then what goes on, each lane in its
+//! order.
 //!
 //! It is made of the log at a start, so that it may be lost; what bounds it drops the oldest that is no
 //! emergency, and counts it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::document::Document;
-use crate::domain::limits::{EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX};
+use crate::domain::id::Lineage;
+use crate::domain::limits::{BREAK_GLASS_SESSIONS_MAX, EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX};
 use crate::domain::time::Timestamp;
 
 /// What waits.
@@ -16,6 +18,8 @@ use crate::domain::time::Timestamp;
 pub(super) struct Queue {
     emergencies: VecDeque<Arc<Document>>,
     ordinary: VecDeque<Arc<Document>>,
+    /// What goes on, one for each session: whoever was away is reminded once, and takes no emergency's place.
+    reminders: VecDeque<Arc<Document>>,
     /// Entries of the log below were told at an earlier start.
     from: Cursor,
     /// Entries of the log below were looked at.
@@ -33,6 +37,9 @@ impl Queue {
 
     /// Adds what has to be told, unless it was.
     pub(super) fn push(&mut self, document: Arc<Document>) {
+        if document.reminds_of().is_some() {
+            return self.push_reminder(document);
+        }
         let emergency = document.is_emergency();
         let from = if emergency { self.from.emergency } else { self.from.ordinary };
         if document.index.is_some_and(|index| index < from) {
@@ -50,6 +57,19 @@ impl Queue {
         lane.push_back(document);
     }
 
+    /// One that waits already says the same.
+    fn push_reminder(&mut self, document: Arc<Document>) {
+        let waits = self.reminders.iter().any(|one| one.reminds_of() == document.reminds_of());
+        if !waits && self.reminders.len() < BREAK_GLASS_SESSIONS_MAX {
+            self.reminders.push_back(document);
+        }
+    }
+
+    /// Drops reminders of all but these: what is over does not go on.
+    pub(super) fn keep_reminders(&mut self, going_on: &HashSet<Lineage>) {
+        self.reminders.retain(|one| one.reminds_of().is_some_and(|session| going_on.contains(&session)));
+    }
+
     /// Every entry below `size` was looked at.
     pub(super) fn reach(&mut self, size: u64) {
         self.reached = self.reached.max(size);
@@ -57,12 +77,19 @@ impl Queue {
 
     /// What is to be told next.
     pub(super) fn front(&self) -> Option<Arc<Document>> {
-        self.emergencies.front().or_else(|| self.ordinary.front()).map(Arc::clone)
+        let lanes = [&self.emergencies, &self.reminders, &self.ordinary];
+        lanes.into_iter().find_map(VecDeque::front).map(Arc::clone)
     }
 
     /// Takes out what was told or given up. It may have been dropped meanwhile.
     pub(super) fn take(&mut self, document: &Document) -> bool {
-        let lane = if document.is_emergency() { &mut self.emergencies } else { &mut self.ordinary };
+        let lane = if document.reminds_of().is_some() {
+            &mut self.reminders
+        } else if document.is_emergency() {
+            &mut self.emergencies
+        } else {
+            &mut self.ordinary
+        };
         let there = lane.front().is_some_and(|front| front.id == document.id);
         if there {
             lane.pop_front();
@@ -83,12 +110,12 @@ impl Queue {
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.emergencies.len().saturating_add(self.ordinary.len())
+        [&self.emergencies, &self.reminders, &self.ordinary].into_iter().map(VecDeque::len).sum()
     }
 
     /// When the oldest happened.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        [self.emergencies.front(), self.ordinary.front()]
+        [self.emergencies.front(), self.reminders.front(), self.ordinary.front()]
             .into_iter()
             .flatten()
             .map(|document| document.time)
@@ -101,6 +128,7 @@ mod tests {
     use super::*;
     use crate::domain::revocation::Selector;
     use crate::notify::Notice;
+    use crate::notify::notice::{GoingOn, reminder};
 
     fn document(index: u64, emergency: bool) -> Arc<Document> {
         let selector = if emergency { Selector::All } else { Selector::Tenant("acme".parse().unwrap()) };
@@ -141,6 +169,35 @@ mod tests {
         queue.push(document(most + 1, false));
         assert_eq!((queue.failed, queue.cursor().ordinary, queue.len()), (1, 2, NOTICES_PENDING_MAX + 1));
         assert_eq!(queue.front().unwrap().index, Some(0), "the emergency stays");
+    }
+
+    #[test]
+    fn a_session_is_reminded_of_once_however_long_nobody_was_told_and_not_when_it_is_over() {
+        let remind = |number: u8, salt| {
+            let notice = Notice::Reminder(reminder(number, false, GoingOn::Open));
+            Arc::new(Document::direct(&"a.example".parse().unwrap(), Timestamp::from_millis(1), notice, salt))
+        };
+        let mut queue = Queue::new(Cursor::at(0));
+        queue.push(document(0, false));
+        for salt in 0..1_000 {
+            queue.push(remind(1, salt));
+            queue.push(remind(2, salt));
+        }
+        queue.push(document(1, true));
+        queue.reach(2);
+        assert_eq!(queue.len(), 4);
+        let mut indexes = Vec::new();
+        for _ in 0..2 {
+            let front = queue.front().unwrap();
+            indexes.push((front.index, front.reminds_of().is_some()));
+            assert!(queue.take(&front));
+        }
+        assert_eq!(indexes, [(Some(1), false), (None, true)], "emergencies, and then what goes on");
+        queue.keep_reminders(&HashSet::new());
+        assert_eq!((queue.len(), queue.front().unwrap().index), (1, Some(0)));
+        assert_eq!(queue.cursor(), Cursor { emergency: 2, ordinary: 0 });
+        queue.push(remind(2, 1_001));
+        assert_eq!(queue.len(), 2, "what is told can be reminded of again");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use hotwork::proto::v1;
 use serde_json::Value;
 
-use crate::break_glass::{DELETE, JKT, NODE, Scene};
+use crate::scene::{DELETE, JKT, NODE, Scene};
 use crate::support::{eventually, http};
 
 #[test]

@@ -30,6 +30,8 @@ mod publications;
 mod revocation;
 mod rotation;
 mod scenarios;
+#[allow(dead_code, reason = "the targets that share it each need a part")]
+mod scene;
 mod secrets;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod signing;

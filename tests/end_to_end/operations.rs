@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::break_glass::Scene;
+use crate::scene::Scene;
 use crate::support::text;
 
 /// One block of commands, and whose shell it is for.

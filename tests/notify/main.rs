@@ -14,7 +14,12 @@
     reason = "tests"
 )]
 
+mod glass;
 mod receiver;
+#[path = "../end_to_end/scene.rs"]
+mod scene;
+#[path = "../end_to_end/signing.rs"]
+mod signing;
 #[path = "../end_to_end/support.rs"]
 mod support;
 

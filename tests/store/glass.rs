@@ -126,7 +126,7 @@ fn every_step_of_a_session_outlives_a_start_with_or_without_the_index() {
         ledger = again(ledger, dir.path(), &clock, index);
         let ended = issue_under(&ledger, session, after(1_800), 3);
         assert_eq!(ended.unwrap_err(), LedgerError::Refused(Refusal::Overtaken), "open, and gives nothing");
-        let closing = Closing { operator: "ann".parse().unwrap(), reason: "done".parse().unwrap(), session };
+        let closing = closing(session);
         submit(&ledger, Command::BreakGlass(Ask::Close(closing))).unwrap();
         ledger = again(ledger, dir.path(), &clock, index);
         let over = issue_under(&ledger, session, after(1_800), 4);
@@ -137,7 +137,8 @@ fn every_step_of_a_session_outlives_a_start_with_or_without_the_index() {
         ledger = again(ledger, dir.path(), &clock, index);
         assert_eq!(ledger.sessions().get(session).unwrap().phase(after(88_200)), Phase::Over);
         let finding = "as it should".parse().unwrap();
-        let review = Review { drill: false, finding, operator: "cyd".parse().unwrap(), session };
+        let operator = "cyd".parse().unwrap();
+        let review = Review { drill: false, finding, operator, playbook: None, session };
         submit(&ledger, Command::BreakGlass(Ask::Review(review))).unwrap();
         ledger = again(ledger, dir.path(), &clock, index);
         assert_eq!(ledger.sessions().iter().count(), 0);
@@ -161,8 +162,13 @@ fn a_clock_set_back_opens_nothing_and_lengthens_nothing() {
     };
     assert!(behind(issue_under(&ledger, session, START, 3)));
     assert!(behind(sign(&ledger, &proposal("two", START), "ann", Lineage::new(START, &[2; 10]))));
-    let closing = Closing { operator: "ann".parse().unwrap(), reason: "done".parse().unwrap(), session };
+    let closing = closing(session);
     submit(&ledger, Command::BreakGlass(Ask::Close(closing))).unwrap();
     let held = ledger.sessions().get(session).unwrap().clone();
     assert_eq!(held.closed.as_ref().map(|over| over.time), Some(after(3_590)), "the log's time goes on");
+}
+
+fn closing(session: Lineage) -> Closing {
+    let (operator, reason) = ("ann".parse().unwrap(), "done".parse().unwrap());
+    Closing { drill: false, operator, playbook: None, reason, session }
 }

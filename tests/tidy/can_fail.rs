@@ -72,12 +72,12 @@ fn concrete_parts_stay_at_home() {
 fn proofs(path: &str, text: &str) -> Vec<Finding> {
     let mut files = vec![(path.to_owned(), text.to_owned())];
     for (name, home) in [
+        ("Announced", "src/broker/announce.rs"),
         ("Attested", "src/attest/identity.rs"),
         ("Authorized", "src/broker/operate.rs"),
         ("Change", "src/domain/ledger.rs"),
         ("Linted", "src/signer/lint.rs"),
         ("Permitted", "src/broker/decide.rs"),
-        ("Put", "src/broker/announce.rs"),
         ("Recorded", "src/broker/record.rs"),
         ("Sealed", "src/broker/seal.rs"),
     ] {

@@ -177,6 +177,8 @@ const fn proof(name: &'static str, homes: &'static [&'static str]) -> Proof {
 }
 
 const PROOFS: [Proof; 10] = [
+    // It is asked for again at each use of the session.
+    proof("Announced", &["src/broker/announce.rs"]),
     proof("Attested", &["src/attest/"]),
     // An operator's call may do several things; it was let through as a whole.
     Proof { name: "Authorized", homes: &["src/broker/operate.rs"], reusable: true },
@@ -184,7 +186,6 @@ const PROOFS: [Proof; 10] = [
     Proof { name: "Change", homes: &["src/domain/ledger"], reusable: true },
     proof("Linted", &["src/signer/"]),
     proof("Permitted", &["src/broker/decide.rs"]),
-    proof("Put", &["src/broker/announce.rs"]),
     // The store's receipt, and the broker's opened seal that can only be had with it.
     proof("Recorded", &["src/broker/record.rs", "src/store/"]),
     proof("Sealed", &["src/broker/seal.rs"]),

@@ -86,6 +86,7 @@ impl From<IssueError> for Refused {
                                use a new key";
                 Self::new(Code::FailedPrecondition, "not-repeatable", message)
             }
+            IssueError::NotPut(error) => error.into(),
             IssueError::Pending(approval) => (&*approval).into(),
             IssueError::Seal(error) => error.into(),
             IssueError::TooMany(error) => error.into(),

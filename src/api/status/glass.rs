@@ -2,11 +2,12 @@
 
 use tonic::Code;
 
+use crate::broker::announce::NotPut;
 use crate::broker::break_glass::GlassError;
 use crate::domain::break_glass::GlassRefusal;
 use crate::ssh::BadSignature;
 
-use super::Refused;
+use super::{Refused, internal};
 
 impl From<GlassError> for Refused {
     fn from(error: GlassError) -> Self {
@@ -18,6 +19,7 @@ impl From<GlassError> for Refused {
             GlassError::Entropy(error) => error.into(),
             GlassError::Ledger(error) => error.into(),
             GlassError::NotFound(what) => Self::not_found(what),
+            GlassError::NotPut(error) => error.into(),
             GlassError::OtherAct(_) => Self::new(Code::InvalidArgument, "statement-other", error.to_string()),
             GlassError::Signature(error) => signature(&error),
             GlassError::Statement(error) => {
@@ -25,6 +27,14 @@ impl From<GlassError> for Refused {
             }
             GlassError::TooLong(_) => Self::new(Code::InvalidArgument, "session-too-long", error.to_string()),
         }
+    }
+}
+
+impl From<NotPut> for Refused {
+    fn from(error: NotPut) -> Self {
+        let message =
+            "nobody might be told of this session, so nothing comes of it; an operator restarts the broker";
+        internal(Code::Unavailable, "not-announced", message, &error)
     }
 }
 

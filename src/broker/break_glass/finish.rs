@@ -53,7 +53,7 @@ impl Broker {
             tenants: Vec::new(),
         };
         self.ledger.submit(Command::Revoke { revocation: ends, target: None }).await?;
-        let closing = Closing { operator, reason, session };
+        let closing = Closing { drill: false, operator, playbook: None, reason, session };
         self.step(by, "Close", Ask::Close(closing)).await
     }
 
@@ -69,7 +69,8 @@ impl Broker {
     ) -> Result<Finished, GlassError> {
         self.session_of(by.operator(), session)?;
         let operator = by.operator().name.clone();
-        self.step(by, "Review", Ask::Review(Review { drill: false, finding, operator, session })).await
+        let review = Review { drill: false, finding, operator, playbook: None, session };
+        self.step(by, "Review", Ask::Review(review)).await
     }
 
     async fn step(&self, by: &Authorized, method: &str, ask: Ask) -> Result<Finished, GlassError> {

@@ -27,6 +27,7 @@ use crate::domain::time::Timestamp;
 use crate::ssh::BadSignature;
 use crate::store::LedgerError;
 
+use super::announce::NotPut;
 use super::entropy::EntropyFailed;
 use super::{Broker, Rules};
 
@@ -50,6 +51,9 @@ pub enum GlassError {
     /// There is no such thing that this operator sees.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// It is not certain that somebody hears of the session.
+    #[error(transparent)]
+    NotPut(#[from] NotPut),
     /// The text asks for something else.
     #[error("the statement asks for something else: it is {0}")]
     OtherAct(&'static str),

@@ -10,6 +10,7 @@ use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
 use crate::notify::Notice;
 
 use crate::broker::Broker;
+use crate::broker::announce::Announced;
 
 /// What a restriction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,27 +28,31 @@ impl Broker {
     pub async fn finish_restrictions(&self) {
         let sessions: Vec<Lineage> = self.ledger.sessions().iter().map(|held| held.session).collect();
         for session in sessions {
-            self.restrict(session, true).await;
+            match self.announced(session) {
+                Ok(Some(announced)) => drop(self.restrict(&announced, true).await),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%session, %error, "a break-glass restriction was not applied"),
+            }
         }
     }
 
     /// Does what the session shuts and, when `ends`, what it ends. `None` when it is a drill, over, or expands.
-    pub(super) async fn restrict(&self, session: Lineage, ends: bool) -> Option<Restricted> {
-        let held = self.ledger.sessions().get(session).map(std::sync::Arc::clone)?;
+    pub(super) async fn restrict(&self, announced: &Announced, ends: bool) -> Option<Restricted> {
+        let held = announced.held();
         let Scope::Restrict(restriction) = &held.opening.scope else { return None };
         if held.opening.drill || held.phase(self.log_time()) != Phase::Open {
             return None;
         }
         let operator = held.signatures.last().map(|signature| signature.operator.clone())?;
         let mut done = Restricted::default();
-        let by = (operator, reason(&held)?);
+        let by = (operator, reason(held)?);
         // Locks first: what comes is worse than what is there.
-        self.shut(&held, restriction, &by, &mut done).await;
+        self.shut(held, restriction, &by, &mut done).await;
         if ends {
             self.end(restriction, &by, &mut done).await;
         }
         for failure in &done.failed {
-            tracing::error!(%session, failure, "a break-glass restriction was not applied");
+            tracing::error!(session = %held.session, failure, "a break-glass restriction was not applied");
         }
         Some(done)
     }

@@ -141,8 +141,8 @@ impl Broker {
         self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
         let (time, index) = (recorded.time(), recorded.index());
         let (session, until) = opened(&step);
-        let restricted = match session {
-            Some(session) => self.restrict(session, matches!(step, Step::Open(_))).await,
+        let restricted = match session.map(|session| self.announced(session)).transpose()?.flatten() {
+            Some(announced) => self.restrict(&announced, matches!(step, Step::Open(_))).await,
             None => None,
         };
         let sessions = self.ledger.sessions();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::broker::announce::Announced;
 use crate::domain::agent::Agent;
-use crate::domain::break_glass::{Held, Phase, Sessions};
+use crate::domain::break_glass::{Held, Phase};
 use crate::domain::denial::Reason;
 use crate::domain::id::Lineage;
 use crate::domain::playbook::Expansion;
@@ -14,12 +15,13 @@ use super::{Allowed, Denied, Holder, Rules, capped};
 
 /// The open session of this id that is for this agent. Anybody else gets the answer of one that is not there.
 pub(super) fn open(
-    sessions: &Sessions,
+    session: Option<&Announced>,
     id: Lineage,
     agent: &Agent,
     now: Timestamp,
 ) -> Result<Arc<Held>, Reason> {
-    let open = sessions.get(id).filter(|held| held.phase(now) == Phase::Open);
+    let held = session.map(Announced::held).filter(|held| held.session == id);
+    let open = held.filter(|held| held.phase(now) == Phase::Open);
     let for_agent = |held: &&Arc<Held>| {
         held.opening.scope.expansion().is_some_and(|expansion| expansion.agents.contains(&agent.id))
     };

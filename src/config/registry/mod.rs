@@ -13,14 +13,15 @@ use std::path::Path;
 
 use crate::domain::agent::{AgentEntry, Day};
 use crate::domain::catalogue::Api;
-use crate::domain::name::{Issuer, TrustDomain};
+use crate::domain::name::{Issuer, NotifierName, TrustDomain};
 use crate::domain::operator::Operator;
 use crate::domain::playbook::Playbook;
 use crate::domain::registry::{Parts, Registry};
 use crate::domain::registry_files::RegistryFiles;
+use crate::notify::destination::Destination;
 use crate::policy::{Policies, Source};
 
-use super::problem::{Gathered, Place, Problem, Problems};
+use super::problem::{Gathered, Place, Problem, Problems, Severity};
 use super::raw::{Document, Table};
 use files::{Files, Text};
 
@@ -35,6 +36,26 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// What it was loaded from.
     pub files: RegistryFiles,
+    /// Whom playbooks name to be told, and where.
+    named: Vec<(NotifierName, Place)>,
+}
+
+impl Loaded {
+    /// What is wrong with whom playbooks name to be told, given those that there are. Destinations are the daemon's, so
+    /// a registry alone has no such problem.
+    pub fn untold(&self, known: &[Destination]) -> Vec<Problem> {
+        let known = |name: &NotifierName| known.iter().any(|destination| destination.name == *name);
+        let unknown = self.named.iter().filter(|(name, _)| !known(name));
+        let problem = |(name, place): &(NotifierName, Place)| Problem {
+            file: place.file.clone(),
+            line: place.line,
+            column: place.column,
+            key: place.key.clone(),
+            message: format!("no [[notify]] of hotworkd.toml has this name: `{name}`"),
+            severity: Severity::Error,
+        };
+        unknown.map(problem).collect()
+    }
 }
 
 /// Something declared, and where: the place of its name first, then of other keys that matter elsewhere.
@@ -105,6 +126,11 @@ fn checked(
         each(&files.playbooks, &gathered, |table| playbooks::read(table, trust_domain));
     playbooks::check(&playbooks, &apis, &agents, &operators, dir, &gathered);
     cross::check(&apis, &agents, &operators, &playbooks, dir, today, &gathered);
+    let named = playbooks.iter().flat_map(|book| {
+        let place = book.at("notify");
+        book.item.notify.iter().map(move |name| (name.clone(), place.clone()))
+    });
+    let named = named.collect();
     let registry = Registry::new(Parts {
         trust_domain: trust_domain.clone(),
         issuer: issuer.clone(),
@@ -123,7 +149,7 @@ fn checked(
     let warnings = gathered.finish()?;
     // Without a problem there are policies; a load that says nothing and gives nothing is refused all the same.
     let policies = policies.ok_or_else(|| Problems::from(warnings.clone()))?;
-    Ok(Loaded { registry, policies, warnings, files: sealable })
+    Ok(Loaded { registry, policies, warnings, files: sealable, named })
 }
 
 /// Reads each file as a table with `read`, which reports what is wrong with it.

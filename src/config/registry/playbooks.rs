@@ -55,7 +55,7 @@ impl FromStr for Named {
 
 /// Reads a playbook's file.
 pub(super) fn read(table: Table<'_>, trust_domain: &TrustDomain) -> Option<Declared<Playbook>> {
-    let keys = ["actions", "agents", "quorum", "resources", "responders"];
+    let keys = ["actions", "agents", "notify", "quorum", "resources", "responders"];
     let (place, others) = (table.place_of("name"), keys.map(|key| table.place_of(key)).to_vec());
     let name: Option<PlaybookName> = table.required("name");
     let purpose: Option<Line> = table.required("purpose");

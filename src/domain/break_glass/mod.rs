@@ -41,6 +41,16 @@ pub struct Proposal {
     pub until: Timestamp,
 }
 
+impl Proposal {
+    /// The opening that it asks for; none when it asks for an extension.
+    pub const fn opening(&self) -> Option<&Opening> {
+        match &self.asks {
+            Asks::Extend(_) => None,
+            Asks::Open(opening) => Some(opening),
+        }
+    }
+}
+
 /// What a proposal asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,6 +162,12 @@ pub struct Signed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extended {
+    /// Whether the session is a drill.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
+    /// The session's playbook; absent in entries that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookName>,
     /// What was signed.
     pub proposal: Proposal,
     /// The session.
@@ -166,8 +182,14 @@ pub struct Extended {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Closing {
+    /// Whether it was a drill; filled in by the rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
     /// Who closed.
     pub operator: OperatorName,
+    /// The session's playbook; filled in by the rules, and absent in entries that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookName>,
     /// Why.
     pub reason: Reason,
     /// The session.
@@ -185,6 +207,9 @@ pub struct Review {
     pub finding: Reason,
     /// Who reviewed.
     pub operator: OperatorName,
+    /// The session's playbook; filled in by the rules, and absent in entries that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<PlaybookName>,
     /// The session.
     pub session: Lineage,
 }
@@ -209,6 +234,32 @@ impl Step {
             Self::Propose(proposed) => Some(&proposed.signature.operator),
             Self::Review(review) => Some(&review.operator),
             Self::Sign(signed) => Some(&signed.signature.operator),
+        }
+    }
+
+    /// The playbook that it is about, as far as the entry tells: a further signature names its text alone.
+    pub fn playbook(&self) -> Option<&PlaybookName> {
+        match self {
+            Self::Close(closing) => closing.playbook.as_ref(),
+            Self::Extend(extended) => extended.playbook.as_ref(),
+            Self::Open(Opened { proposal, .. }) | Self::Propose(Proposed { proposal, .. }) => {
+                proposal.opening().map(|opening| &opening.playbook)
+            }
+            Self::Review(review) => review.playbook.as_ref(),
+            Self::Sign(_) => None,
+        }
+    }
+
+    /// Whether nothing of what it is about is worth anything, as far as the entry tells.
+    pub fn is_drill(&self) -> bool {
+        match self {
+            Self::Close(closing) => closing.drill,
+            Self::Extend(extended) => extended.drill,
+            Self::Open(Opened { proposal, .. }) | Self::Propose(Proposed { proposal, .. }) => {
+                proposal.opening().is_some_and(|opening| opening.drill)
+            }
+            Self::Review(review) => review.drill,
+            Self::Sign(_) => false,
         }
     }
 

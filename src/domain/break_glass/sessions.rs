@@ -154,8 +154,9 @@ impl Sessions {
     pub fn decide(&self, ask: Ask, now: Timestamp) -> Result<Step, GlassRefusal> {
         match ask {
             Ask::Close(closing) => {
-                self.open(closing.session, now)?;
-                Ok(Step::Close(closing))
+                let opening = &self.open(closing.session, now)?.opening;
+                let (drill, playbook) = (opening.drill, Some(opening.playbook.clone()));
+                Ok(Step::Close(Closing { drill, playbook, ..closing }))
             }
             Ask::Review(review) => self.decide_review(review, now),
             Ask::Sign(sign) => self.decide_sign(*sign, now),
@@ -179,7 +180,8 @@ impl Sessions {
         if held.signed_by(&review.operator) {
             return Err(GlassRefusal::OwnReview(review.operator));
         }
-        Ok(Step::Review(Review { drill: held.opening.drill, ..review }))
+        let (drill, playbook) = (held.opening.drill, Some(held.opening.playbook.clone()));
+        Ok(Step::Review(Review { drill, playbook, ..review }))
     }
 
     fn decide_sign(&self, sign: Sign, now: Timestamp) -> Result<Step, GlassRefusal> {
@@ -263,7 +265,9 @@ impl Sessions {
         match &proposal.asks {
             Asks::Extend(Extension { session, until, .. }) => {
                 let (session, until) = (*session, *until);
-                Ok(Step::Extend(Extended { proposal, session, signatures, until }))
+                let opening = &self.open(session, now)?.opening;
+                let (drill, playbook) = (opening.drill, Some(opening.playbook.clone()));
+                Ok(Step::Extend(Extended { drill, playbook, proposal, session, signatures, until }))
             }
             Asks::Open(opening) => {
                 if self.held.contains_key(&session) {

@@ -82,12 +82,12 @@ impl Log {
 
     fn close(&mut self, session: Lineage, now: Timestamp) -> Result<Step, GlassRefusal> {
         let (operator, reason) = ("alice".parse().unwrap(), "done".parse().unwrap());
-        self.take(Ask::Close(Closing { operator, reason, session }), now)
+        self.take(Ask::Close(Closing { drill: false, operator, playbook: None, reason, session }), now)
     }
 
     fn review(&mut self, session: Lineage, who: &str, now: Timestamp) -> Result<Step, GlassRefusal> {
         let (operator, finding) = (who.parse().unwrap(), "as it should".parse().unwrap());
-        self.take(Ask::Review(Review { drill: false, finding, operator, session }), now)
+        self.take(Ask::Review(Review { drill: false, finding, operator, playbook: None, session }), now)
     }
 
     /// The state of this log read again.

@@ -1,19 +1,44 @@
-//! What is told of break-glass. Reasons, tickets and findings are prose, and stay in the log.
+//! What is told of break-glass: its steps, and what goes on. Reasons, tickets and findings are prose, and stay in the
+//! log.
 
 use serde_json::{Value, json};
 
 use super::Severity;
-use crate::domain::break_glass::{Asks, Proposal, Step};
+use crate::domain::break_glass::Step;
+use crate::domain::id::Lineage;
 use crate::domain::name::{OperatorName, PlaybookName};
+use crate::domain::time::Timestamp;
 
-/// A way in that is open, or open for longer, is an emergency, unless it is known for a drill.
-pub(super) const fn severity(step: &Step) -> Severity {
+/// What goes on, told again and again. It stands in no log: its beginning does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reminder {
+    /// Whether it is a drill.
+    pub drill: bool,
+    /// What goes on.
+    pub going: GoingOn,
+    /// The playbook.
+    pub playbook: PlaybookName,
+    /// The session.
+    pub session: Lineage,
+    /// When the session ends, or ended at the latest.
+    pub until: Timestamp,
+}
+
+/// What people are reminded of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoingOn {
+    /// A session is open.
+    Open,
+    /// Its review is overdue.
+    ReviewOverdue,
+}
+
+/// A way in that is open, or open for longer, is an emergency, unless it is known for a drill. A function of the entry
+/// alone: the lane that a notice waits in has its own cursor.
+pub(super) fn severity(step: &Step) -> Severity {
     match step {
-        Step::Extend(_) => Severity::Critical,
-        Step::Open(opened) => match &opened.proposal.asks {
-            Asks::Open(opening) if opening.drill => Severity::Warning,
-            Asks::Extend(_) | Asks::Open(_) => Severity::Critical,
-        },
+        Step::Extend(_) | Step::Open(_) if step.is_drill() => Severity::Warning,
+        Step::Extend(_) | Step::Open(_) => Severity::Critical,
         Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => Severity::Warning,
     }
 }
@@ -21,32 +46,32 @@ pub(super) const fn severity(step: &Step) -> Severity {
 /// One line for a person.
 pub(super) fn summary(step: &Step) -> String {
     let by = step.operator().map_or("nobody", OperatorName::as_str);
+    let drill = if step.is_drill() { "drill" } else { "session" };
     match step {
-        Step::Close(closing) => format!("{by} closed the break-glass session {}", closing.session),
+        Step::Close(closing) => format!("{by} closed the break-glass {drill} {}", closing.session),
         Step::Extend(extended) => {
-            format!("the break-glass session {} was extended, signed last by {by}", extended.session)
+            format!("the break-glass {drill} {} was extended, signed last by {by}", extended.session)
         }
         Step::Open(opened) => {
-            let what = if is_drill(step) { "a break-glass drill" } else { "glass" };
-            let playbook = playbook(&opened.proposal).map_or("?", PlaybookName::as_str);
+            let what = if step.is_drill() { "a break-glass drill" } else { "glass" };
+            let playbook = step.playbook().map_or("?", PlaybookName::as_str);
             format!(
                 "{what} was opened with playbook {playbook}, signed last by {by}: session {}",
                 opened.session
             )
         }
         Step::Propose(_) => format!("{by} proposes to break glass, others must sign"),
-        Step::Review(review) => format!("{by} reviewed the break-glass session {}", review.session),
+        Step::Review(review) => format!("{by} reviewed the break-glass {drill} {}", review.session),
         Step::Sign(_) => format!("{by} signed a proposal to break glass, others must sign"),
     }
 }
 
 /// The facts that the step has.
 pub(super) fn details(step: &Step) -> Value {
-    let proposal = proposal(step);
     json!({
-        "drill": is_drill(step),
+        "drill": step.is_drill(),
         "operator": step.operator().map(OperatorName::as_str),
-        "playbook": proposal.and_then(playbook).map(PlaybookName::as_str),
+        "playbook": step.playbook().map(PlaybookName::as_str),
         "session": step.session().map(|session| session.to_string()),
         "step": word(step),
     })
@@ -63,27 +88,41 @@ const fn word(step: &Step) -> &'static str {
     }
 }
 
-const fn proposal(step: &Step) -> Option<&Proposal> {
-    match step {
-        Step::Extend(extended) => Some(&extended.proposal),
-        Step::Open(opened) => Some(&opened.proposal),
-        Step::Propose(proposed) => Some(&proposed.proposal),
-        Step::Close(_) | Step::Review(_) | Step::Sign(_) => None,
+impl Reminder {
+    pub(super) const fn severity(&self) -> Severity {
+        match self.going {
+            GoingOn::Open if !self.drill => Severity::Critical,
+            GoingOn::Open | GoingOn::ReviewOverdue => Severity::Warning,
+        }
     }
-}
 
-const fn playbook(proposal: &Proposal) -> Option<&PlaybookName> {
-    match &proposal.asks {
-        Asks::Extend(_) => None,
-        Asks::Open(opening) => Some(&opening.playbook),
+    pub(super) fn summary(&self) -> String {
+        let what = if self.drill { "drill" } else { "session" };
+        let Self { playbook, session, .. } = self;
+        match self.going {
+            GoingOn::Open => format!(
+                "the break-glass {what} {session} of playbook {playbook} is still open, until {}",
+                self.until.to_rfc3339()
+            ),
+            GoingOn::ReviewOverdue => {
+                format!("the review of the break-glass {what} {session} of playbook {playbook} is overdue")
+            }
+        }
     }
-}
 
-fn is_drill(step: &Step) -> bool {
-    match (step, proposal(step).map(|proposal| &proposal.asks)) {
-        (Step::Review(review), _) => review.drill,
-        (_, Some(Asks::Open(opening))) => opening.drill,
-        (_, Some(Asks::Extend(_)) | None) => false,
+    pub(super) fn details(&self) -> Value {
+        let step = match self.going {
+            GoingOn::Open => "still-open",
+            GoingOn::ReviewOverdue => "review-overdue",
+        };
+        json!({
+            "drill": self.drill,
+            "operator": null,
+            "playbook": self.playbook.as_str(),
+            "session": self.session.to_string(),
+            "step": step,
+            "until": self.until.to_rfc3339(),
+        })
     }
 }
 
@@ -91,47 +130,65 @@ fn is_drill(step: &Step) -> bool {
 #[cfg(test)]
 pub(super) fn closed() -> Step {
     use crate::domain::break_glass::Closing;
-    use crate::domain::id::Lineage;
-    use crate::domain::time::Timestamp;
 
     let session = Lineage::new(Timestamp::from_millis(1), &[5; 10]);
     Step::Close(Closing {
+        drill: false,
         operator: "ann".parse().unwrap(),
+        playbook: Some("repair".parse().unwrap()),
         reason: "the secret reason".parse().unwrap(),
         session,
     })
 }
 
+/// A reminder of a session whose id ends with this number, for tests.
+#[cfg(test)]
+pub(in crate::notify) fn reminder(number: u8, drill: bool, going: GoingOn) -> Reminder {
+    let (time, playbook) = (Timestamp::from_millis(1_700_000_000_000), "repair".parse().unwrap());
+    Reminder { drill, going, playbook, session: Lineage::new(time, &[number; 10]), until: time }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::break_glass::{Ask, Opened};
+    use crate::domain::break_glass::{Ask, Asks, Extended, Opened};
     use crate::domain::fixture;
-    use crate::domain::time::Timestamp;
 
-    fn opened(drill: bool) -> Step {
+    fn opened(drill: bool) -> Opened {
         let Ask::Sign(sign) = fixture::sign(Timestamp::from_millis(1), "ann") else { panic!("no signature") };
         let mut proposal = sign.proposal;
         if let Asks::Open(opening) = &mut proposal.asks {
             opening.drill = drill;
         }
         let until = Timestamp::from_millis(2);
-        Step::Open(Opened { proposal, session: sign.session, signatures: vec![sign.signature], until })
+        Opened { proposal, session: sign.session, signatures: vec![sign.signature], until }
+    }
+
+    fn extended(drill: bool) -> Step {
+        let Opened { proposal, session, signatures, until } = opened(drill);
+        let playbook = Some("repair".parse().unwrap());
+        Step::Extend(Extended { drill, playbook, proposal, session, signatures, until })
     }
 
     #[test]
     fn an_opening_is_an_emergency_and_a_drill_is_not() {
-        assert_eq!(severity(&opened(false)), Severity::Critical);
-        assert_eq!(severity(&opened(true)), Severity::Warning);
+        for (drill, expected) in [(false, Severity::Critical), (true, Severity::Warning)] {
+            assert_eq!(severity(&Step::Open(opened(drill))), expected);
+            assert_eq!(severity(&extended(drill)), expected);
+            assert_eq!(reminder(1, drill, GoingOn::Open).severity(), expected);
+            assert_eq!(reminder(1, drill, GoingOn::ReviewOverdue).severity(), Severity::Warning);
+            assert_eq!(summary(&extended(drill)).contains("drill"), drill);
+        }
         assert_eq!(severity(&closed()), Severity::Warning);
     }
 
     #[test]
     fn what_people_wrote_stays_in_the_log() {
         let told = |step: &Step| format!("{} {}", summary(step), details(step));
-        let open = told(&opened(false));
+        let open = told(&Step::Open(opened(false)));
         assert!(open.contains("\"playbook\":\"repair\"") && open.contains("\"operator\":\"ann\""), "{open}");
         assert!(!open.contains("cluster is down") && !open.contains("INC-1"), "{open}");
-        assert!(!told(&closed()).contains("secret reason"));
+        let closed = told(&closed());
+        assert!(!closed.contains("secret reason") && closed.contains("\"playbook\":\"repair\""), "{closed}");
     }
 }

@@ -4,6 +4,8 @@ use super::problems::good;
 use super::*;
 use crate::domain::playbook::Scope;
 use crate::domain::revocation::Selector;
+use crate::notify::destination::{Destination, Program, Target, Wanted};
+use crate::notify::notice::Severity;
 
 const PLAYBOOK: &str = "name = \"repair\"\npurpose = \"p\"\nkind = \"expand\"\nquorum = 2\nmax_time = \"10m\"\nactions = [\"demo.read\"]\nagents = [\"default/me\"]\nresources = [\"demo\"]\n";
 const FREEZE: &str =
@@ -184,4 +186,62 @@ fn a_sealed_copy_loads_to_the_same_registry() {
     assert_eq!(again.files, loaded.files);
     assert_eq!(again.registry.playbooks(), loaded.registry.playbooks());
     assert_eq!((again.policies.len(), again.registry.operators().len()), (1, 4));
+}
+
+fn destination(name: &str) -> Destination {
+    let program = Program { path: "/bin/true".into(), arguments: Vec::new() };
+    let wanted = Wanted { severity_min: Severity::Critical, kinds: Vec::new() };
+    Destination { name: name.parse().unwrap(), target: Target::Command(program), wanted }
+}
+
+#[test]
+fn whom_a_playbook_names_must_be_there() {
+    let dir = scene(&format!("{PLAYBOOK}notify = [\"oncall\", \"pager\"]\n"));
+    let loaded = load_dir(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    let said = |known: &[Destination]| {
+        let problems = loaded.untold(known);
+        problems
+            .iter()
+            .map(|one| one.to_string().replace(&format!("{}/", dir.path().display()), ""))
+            .collect()
+    };
+    let none = |name: &str| {
+        format!("playbooks/a.toml:9:1: notify: no [[notify]] of hotworkd.toml has this name: `{name}`")
+    };
+    let found: Vec<String> = said(&[]);
+    assert_eq!(found, [none("oncall"), none("pager")]);
+    let found: Vec<String> = said(&[destination("oncall"), destination("other")]);
+    assert_eq!(found, [none("pager")]);
+    let found: Vec<String> = said(&[destination("oncall"), destination("pager")]);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn an_action_that_nobody_can_approve_is_told_with_its_place() {
+    let dir = scene(PLAYBOOK);
+    let api = fs::read_to_string(dir.path().join("apis/demo.toml")).unwrap();
+    let with = |approvals: &str, people: &str| {
+        put(dir.path(), "apis/demo.toml", api.replace("tier = \"auto\"", approvals));
+        put(dir.path(), "operators.toml", people);
+        // Fewer people are a problem of the playbook, too.
+        lines(dir.path()).into_iter().filter(|line| line.contains("apis/")).collect::<Vec<_>>()
+    };
+    let two = "tier = \"approval\"\napprovals = 2";
+    let responders =
+        ["alice", "bob", "carol"].map(|name| operator(name, "\"responder\", \"revoker\"", "")).concat();
+    let approver = |name: &str, rest: &str| operator(name, "\"approver\", \"responder\", \"revoker\"", rest);
+    let told = |key: &str, line: usize, needed: usize, able: usize| {
+        format!(
+            "warning: apis/demo.toml:{line}:1: action[0].{key}: `demo.read` can't be had: {needed} people must approve, \
+             and {able} operators of tenant `default` have the role `approver` and `ssh_keys`"
+        )
+    };
+    assert_eq!(with("tier = \"approval\"", &responders), [told("tier", 13, 1, 0)]);
+    let some = [approver("alice", ""), approver("bob", "tenants = [\"other\"]"), approver("carol", "")];
+    // Two of them are enough for two, and bob does not see the tenant.
+    assert_eq!(with(two, &some.concat()), Vec::<String>::new());
+    let keyless = some.concat().replacen("ssh_keys", "#", 1);
+    let found = with(two, &keyless);
+    assert!(found.contains(&told("approvals", 14, 2, 1)), "{found:?}");
+    assert_eq!(with("tier = \"auto\"", &responders), Vec::<String>::new());
 }
