@@ -49,7 +49,7 @@ pub enum Command {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The directory of the registry (apis/, agents/, policies/, operators.toml), or hotworkd.toml itself
+    /// The directory of the registry (apis/, agents/, policies/, playbooks/, operators.toml), or hotworkd.toml itself
     #[arg(long, value_name = "DIR", default_value = "/etc/hotwork")]
     pub config: PathBuf,
     /// Fail on warnings too

@@ -18,6 +18,21 @@ fn every_kind_can_be_asked_for_by_its_word_and_says_something() {
 }
 
 #[test]
+fn the_pages_name_every_kind() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["config/hotworkd.toml", "docs/operations/notifiers.md"] {
+        let page = std::fs::read_to_string(root.join(page)).unwrap();
+        let words: Vec<&str> = page
+            .split(|at: char| !at.is_ascii_lowercase() && at != '-')
+            .filter(|word| !word.is_empty())
+            .collect();
+        for kind in Kind::ALL {
+            assert!(words.contains(&kind), "{kind}");
+        }
+    }
+}
+
+#[test]
 fn what_hits_everything_is_an_emergency() {
     let operator: OperatorName = "ann".parse().unwrap();
     let locked = |selector| Notice::Locked { operator: operator.clone(), selector }.severity();
