@@ -143,15 +143,11 @@ pub fn decide(
 ) -> Result<Permitted, Undecided> {
     let agent = attested.agent();
     let kept = attested.evidence().kept();
-    let session = request.session.map(|id| session::open(standing.session, id, agent, now)).transpose()?;
-    let (verdict, api, action) = match &session {
-        None => judge_untiered(rules, agent, &request, &holder, now)?,
-        Some(held) => session::judge(held, rules, agent, &request, &holder, now)?,
-    };
+    let (allowed, session) = judge(rules, standing.session, agent, &request, &holder, now)?;
     // After everything else: who may not have it at all does not learn that it is locked, nor is anybody asked.
     unlocked(standing.locks, agent, &kept, &request, now)?;
+    let (_, api, action) = allowed;
     let ttl = lifetime(&request, action);
-    let allowed = (verdict, api, action);
     let approval = match &session {
         None => approval::needed(rules, standing.approvals, agent, &allowed, &request, &holder, now)?,
         // Its signatures stand in the place of an approval.
@@ -186,21 +182,24 @@ pub fn decide(
 /// What a request is allowed by, and what it is allowed for.
 pub(super) type Allowed<'a> = (Vec<PolicyName>, &'a Arc<Api>, &'a Arc<Action>);
 
-/// The decision itself, without the proof: also what `explain` asks of past requests.
+/// The decision itself, without tier, locks and proof: also what `explain` asks of past requests. Beside it the
+/// session that it was made under.
 pub(super) fn judge<'a>(
     rules: &'a Rules,
+    session: Option<&Announced>,
     agent: &Agent,
     request: &ActionRequest,
     holder: &Holder,
     now: Timestamp,
-) -> Result<Allowed<'a>, Denied> {
-    let allowed = judge_untiered(rules, agent, request, holder, now)?;
-    // After the policies: who may not have it at all does not learn that an approval would do.
-    tier(allowed.2)?;
-    Ok(allowed)
+) -> Result<(Allowed<'a>, Option<Arc<Held>>), Denied> {
+    let Some(id) = request.session else {
+        return Ok((by_policies(rules, agent, request, holder, now)?, None));
+    };
+    let held = session::open(session, id, agent, now)?;
+    Ok((session::judge(&held, rules, agent, request, holder, now)?, Some(held)))
 }
 
-fn judge_untiered<'a>(
+fn by_policies<'a>(
     rules: &'a Rules,
     agent: &Agent,
     request: &ActionRequest,

@@ -1,12 +1,13 @@
 //! Explain: why a decision went as it did, and what would be said to the same request now.
 
 use crate::domain::approval::Terms;
+use crate::domain::catalogue::{Action, Tier};
 use crate::domain::credential::{Issuance, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::entry::{Entry, Event};
 use crate::domain::evidence::Selector;
 use crate::domain::id::CredentialId;
-use crate::domain::name::AgentId;
+use crate::domain::name::{AgentId, PolicyName};
 use crate::domain::request::{ActionRequest, Confirmation};
 use crate::domain::time::Ttl;
 use crate::store::ReadError;
@@ -60,17 +61,37 @@ impl Broker {
             return ("the agent is no longer registered".to_owned(), "register the agent".to_owned());
         };
         let (now, locks) = (self.time(), self.ledger.locks());
-        let judged = judge(rules, &agent, &asked.request, &asked.holder, now);
-        let open = |_: &_| unlocked(&locks, &agent, &asked.attested, &asked.request, now);
-        match judged.and_then(|allowed| open(&allowed).map(|()| allowed)) {
-            Ok((policies, ..)) => {
-                let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
-                (format!("allowed by {}", names.join(", ")), String::new())
+        let (request, holder) = (&asked.request, &asked.holder);
+        // A session that nobody was told of lets nothing happen, as one that is not there.
+        let session = request.session.and_then(|id| self.announced(id).ok().flatten());
+        let judged = judge(rules, session.as_ref(), &agent, request, holder, now);
+        let open = |_: &_| unlocked(&locks, &agent, &asked.attested, request, now);
+        match judged.and_then(|judged| open(&judged).map(|()| judged)) {
+            Ok((_, Some(held))) => {
+                (format!("allowed by break-glass session {}", held.session), String::new())
             }
+            Ok(((policies, _, action), None)) => by_tier(&policies, action),
             Err(denied) => {
                 let suggestion = suggest(rules, &agent, asked, &denied);
                 (format!("denied: {}", denied.reason.code()), suggestion)
             }
+        }
+    }
+}
+
+/// What becomes of what the policies allow.
+fn by_tier(policies: &[PolicyName], action: &Action) -> (String, String) {
+    let names: Vec<String> = policies.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    match action.tier {
+        Tier::Approval => {
+            let (asked, count) = (Reason::ApprovalRequired, action.approvals);
+            (format!("allowed by {names}; approvals needed: {count}"), asked.meaning().to_owned())
+        }
+        Tier::Auto => (format!("allowed by {names}"), String::new()),
+        Tier::BreakGlass => {
+            let denied = Reason::BreakGlassOnly;
+            (format!("denied: {}", denied.code()), denied.meaning().to_owned())
         }
     }
 }
@@ -163,7 +184,7 @@ impl Asked {
             purpose: denial.purpose.clone(),
             idempotency_key: None,
             approval: None,
-            session: None,
+            session: denial.session,
         };
         // Whether the holder had shown a key is not recorded. It was missing only for this reason.
         let bearer = denial.reason == Reason::BindingRequired;
@@ -184,7 +205,8 @@ impl Asked {
             purpose: issuance.purpose.clone(),
             idempotency_key: None,
             approval: None,
-            session: None,
+            // What was minted in a session is of the session's lineage.
+            session: (issuance.tier == Tier::BreakGlass).then_some(issuance.lineage),
         };
         let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }

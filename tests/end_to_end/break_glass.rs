@@ -35,6 +35,9 @@ fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
     assert_eq!((&said["hotwork_tier"], &said["txn"]), (&"break_glass".into(), &session.into()));
     assert_eq!(said["hotwork_session"], session, "and by its own name");
     assert!(scene.is_live(&token));
+    let id = said["jti"].as_str().unwrap();
+    let now = |decision: &str| daemon.json(&["explain", decision])["now"].as_str().unwrap().to_owned();
+    assert_eq!(now(id), format!("allowed by break-glass session {session}"));
     let (exit, certificate) = scene.issue(session, DELETE, NODE, &["--kind", "cert"]);
     assert_eq!(exit, 0, "{certificate}");
     let leaf = certificate["certificatePem"].as_str().unwrap();
@@ -43,6 +46,7 @@ fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
     let closed = scene.run(&["break-glass", "close", session, "--reason", "n1 is gone"]);
     assert_eq!(closed.0, 0, "{}", closed.1);
     assert!(!scene.is_live(&token) && !scene.is_live(leaf), "both died with it");
+    assert_eq!(now(id), "denied: session-not-open");
     scene.refuses(scene.issue(session, DELETE, NODE, &["--dpop-jkt", JKT]), "session-not-open");
     scene.refuses(scene.run(&["break-glass", "close", session, "--reason", "again"]), "session-not-open");
     // The review is owed; the log has it all.

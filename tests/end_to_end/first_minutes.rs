@@ -225,6 +225,8 @@ fn a_denial_is_explained_to_the_operator_and_only_coded_to_the_agent() {
     let explained = daemon.json(&["explain", decision]);
     assert_eq!(explained["reason"], "approval-required");
     assert_eq!(explained["effect"], "EFFECT_PENDING");
+    let now = explained["now"].as_str().unwrap();
+    assert!(now.starts_with("allowed by ") && now.ends_with("approvals needed: 1"), "{now}");
     let unknown = daemon.hotwork(&["issue", "demo.nothing", "--resource", "demo/x"]);
     assert_eq!(code(&unknown), 3, "{}", text(&unknown));
 }
