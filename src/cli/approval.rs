@@ -198,7 +198,7 @@ fn refused(failure: Failure) -> Failure {
         "already-decided" => "you are one person whatever keys you have; another approver has to decide it",
         "approval-decided" => "`hotwork request show` tells what became of it",
         "approver-is-requester" => "ask another operator with the role `approver`",
-        "signature-key-unregistered" => {
+        "signature-unregistered" => {
             "your public key has to be in `ssh_keys` of your entry in operators.toml; `hotwork reload` loads it anew"
         }
         "signature-namespace" => "sign with `-n hotwork-approval`",

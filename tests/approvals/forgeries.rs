@@ -38,10 +38,10 @@ async fn every_forged_decision_is_refused_and_recorded_and_blocks_nobody() {
         ("a denial as a yes", denial.clone(), signed(&denial), "statement-differs"),
         ("signature over edited text", text.clone(), signed(&edited), "signature-forged"),
         ("signature over another request", text.clone(), signed(&others), "signature-forged"),
-        ("truncated", text.clone(), cut, "signature-unreadable"),
+        ("truncated", text.clone(), cut, "signature-form"),
         ("another namespace", text.clone(), own.sign("hotwork-break-glass", &text), "signature-namespace"),
         ("git's namespace", text.clone(), own.sign("git", &text), "signature-namespace"),
-        ("a stranger's key", text.clone(), stranger.sign(space, &text), "signature-key-unregistered"),
+        ("a stranger's key", text.clone(), stranger.sign(space, &text), "signature-unregistered"),
         ("bob's signature sent by another", text.clone(), bob.sign(space, &text), "signer-is-not-caller"),
         ("the requester's own", text.clone(), signed(&text), "approver-is-requester"),
     ];

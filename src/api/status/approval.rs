@@ -5,7 +5,6 @@ use tonic::Code;
 use crate::broker::approve::{DecideError, WaitError};
 use crate::domain::approval::{Approval, ApprovalRefusal, State};
 use crate::domain::statement::Utc;
-use crate::ssh::BadSignature;
 
 use super::{Refused, internal};
 
@@ -70,18 +69,7 @@ impl From<DecideError> for Refused {
             DecideError::Ledger(error) => error.into(),
             DecideError::NotFound => Self::not_found("request"),
             DecideError::Requester => Self::new(Code::PermissionDenied, "approver-is-requester", text),
-            DecideError::Signature(error) => {
-                let reason = match error {
-                    BadSignature::Forged => "signature-forged",
-                    BadSignature::Form | BadSignature::Hash | BadSignature::Text => "signature-unreadable",
-                    BadSignature::Key(_) => "signature-key-not-taken",
-                    BadSignature::Namespace(_) => "signature-namespace",
-                    BadSignature::Presence => "signature-without-touch",
-                    BadSignature::Shared(_) => "signature-key-shared",
-                    BadSignature::Unregistered(_) => "signature-key-unregistered",
-                };
-                Self::new(Code::PermissionDenied, reason, text)
-            }
+            DecideError::Signature(error) => error.into(),
             DecideError::Signer(_) => Self::new(Code::PermissionDenied, "signer-is-not-caller", text),
             DecideError::Statement => Self::new(Code::FailedPrecondition, "statement-differs", text),
             DecideError::Unstatable(ref cause) => {

@@ -5,7 +5,6 @@ use tonic::Code;
 use crate::broker::announce::NotPut;
 use crate::broker::break_glass::GlassError;
 use crate::domain::break_glass::GlassRefusal;
-use crate::ssh::BadSignature;
 
 use super::{Refused, internal};
 
@@ -21,7 +20,7 @@ impl From<GlassError> for Refused {
             GlassError::NotFound(what) => Self::not_found(what),
             GlassError::NotPut(error) => error.into(),
             GlassError::OtherAct(_) => Self::new(Code::InvalidArgument, "statement-other", error.to_string()),
-            GlassError::Signature(error) => signature(&error),
+            GlassError::Signature(error) => error.into(),
             GlassError::Statement(error) => {
                 Self::new(Code::InvalidArgument, "statement-form", format!("the statement: {error}"))
             }
@@ -36,21 +35,6 @@ impl From<NotPut> for Refused {
             "nobody might be told of this session, so nothing comes of it; an operator restarts the broker";
         internal(Code::Unavailable, "not-announced", message, &error)
     }
-}
-
-/// Why a signature counts for nothing. What is said of keys is public: a fingerprint is no secret.
-fn signature(error: &BadSignature) -> Refused {
-    let (code, reason) = match error {
-        BadSignature::Forged => (Code::PermissionDenied, "signature-forged"),
-        BadSignature::Form | BadSignature::Text => (Code::InvalidArgument, "signature-form"),
-        BadSignature::Hash => (Code::InvalidArgument, "signature-hash"),
-        BadSignature::Key(_) => (Code::InvalidArgument, "signature-key"),
-        BadSignature::Namespace(_) => (Code::PermissionDenied, "signature-namespace"),
-        BadSignature::Presence => (Code::PermissionDenied, "signature-presence"),
-        BadSignature::Shared(_) => (Code::PermissionDenied, "signature-shared"),
-        BadSignature::Unregistered(_) => (Code::PermissionDenied, "signature-unregistered"),
-    };
-    Refused::new(code, reason, error.to_string())
 }
 
 impl From<GlassRefusal> for Refused {

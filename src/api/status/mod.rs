@@ -8,6 +8,7 @@ mod approval;
 mod glass;
 mod ledger;
 mod operator;
+mod signature;
 #[cfg(test)]
 mod tests;
 
