@@ -68,12 +68,18 @@ pub(super) fn summary(step: &Step) -> String {
 
 /// The facts that the step has.
 pub(super) fn details(step: &Step) -> Value {
+    let until = match step {
+        Step::Extend(extended) => Some(extended.until),
+        Step::Open(opened) => Some(opened.until),
+        Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => None,
+    };
     json!({
         "drill": step.is_drill(),
         "operator": step.operator().map(OperatorName::as_str),
         "playbook": step.playbook().map(PlaybookName::as_str),
         "session": step.session().map(|session| session.to_string()),
         "step": word(step),
+        "until": until.map(Timestamp::to_rfc3339),
     })
 }
 
@@ -186,6 +192,7 @@ mod tests {
     fn what_people_wrote_stays_in_the_log() {
         let told = |step: &Step| format!("{} {}", summary(step), details(step));
         let open = told(&Step::Open(opened(false)));
+        assert!(open.contains("\"until\":\"1970-01-01T00:00:00.002Z\""), "{open}");
         assert!(open.contains("\"playbook\":\"repair\"") && open.contains("\"operator\":\"ann\""), "{open}");
         assert!(!open.contains("cluster is down") && !open.contains("INC-1"), "{open}");
         let closed = told(&closed());
