@@ -16,6 +16,9 @@
 
 mod enrolled;
 mod pki;
+mod session;
+#[path = "../end_to_end/signing.rs"]
+mod signing;
 #[path = "../end_to_end/support.rs"]
 mod support;
 mod tls;

@@ -27,8 +27,14 @@ impl Agent {
 
     /// A token for one action, bound to the key.
     pub fn token(&self, daemon: &Daemon, action: &str, resource: &str) -> Token {
+        self.token_with(daemon, action, resource, &[])
+    }
+
+    /// The same with more words in the command.
+    pub fn token_with(&self, daemon: &Daemon, action: &str, resource: &str, more: &[&str]) -> Token {
         let jkt = self.key.kid();
-        let answer = daemon.json(&["issue", action, "--resource", resource, "--dpop-jkt", jkt]);
+        let ask = ["issue", action, "--resource", resource, "--dpop-jkt", jkt];
+        let answer = daemon.json(&[&ask[..], more].concat());
         let text = answer["token"].as_str().unwrap().to_owned();
         Token { id: answer["credential"]["id"].as_str().unwrap().to_owned(), text }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::recipe::block;
-use crate::scene::{READ, Scene};
+use crate::scene::{READ, SITE, Scene};
 use crate::tls::{Answer, Client};
 
 #[path = "../../examples/protected.rs"]
@@ -57,4 +57,11 @@ fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connecti
     scene.revoke(&["--all"]);
     assert_eq!(until(401, || scene.read(&mut open, &other)).refused(), (401, "credential-ended"));
     assert_eq!(scene.read(&mut open, &scene.token("repo.file.read")).status, 200);
+    // What was minted under a break-glass session dies with it.
+    let session = scene.session();
+    let more = ["--break-glass", session.as_str()];
+    let token = scene.agent.token_with(&scene.daemon, "repo.file.read", SITE, &more);
+    assert_eq!(scene.read(&mut open, &token).status, 200);
+    scene.close(&session);
+    assert_eq!(until(401, || scene.read(&mut open, &token)).refused(), (401, "credential-ended"));
 }

@@ -26,6 +26,9 @@ mod scene;
 mod tls;
 mod upstream;
 
+#[path = "../end_to_end/signing.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
+mod signing;
 #[path = "../end_to_end/support.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod support;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use crate::agent::{Agent, Token};
+use crate::signing::KeyPair;
 use crate::support::{self, Daemon};
 use crate::tls::{Answer, Client, server_files};
 use crate::upstream::Upstream;
@@ -17,6 +18,7 @@ pub struct Scene {
     pub daemon: Daemon,
     pub upstream: Upstream,
     pub agent: Agent,
+    responders: [KeyPair; 2],
     pub dir: tempfile::TempDir,
 }
 
@@ -25,6 +27,8 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let config = support::example("coding", dir.path());
         counted_close(&config.with_file_name("apis/repo.toml"));
+        let responders = ["ann", "ben"].map(|name| KeyPair::ed25519(dir.path(), name));
+        playbook(&config, &responders);
         let text = std::fs::read_to_string(&config).unwrap();
         let socket = format!(
             "[authz_socket]\npath = \"{}\"\nmode = \"0666\"\n",
@@ -33,7 +37,7 @@ impl Scene {
         std::fs::write(&config, text + &socket).unwrap();
         let daemon = Daemon::serve(&config, &dir.path().join("state"));
         server_files(dir.path());
-        let scene = Self { daemon, upstream: Upstream::start(), agent: Agent::new(), dir };
+        let scene = Self { daemon, upstream: Upstream::start(), agent: Agent::new(), responders, dir };
         // The chain of action certificates: beside every certificate that is issued.
         let folder = scene.certificate("first");
         std::fs::copy(folder.join("ca.pem"), scene.path("ca.pem")).unwrap();
@@ -93,11 +97,45 @@ impl Scene {
         assert!(output.status.success(), "{}", support::text(&output));
     }
 
+    /// An open break-glass session for reading the site.
+    pub fn session(&self) -> String {
+        let key = |at: usize| self.responders[at].private.to_str().unwrap();
+        let open = ["break-glass", "open", "read", "--reason", "r", "--ticket", "T-1", "--ssh-key", key(0)];
+        let first = self.daemon.json(&open);
+        let id = first["progress"]["statementId"].as_str().unwrap();
+        let second = self.daemon.json(&["break-glass", "sign", &id[..12], "--yes", "--ssh-key", key(1)]);
+        second["progress"]["session"].as_str().unwrap().to_owned()
+    }
+
+    pub fn close(&self, session: &str) {
+        self.daemon.json(&["break-glass", "close", session, "--reason", "done"]);
+        self.daemon.json(&["break-glass", "review", session, "--finding", "a test"]);
+    }
+
+    /// What was minted under a session dies with it, on connections that are open.
+    fn sessions(&self, port: u16) {
+        let session = self.session();
+        let token = self.agent.token_with(&self.daemon, "repo.file.read", SITE, &["--break-glass", &session]);
+        let folder = self.path("session");
+        let out = ["--kind", "cert", "--out", folder.to_str().unwrap()];
+        let ask = ["issue", "repo.file.read", "--resource", SITE, "--break-glass", &session];
+        self.daemon.json(&[&ask[..], &out].concat());
+        let (mut plain, mut certified) = (self.client(port, None), self.client(port, Some(&folder)));
+        assert_eq!(self.read(&mut plain, &token).status, 200);
+        assert_eq!(certified.ask("GET", READ, &[]).status, 200);
+        self.close(&session);
+        assert_eq!(self.read(&mut plain, &token).refused(), (401, "credential-ended"));
+        assert_eq!(certified.ask("GET", READ, &[]).refused(), (401, "credential-ended"));
+        // The connection itself is good for others.
+        assert_eq!(self.read(&mut plain, &self.token("repo.file.read")).status, 200);
+    }
+
     /// Everything that holds of a proxy on `port`.
     pub fn holds(&self, port: u16) {
         self.tokens(port);
         self.counted(port);
         self.paths(port);
+        self.sessions(port);
         self.certificates(port);
     }
 
@@ -208,6 +246,25 @@ impl Scene {
         let after = self.certificate("after");
         assert_eq!(self.client(port, Some(&after)).ask("GET", READ, &[]).status, 200);
     }
+}
+
+/// A playbook for reading the site, two who can sign, and this user who reviews.
+fn playbook(config: &Path, responders: &[KeyPair; 2]) {
+    let folder = config.with_file_name("playbooks");
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = "name = \"read\"\npurpose = \"tests\"\nkind = \"expand\"\nactions = [\"repo.file.read\"]\n\
+                agents = [\"default/coder\"]\nresources = [\"repo/acme/site\"]\n";
+    std::fs::write(folder.join("read.toml"), text).unwrap();
+    let uid = rustix::process::getuid().as_raw();
+    let roles = "\"admin\", \"approver\", \"responder\", \"revoker\", \"viewer\"";
+    let mut people = format!("[[operator]]\nname = \"alice\"\nuid = {uid}\nroles = [{roles}]\n");
+    for (name, key) in ["ann", "ben"].iter().zip(responders) {
+        let public = key.public();
+        people.push_str(&format!(
+            "[[operator]]\nname = \"{name}\"\nroles = [\"responder\"]\nssh_keys = [\"{public}\"]\n"
+        ));
+    }
+    std::fs::write(config.with_file_name("operators.toml"), people).unwrap();
 }
 
 /// Makes closing a pull request an action for one call, with a route.

@@ -36,7 +36,10 @@ impl Broker {
         session: Lineage,
         reason: Reason,
     ) -> Result<Finished, GlassError> {
-        let held = self.session_of(by.operator(), session)?;
+        let held = match self.session_of(by.operator(), session) {
+            Ok(held) => held,
+            Err(error) => return self.refused(by, "Close", error).await,
+        };
         if held.phase(self.log_time()) != Phase::Open {
             return self.refused(by, "Close", GlassRefusal::NotOpen.into()).await;
         }
@@ -67,7 +70,9 @@ impl Broker {
         session: Lineage,
         finding: Reason,
     ) -> Result<Finished, GlassError> {
-        self.session_of(by.operator(), session)?;
+        if let Err(error) = self.session_of(by.operator(), session) {
+            return self.refused(by, "Review", error).await;
+        }
         let operator = by.operator().name.clone();
         let review = Review { drill: false, finding, operator, playbook: None, session };
         self.step(by, "Review", Ask::Review(review)).await
