@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::signing::KeyPair;
-use crate::support::{Daemon, code, text};
+use crate::support::{Daemon, When, code, text};
 
 /// Thumbprints of holders' keys: any 32 bytes will do, nobody proves possession here.
 pub const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
@@ -90,6 +90,22 @@ impl Office {
         Self { daemon: Daemon::dev_with(&state, &["--tcp"]), dir, keys }
     }
 
+    /// The same state after a `kill -9` at a moment in the life of the command, which `command` makes. The answer, when
+    /// the command had one of these exit codes.
+    pub fn killed_during(
+        self,
+        command: impl FnOnce(&Self) -> Command,
+        when: When,
+        codes: &[i32],
+    ) -> (Self, Option<serde_json::Value>) {
+        let command = command(&self);
+        let Self { daemon, dir, keys } = self;
+        let output = daemon.kill_during(command, when);
+        let office = Self { daemon: Daemon::dev_with(&dir.path().join("state"), &["--tcp"]), dir, keys };
+        let answered = codes.contains(&code(&output));
+        (office, answered.then(|| serde_json::from_slice(&output.stdout).unwrap()))
+    }
+
     fn files(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("operator-{name}"))
     }
@@ -109,17 +125,24 @@ impl Office {
     }
 
     pub fn operator(&self, name: &str, arguments: &[&str]) -> Output {
-        self.command(name, env!("CARGO_BIN_EXE_hotwork"))
-            .args(arguments)
-            .args(["-o", "json"])
-            .output()
-            .unwrap()
+        self.operator_command(name, arguments).output().unwrap()
+    }
+
+    fn operator_command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(name, env!("CARGO_BIN_EXE_hotwork"));
+        command.args(arguments).args(["-o", "json"]);
+        command
     }
 
     /// Approves or denies with the operator's first key, or this one.
     pub fn decides(&self, name: &str, verb: &str, id: &str, key: Option<&str>) -> Output {
+        self.decision(name, verb, id, key).output().unwrap()
+    }
+
+    /// The command of such a decision.
+    pub fn decision(&self, name: &str, verb: &str, id: &str, key: Option<&str>) -> Command {
         let key = key.map_or_else(|| self.keys[name].private.clone(), |key| self.dir.path().join(key));
-        self.operator(name, &["request", verb, id, "--ssh-key", &key.display().to_string()])
+        self.operator_command(name, &["request", verb, id, "--ssh-key", &key.display().to_string()])
     }
 
     /// The agent's command: exit code, and the answer.

@@ -211,3 +211,27 @@ fn a_broken_registry_stops_no_opening_and_changes_no_playbook() {
     assert_ne!(std::fs::read(&sealed).unwrap(), before);
     scene.refuses(scene.sign(&text, &scene.bob), "statement-changed");
 }
+
+#[test]
+fn a_responder_who_floods_stands_in_nobody_s_way() {
+    let mut scene = Scene::start();
+    let own = scene.text("open", "node-repair");
+    assert_eq!(scene.sign(&own, &scene.bob).0, 0);
+    for _ in 0..8 {
+        let text = scene.text("open", "node-repair");
+        assert_eq!(scene.sign(&text, &scene.alice[0]).0, 0);
+    }
+    for kill in [false, true] {
+        if kill {
+            scene.killed();
+        }
+        let ninth = scene.text("open", "node-repair");
+        scene.refuses(scene.sign(&ninth, &scene.alice[0]), "proposals-exhausted");
+        scene.refuses(scene.sign(&ninth, &scene.alice[1]), "proposals-exhausted");
+    }
+    // What was there before is there, others can begin anew, and one of hers would do, too.
+    let fresh = scene.text("open", "node-repair");
+    assert_eq!(scene.sign(&fresh, &scene.carol).1["progress"]["session"], "");
+    let (exit, opened) = scene.sign(&own, &scene.carol);
+    assert_eq!((exit, opened["progress"]["session"].as_str().map(str::len)), (0, Some(36)), "{opened}");
+}

@@ -15,6 +15,8 @@
 )]
 mod bad_input;
 mod break_glass;
+mod break_glass_banner;
+mod break_glass_crashes;
 mod break_glass_ends;
 mod consume;
 mod edges;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::signing::KeyPair;
-use crate::support::{Daemon, code, example, text};
+use crate::support::{Daemon, When, code, example, text};
 
 pub const NAMESPACE: &str = "hotwork-break-glass";
 pub const DELETE: &str = "infra.node.delete";
@@ -74,6 +74,14 @@ impl Scene {
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.daemon.take().unwrap().kill_nine();
+    }
+
+    /// `kill -9` at a moment in the life of this command, and a new start. The answer, when there was one.
+    pub fn killed_during(&mut self, line: &[&str], when: When) -> Option<Value> {
+        let command = self.daemon().command(&[line, &["-o", "json"]].concat());
+        let output = self.daemon.take().unwrap().kill_during(command, when);
+        self.restart();
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
     pub fn restart(&mut self) {

@@ -17,6 +17,18 @@ use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
 use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint};
 
+/// When a daemon is killed, in the life of a call.
+#[allow(dead_code, reason = "some of the targets that share this file need it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The caller has its answer.
+    Answered,
+    /// So long after the caller started: mostly before anything was written.
+    Asked(Duration),
+    /// The journal has just been written: mostly before the answer.
+    Written,
+}
+
 /// A running `hotworkd`, killed when dropped.
 pub struct Daemon {
     child: Child,
@@ -96,6 +108,28 @@ impl Daemon {
     pub fn kill_nine(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Runs the command and kills the daemon at that moment. What the command said of it.
+    #[allow(dead_code, reason = "some of the targets that share this file need it")]
+    pub fn kill_during(self, mut command: Command, when: When) -> Output {
+        let size = self.journal_size();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut ended = || child.try_wait().unwrap().is_some();
+        match when {
+            When::Answered => while !ended() {},
+            When::Asked(moment) => std::thread::sleep(moment),
+            When::Written => while self.journal_size() == size && !ended() {},
+        }
+        self.kill_nine();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Bytes of the journal.
+    fn journal_size(&self) -> u64 {
+        std::thread::yield_now();
+        let files = std::fs::read_dir(self.state.join("journal")).unwrap();
+        files.filter_map(|file| file.ok()?.metadata().ok()).map(|about| about.len()).sum()
     }
 
     /// SIGTERM, and waits for its end; gives the exit code.

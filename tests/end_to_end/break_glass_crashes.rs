@@ -1,0 +1,111 @@
+//! `kill -9` within every step of break-glass, and between every two: the call was answered, was on its way, or its
+//! record has just been written.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scene::{DELETE, JKT, NAMESPACE, NODE, Scene, path};
+use crate::signing::KeyPair;
+use crate::support::{When, text};
+
+/// Takes a step with a kill at each of these moments, and once more: then it is there, as the success that it is or as
+/// the refusal that says so.
+fn step(scene: &mut Scene, moments: &[When], line: &[&str], again: &str) {
+    let mut answered = false;
+    for when in moments {
+        answered |= scene.killed_during(line, *when).is_some();
+    }
+    let (exit, answer) = scene.run(line);
+    let refused = answer["reason"] == again;
+    assert!(refused || (exit == 0 && !answered), "{line:?} {moments:?} {answered}: {answer}");
+}
+
+/// Signs a text; the step is to send it.
+fn sign(scene: &mut Scene, moments: &[When], statement: &str, key: fn(&Scene) -> &KeyPair, again: &str) {
+    let (text, armored) = (scene.dir.path().join("step.txt"), scene.dir.path().join("step.sig"));
+    let signature = key(scene).sign(NAMESPACE, statement);
+    std::fs::write(&text, statement).unwrap();
+    std::fs::write(&armored, signature).unwrap();
+    let line = ["break-glass", "send", "--statement", path(&text), "--signature", path(&armored)];
+    step(scene, moments, &line, again);
+}
+
+fn listed(scene: &Scene, what: &str) -> Vec<Value> {
+    let list = scene.daemon().json(&["break-glass", "list"]);
+    list[what].as_array().cloned().unwrap_or_default()
+}
+
+/// Who signed, of the only proposal or session.
+fn signers(scene: &Scene, what: &str) -> Vec<String> {
+    let all = listed(scene, what);
+    assert_eq!(all.len(), 1, "{what}: {all:?}");
+    let signed = all[0]["signedBy"].as_array().unwrap();
+    signed.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+/// One session from its proposal to its review.
+fn whole_life(moments: &[When]) {
+    let mut scene = Scene::start();
+    let scene = &mut scene;
+    // Shorter than the playbook allows, so that it can be extended at once.
+    let line = ["break-glass", "open", "node-repair", "--reason", "r", "--ticket", "INC-7", "--for", "10m"];
+    let statement = scene.daemon().json(&line)["statement"].as_str().unwrap().to_owned();
+    sign(scene, moments, &statement, |scene| &scene.bob, "already-signed");
+    assert!(listed(scene, "sessions").is_empty(), "one person, however often, opens nothing: {moments:?}");
+    assert_eq!(signers(scene, "proposals"), ["bob"], "{moments:?}");
+    sign(scene, moments, &statement, |scene| &scene.carol, "statement-spent");
+    assert_eq!(signers(scene, "sessions"), ["bob", "carol"], "{moments:?}");
+    let session = listed(scene, "sessions")[0]["id"].as_str().unwrap().to_owned();
+
+    let line = [
+        &["issue", DELETE, "--resource", NODE, "--break-glass", &session, "--dpop-jkt", JKT][..],
+        &["--idempotency-key", "once"],
+    ];
+    let line = line.concat();
+    let mut issued = moments.iter().filter_map(|when| scene.killed_during(&line, *when)).collect::<Vec<_>>();
+    let (exit, last) = scene.run(&line);
+    assert_eq!(exit, 0, "{moments:?}: {last}");
+    issued.push(last);
+    assert!(issued.iter().all(|one| one["credential"]["id"] == issued[0]["credential"]["id"]), "{moments:?}");
+    let token = issued[0]["token"].as_str().unwrap().to_owned();
+    assert!(scene.is_live(&token), "{moments:?}");
+
+    let line = ["break-glass", "extend", &session, "--reason", "two more nodes"];
+    let statement = scene.daemon().json(&line)["statement"].as_str().unwrap().to_owned();
+    sign(scene, moments, &statement, |scene| &scene.carol, "already-signed");
+    let end = listed(scene, "sessions")[0]["endTime"].clone();
+    // Whoever sends it once more asks for an end that is no later any more.
+    sign(scene, moments, &statement, |scene| &scene.bob, "session-end-refused");
+    assert_ne!(listed(scene, "sessions")[0]["endTime"], end, "{moments:?}");
+
+    let line = ["break-glass", "close", &session, "--reason", "done"];
+    step(scene, moments, &line, "session-not-open");
+    assert!(!scene.is_live(&token), "{moments:?}");
+    assert_eq!(scene.state(&session), "SESSION_STATE_REVIEW_OWED", "{moments:?}");
+    step(scene, moments, &["break-glass", "review", &session, "--finding", "fine"], "not-found");
+    assert!(listed(scene, "sessions").is_empty(), "{moments:?}");
+
+    // Nothing of it stands in the way, and the log is whole and has each step once.
+    scene.opened("open", "node-repair");
+    let log = scene.daemon().hotwork(&["audit", "tail", "-n", "500"]);
+    let log = text(&log);
+    for (step, times) in
+        [("proposed node-repair", 2), (" opened", 2), ("extended", 1), (" closed", 1), ("reviewed", 1)]
+    {
+        assert_eq!(log.matches(step).count(), times, "{step} {moments:?}: {log}");
+    }
+    let state = scene.dir.path().join("state");
+    let key = state.join("log.pub");
+    scene.daemon().json(&["audit", "verify", path(&state), "--key", path(&key)]);
+}
+
+#[test]
+fn a_kill_within_any_step_loses_no_answer_blocks_nobody_and_counts_no_signature_twice() {
+    let begun = Instant::now();
+    let asked = |millis| When::Asked(Duration::from_millis(millis));
+    whole_life(&[When::Answered]);
+    whole_life(&[asked(10), When::Written]);
+    whole_life(&[asked(35), When::Written]);
+    eprintln!("three lives with a kill in every step in {:?}", begun.elapsed());
+}
