@@ -64,6 +64,7 @@ impl Reader {
                     RecordKind::Deny
                     | RecordKind::Enroll
                     | RecordKind::Issue
+                    | RecordKind::Load
                     | RecordKind::Lock
                     | RecordKind::Unlock => {}
                     RecordKind::End => singles.extend(CredentialId::from_bytes(record.id).ok()),

@@ -17,6 +17,7 @@ use super::index::record::{Chunk, Record, RecordKind};
 use super::index::scan::Cursor;
 use super::ledger::{Inner, Shared};
 use crate::domain::credential::{Credential, Ended, Issuance, State};
+use crate::domain::digest::Digest;
 use crate::domain::entry::{BadEntry, Entry, Event};
 use crate::domain::id::CredentialId;
 use crate::domain::limits::{LEDGER_COMMAND_AGE_MS_MAX, PAGE_SIZE_MAX, TTL_SECONDS_MAX};
@@ -217,6 +218,18 @@ impl Reader {
         let left = usize::try_from(size.saturating_sub(first)).unwrap_or(usize::MAX);
         let count = count.min(left).min(PAGE_SIZE_MAX);
         if count == 0 { Ok(Vec::new()) } else { Ok(self.shared().positions.entries(first, count)?) }
+    }
+
+    /// The digest of the registry in the log's newest load; `None` before the first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn last_load(&self) -> Result<Option<Digest>, ReadError> {
+        let Some(index) = self.shared().index.last_load()? else { return Ok(None) };
+        let json = self.shared().positions.entry(index)?.ok_or(ReadError::Mismatch(index))?;
+        let entry = Entry::from_json(&json).map_err(|source| ReadError::Entry { index, source })?;
+        let Event::Load(load) = entry.event else { return Err(ReadError::Mismatch(index)) };
+        Ok(Some(load.registry))
     }
 
     /// Takes records that ended longer than the retention before `now` out of the index, never out of the

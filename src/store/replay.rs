@@ -172,7 +172,7 @@ impl Pass<'_> {
                 }
                 return Ok(());
             }
-            Brief::Deny { .. } | Brief::Other => return Ok(()),
+            Brief::Deny { .. } | Brief::Load | Brief::Other => return Ok(()),
             Brief::Ask { .. }
             | Brief::Consume
             | Brief::Enroll { .. }
@@ -190,6 +190,7 @@ impl Pass<'_> {
             | Brief::Deny { .. }
             | Brief::Enroll { .. }
             | Brief::Issue { .. }
+            | Brief::Load
             | Brief::Lock(_)
             | Brief::Other
             | Brief::Release(_)

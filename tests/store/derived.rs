@@ -2,12 +2,16 @@
 
 use std::fs;
 
+use hotwork::domain::clock::Clock as _;
+use hotwork::domain::digest::Digest;
+use hotwork::domain::entry::Load;
+use hotwork::domain::ledger::Command;
 use hotwork::domain::merkle::consistency_holds;
 use hotwork::domain::note::Checkpoint;
 use hotwork::domain::revocation::Selector;
 use hotwork::domain::time::Timestamp;
 use hotwork::store::proof::receipt_holds;
-use hotwork::store::{Filter, Ledger};
+use hotwork::store::{Filter, Ledger, prepare_emergency};
 
 use crate::support::*;
 
@@ -73,6 +77,37 @@ fn a_deleted_index_is_rebuilt_to_the_identical_state() {
     assert_eq!(everything(&ledger, now), before, "after a rebuild");
     let again = submit(&ledger, issue_with_key(now, 1000, "b", &199_u64.to_be_bytes(), b"r"));
     assert!(again.is_err(), "retry keys are rebuilt too");
+}
+
+#[test]
+fn the_last_load_is_known_after_a_sweep_a_rebuild_and_an_emergency() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let load = |ledger: &Ledger, text: &str| {
+        let registry = Digest::of(text.as_bytes());
+        let load = Command::Load(Load { agents: 1, operator: None, policies: 1, registry });
+        submit(ledger, load).unwrap();
+        registry
+    };
+    let ledger = open(dir.path(), &clock);
+    assert_eq!(ledger.reader().last_load().unwrap(), None);
+    load(&ledger, "one");
+    let two = load(&ledger, "two");
+    // Older than all that the state is made of, and than what the index keeps.
+    busy(&ledger, &clock, 20);
+    clock.advance_millis(40 * 24 * 3_600_000);
+    submit(&ledger, revoke(Selector::All)).unwrap();
+    assert!(ledger.reader().sweep(clock.now().unwrap()).unwrap() > 0);
+    assert_eq!(ledger.reader().last_load().unwrap(), Some(two));
+    drop(ledger);
+    prepare_emergency(dir.path()).unwrap();
+    let emergency = Ledger::open_emergency(options(dir.path(), &clock), &std::env::temp_dir()).unwrap();
+    assert_eq!(emergency.reader().last_load().unwrap(), Some(two));
+    let three = load(&emergency, "three");
+    assert_eq!(emergency.reader().last_load().unwrap(), Some(three));
+    drop(emergency);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(open(dir.path(), &clock).reader().last_load().unwrap(), Some(three));
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub enum Brief<'a> {
         /// Where its status stands.
         status: Option<StatusRef>,
     },
+    /// The registry was loaded.
+    Load,
     /// A holder ended a credential.
     Release(CredentialId),
     /// An operator locked something, until then.
@@ -118,12 +120,10 @@ impl<'a> Brief<'a> {
                 lock: revocation.lock.as_ref().map(|terms| terms.expires),
             }),
             Event::Unlock(unlock) => Self::Unlock(unlock.lock),
-            Event::Call(_)
-            | Event::Emergency(_)
-            | Event::Load(_)
-            | Event::Merge(_)
-            | Event::Rotate(_)
-            | Event::Start(_) => Self::Other,
+            Event::Load(_) => Self::Load,
+            Event::Call(_) | Event::Emergency(_) | Event::Merge(_) | Event::Rotate(_) | Event::Start(_) => {
+                Self::Other
+            }
         }
     }
 
@@ -159,9 +159,9 @@ impl<'a> Brief<'a> {
                 lock: revoke.lock.map(|terms| terms.expires),
             }),
             BriefEvent::Unlock(unlock) => Self::Unlock(unlock.lock),
+            BriefEvent::Load(IgnoredAny) => Self::Load,
             BriefEvent::Call(IgnoredAny)
             | BriefEvent::Emergency(IgnoredAny)
-            | BriefEvent::Load(IgnoredAny)
             | BriefEvent::Merge(IgnoredAny)
             | BriefEvent::Rotate(IgnoredAny)
             | BriefEvent::Start(IgnoredAny) => Self::Other,

@@ -1,5 +1,5 @@
-//! Watermarks and locks in the index: which entries ended everything that a selector names, in the log's
-//! order, and which locks were made.
+//! Watermarks, locks and loads in the index: which entries ended everything that a selector names, in the log's
+//! order, which locks were made, and which entry loaded the registry last.
 //!
 //! ```text
 //! marks: for good u8 | name 16 bytes | index u64 -> time i64 | until i64 | scoped u8
@@ -53,7 +53,7 @@ fn parse(key: &[u8], value: &[u8]) -> Option<Mark> {
 }
 
 impl Index {
-    /// Applies what a chunk's record says of watermarks, locks and enrolments.
+    /// Applies what a chunk's record says of watermarks, locks, loads and enrolments.
     pub(super) fn insert_mark(&self, chunk: &Chunk, record: &Record) -> Result<(), IndexError> {
         let index = chunk.index_of(record);
         match record.kind {
@@ -61,6 +61,7 @@ impl Index {
             RecordKind::Enroll => {
                 self.enrolled.insert(index.to_be_bytes(), &record.expires.millis().to_be_bytes())?;
             }
+            RecordKind::Load => self.set_number("loaded", index)?,
             RecordKind::Lock => {
                 let value: Vec<u8> = record.number().to_be_bytes().into_iter().chain([0]).collect();
                 self.locks.insert(index.to_be_bytes(), value)?;
@@ -91,6 +92,7 @@ impl Index {
         match record.kind {
             RecordKind::Deny | RecordKind::End | RecordKind::Issue => Ok(true),
             RecordKind::Enroll => Ok(self.enrolled.contains_key(index.to_be_bytes())?),
+            RecordKind::Load => Ok(self.last_load()?.is_some_and(|newest| newest >= index)),
             RecordKind::Lock => Ok(self.locks.contains_key(index.to_be_bytes())?),
             RecordKind::Mark | RecordKind::MarkScoped => {
                 Ok(self.marks.contains_key(key_of(record, index))?)

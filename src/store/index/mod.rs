@@ -20,7 +20,7 @@ use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
 
 /// The format that this program writes.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Pages that sled keeps in memory. Lookups touch the newest groups; the daemon idles in 40 MiB.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// How often sled writes to its file, in milliseconds. The journal is durable without it.
@@ -134,6 +134,14 @@ impl Index {
     /// The log index, plus 1, of the newest entry that ended anything, swept or not.
     pub(super) fn epoch(&self) -> Result<u64, IndexError> {
         Ok(self.number("epoch")?.unwrap_or_default())
+    }
+
+    /// The newest entry that loaded the registry, swept or not.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn last_load(&self) -> Result<Option<u64>, IndexError> {
+        self.number("loaded")
     }
 
     /// Reads the whole index and holds it to itself: every checksum, no gap, every end and watermark

@@ -33,6 +33,8 @@ pub enum RecordKind {
     Enroll,
     /// A credential.
     Issue,
+    /// A load of the registry.
+    Load,
     /// A lock.
     Lock,
     /// A watermark.
@@ -44,11 +46,12 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Deny,
         Self::End,
         Self::Enroll,
         Self::Issue,
+        Self::Load,
         Self::Lock,
         Self::Mark,
         Self::MarkScoped,
@@ -65,6 +68,7 @@ impl RecordKind {
             Self::Mark => 7,
             Self::MarkScoped => 8,
             Self::Unlock => 9,
+            Self::Load => 10,
         }
     }
 
@@ -165,6 +169,7 @@ impl Chunk {
                 }
             }
             Brief::Enroll { expires } => self.keep(RecordKind::Enroll, None, [0; 16], *expires, offset),
+            Brief::Load => self.keep(RecordKind::Load, None, [0; 16], none, offset),
             Brief::Lock(expires) => self.keep_lock(*expires, offset),
             Brief::Release(id) => self.keep(RecordKind::End, None, *id.as_bytes(), none, offset),
             Brief::Revoke(revoked) => {

@@ -162,6 +162,7 @@ impl Index {
                         self.ended.remove(record.id)?;
                     }
                     RecordKind::Enroll
+                    | RecordKind::Load
                     | RecordKind::Lock
                     | RecordKind::Mark
                     | RecordKind::MarkScoped
