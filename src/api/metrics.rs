@@ -17,6 +17,7 @@ use crate::broker::break_glass::GlassStatus;
 use crate::broker::inventory::Status;
 use crate::broker::{IssueError, Issued};
 use crate::domain::credential::Kind;
+use crate::domain::emergency::Cause;
 use crate::domain::time::Timestamp;
 use crate::notify::outbox::DestinationView;
 
@@ -49,6 +50,12 @@ struct ReasonLabel {
 struct RefusedLabel {
     listener: &'static str,
     reason: &'static str,
+}
+
+/// What an emergency is without.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
 }
 
 /// Counts the connections of one listener that came to nothing.
@@ -145,6 +152,7 @@ pub struct Metrics {
     connections: Labelled<KindLabel, Gauge>,
     refused: Labelled<RefusedLabel, Counter>,
     issuing: Gauge,
+    emergency: Labelled<CauseLabel, Gauge>,
     live: Gauge,
     log_entries: Gauge,
     epoch: Gauge,
@@ -172,6 +180,7 @@ impl Metrics {
             connections: Family::default(),
             refused: Family::default(),
             issuing: Gauge::default(),
+            emergency: Family::default(),
             live: Gauge::default(),
             log_entries: Gauge::default(),
             epoch: Gauge::default(),
@@ -205,6 +214,8 @@ impl Metrics {
             "1 while credentials are issued, 0 after a failure",
             self.issuing.clone(),
         );
+        let help = "1 while the broker runs in an emergency, by what it does without";
+        registry.register("emergency", help, self.emergency.clone());
         registry.register("credentials_live", "Credentials that are live", self.live.clone());
         registry.register("log_entries", "Entries of the log", self.log_entries.clone());
         registry.register("revocation_epoch", "The newest epoch of revocations", self.epoch.clone());
@@ -224,6 +235,10 @@ impl Metrics {
     pub fn text(&self, status: &Status, now: Timestamp) -> Result<String, std::fmt::Error> {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.issuing.set(i64::from(status.problem.is_none()));
+        for cause in Cause::ALL {
+            let is = status.emergency.as_ref().is_some_and(|emergency| emergency.causes.contains(&cause));
+            self.emergency.get_or_create(&CauseLabel { cause: cause.code() }).set(i64::from(is));
+        }
         self.live.set(gauge(status.live));
         self.log_entries.set(gauge(status.ledger.size));
         self.epoch.set(gauge(status.feed.epoch));

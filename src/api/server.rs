@@ -37,8 +37,8 @@ pub struct Listeners {
     pub ops: Option<TcpListener>,
     /// Where Envoy and nginx ask.
     pub authz: Option<Listener>,
-    /// Where responders call when the others can't be reached.
-    pub break_glass: Listener,
+    /// Where responders call when the others can't be reached; none where the state directory takes no writes.
+    pub break_glass: Option<Listener>,
 }
 
 /// What the listeners do beyond serving.
@@ -84,7 +84,7 @@ pub async fn serve(
         let (agents, operators, responders, network, (), ()) = tokio::join!(
             grpc::agents(Door::Unix(listeners.agent), edge.clone()),
             grpc::operators(Door::Unix(listeners.admin), edge.clone()),
-            grpc::responders(listeners.break_glass, edge.clone()),
+            responders(listeners.break_glass, &edge),
             network(listeners.agent_tcp, listeners.verifier_tcp, listeners.admin_tcp, &edge),
             documents,
             proxies,
@@ -94,6 +94,11 @@ pub async fn serve(
     };
     let (served, ()) = tokio::join!(served, watched);
     served
+}
+
+async fn responders(listener: Option<Listener>, edge: &Edge) -> Result<(), ServeError> {
+    let Some(listener) = listener else { return Ok(()) };
+    grpc::responders(listener, edge.clone()).await
 }
 
 /// The listeners with certificates, those that are configured.

@@ -9,7 +9,7 @@ use crate::api::server::Listeners;
 use crate::attest::Attestation;
 use crate::attest::unix::{Listener, UnixAttestor};
 use crate::attest::x509::X509Attestor;
-use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, Rules, SystemEntropy};
+use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::agent::Day;
@@ -31,6 +31,7 @@ use crate::store::Ledger;
 use super::Failure;
 use super::edge::{self, BoundEdge};
 use super::emergency::{self, Opened};
+use super::registry::{self, Loaded};
 
 /// The socket for responders, in the state directory.
 const BREAK_GLASS_SOCKET: &str = "break-glass.sock";
@@ -88,10 +89,12 @@ impl App {
     ) -> Result<Self, Failure> {
         let minter = minter(&config)?;
         let Opened { ledger, cause } = emergency::open(&config, &minter, &clock).await?;
-        let causes: Vec<Cause> = broken.into_iter().chain(cause).collect();
         let places = places(&ledger)?;
         let loader = loader(&config);
-        let Fresh { rules, files } = loader().map_err(|problems| Failure::new(problems.join("\n")))?;
+        let Loaded { fresh, cause: unloadable } =
+            registry::load(&config, &loader, &ledger, minter.verifier_key())?;
+        let Fresh { rules, files } = fresh;
+        let causes: Vec<Cause> = broken.into_iter().chain(unloadable).chain(cause).collect();
         let sealer =
             Sealer::new(config.state_dir.clone(), minter.log_signer(), minter.verifier_key().clone());
         let outbox = outbox(&config, &ledger, &clock)?;
@@ -192,9 +195,7 @@ fn loader(config: &Config) -> Loader {
         if !untold.is_empty() {
             return Err(untold.iter().map(ToString::to_string).collect());
         }
-        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        let rules = Rules { registry: loaded.registry, policies: loaded.policies, warnings };
-        Ok(Fresh { rules, files: loaded.files })
+        Ok(registry::fresh(loaded))
     })
 }
 
@@ -238,7 +239,11 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
         ops: tcp(config.ops, broker).await?,
         authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
         // In the state directory, which is there whatever the configuration says.
-        break_glass: socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660)?,
+        break_glass: match socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660) {
+            Ok(bound) => Some(bound),
+            // A disk that is read only takes no socket either; what was revoked is told at the others.
+            Err(failure) => emergency::tolerate(broker, Err(failure)).map(|()| None)?,
+        },
     };
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().and_then(|listener| listener.local_addr().ok())

@@ -1,7 +1,7 @@
 //! The emergency start: a broker that can't have its store starts all the same, to refuse what is ordinary, to go on
 //! telling what was revoked, and for break-glass.
 //!
-//! It is automatic and loud: an error in the log, a notice, `status`, `/readyz`. A log that is damaged or can't be
+//! It is automatic and loud: an error in the log, a notice, `status`, `/readyz`, a metric. A log that is damaged or can't be
 //! read starts nothing, because what was revoked and locked would not be known.
 
 use std::fs::{DirBuilder, OpenOptions};
@@ -134,7 +134,8 @@ pub(super) fn tolerate(broker: &Broker, done: Result<(), Failure>) -> Result<(),
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -13,6 +13,7 @@ mod emergency;
 mod environment;
 mod init;
 mod last_good;
+mod registry;
 pub mod serve;
 
 use std::io::Write as _;

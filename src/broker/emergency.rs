@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::domain::break_glass::Phase;
 use crate::domain::emergency::{Cause, Emergency};
+use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
+use crate::domain::name::AgentId;
+use crate::domain::playbook::Expansion;
 use crate::store::LedgerError;
 
 use super::Broker;
@@ -15,12 +19,26 @@ impl Broker {
         self.emergency.load_full()
     }
 
-    /// Refuses what is ordinary. Asked before anything else, so that no denial fills the emergency journal.
+    /// In an emergency an open session is the way in: its signatures were counted. Everything else is refused, also
+    /// what only names a session, and without a record, so that nobody's denials fill the emergency journal. Asked
+    /// before anything else, and again for the agent once it is known.
     ///
     /// # Errors
-    /// In an emergency.
-    pub(super) fn is_ordinary(&self) -> Result<(), LedgerError> {
-        if self.emergency.load().is_some() { Err(LedgerError::Emergency) } else { Ok(()) }
+    /// In an emergency, without a session that is open, and for this agent.
+    pub(super) fn has_way_in(
+        &self,
+        session: Option<Lineage>,
+        agent: Option<&AgentId>,
+    ) -> Result<(), LedgerError> {
+        if self.emergency.load().is_none() {
+            return Ok(());
+        }
+        let sessions = self.ledger.sessions();
+        let held =
+            session.and_then(|id| sessions.get(id)).filter(|held| held.phase(self.time()) == Phase::Open);
+        let expansion = held.and_then(|held| held.opening.scope.expansion());
+        let is_for = |expansion: &Expansion| agent.is_none_or(|agent| expansion.agents.contains(agent));
+        if expansion.is_some_and(is_for) { Ok(()) } else { Err(LedgerError::Emergency) }
     }
 
     /// Puts into the log that this is an emergency.
@@ -32,11 +50,16 @@ impl Broker {
         self.ledger.submit(Command::Emergency((*emergency).clone())).await.map(|_| ())
     }
 
-    /// A good load was recorded: a registry that was broken is mended. A store is mended by a restart only.
+    /// A good load was sealed and recorded: a registry that could not be loaded is mended. A configuration and a store
+    /// are mended by a restart only.
     pub(super) fn registry_is_good(&self) {
         let Some(emergency) = self.emergency() else { return };
         let left: Vec<Cause> =
             emergency.causes.iter().copied().filter(|cause| *cause != Cause::Registry).collect();
+        if left.len() == emergency.causes.len() {
+            return;
+        }
+        tracing::warn!(over = left.is_empty(), "the registry is good again: it is no cause of an emergency");
         let left = (!left.is_empty()).then(|| Arc::new(Emergency { causes: left }));
         self.emergency.store(left);
     }

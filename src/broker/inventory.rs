@@ -8,6 +8,7 @@ use crate::domain::agent::AgentEntry;
 use crate::domain::catalogue::{Action, Api};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::Credential;
+use crate::domain::emergency::Emergency;
 use crate::domain::id::CredentialId;
 use crate::domain::limits::COUNT_MS_MAX;
 use crate::domain::name::AgentId;
@@ -52,6 +53,8 @@ pub struct Status {
     pub ledger: LedgerStatus,
     /// Why nothing is issued, when that is so.
     pub problem: Option<String>,
+    /// What the broker does without, in an emergency.
+    pub emergency: Option<Arc<Emergency>>,
     /// Live credentials; those too that were ended by another selector than their agent, tenant or everything, until
     /// they would have expired. [`Broker::live`] tells exactly.
     pub live: u64,
@@ -240,13 +243,15 @@ impl Broker {
     pub fn status(&self) -> Status {
         let ledger = self.ledger.status();
         let clock = self.clock.now().err().map(|error| error.to_string());
-        let emergency = self.emergency().map(|emergency| format!("emergency: {emergency}"));
-        let problem = ledger.problem.clone().or(emergency).or(clock);
+        let emergency = self.emergency();
+        let said = emergency.as_ref().map(|emergency| format!("emergency: {emergency}"));
+        let problem = ledger.problem.clone().or(said).or(clock);
         let now = self.time();
         let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
         let (notifiers, break_glass) = (self.notifiers(), self.break_glass_status());
-        Status { about: self.about.clone(), live, ledger, problem, feed, locks, break_glass, notifiers }
+        let about = self.about.clone();
+        Status { about, live, ledger, problem, emergency, feed, locks, break_glass, notifiers }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

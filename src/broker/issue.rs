@@ -125,12 +125,10 @@ impl Broker {
         form: &F,
         words: Option<Justification>,
     ) -> Result<Issued<F::Material>, IssueError> {
-        // In an emergency a session is the way in; its signatures were counted.
-        if request.session.is_none() {
-            self.is_ordinary()?;
-        }
+        self.has_way_in(request.session, None)?;
         let rules = self.rules();
         let attested = self.attest_with(presented, &rules).await?;
+        self.has_way_in(request.session, Some(&attested.agent().id))?;
         self.count(&rules, &attested, &request)?;
         let now = self.clock.now()?;
         let (locks, approvals) = (self.ledger.locks(), self.ledger.approvals());

@@ -286,7 +286,7 @@ async fn wait_status(context: &Context, wait: Duration) -> Result<v1::GetStatusR
 fn not_issuing(answer: &v1::GetStatusResponse) -> Failure {
     let problem = super::text::clean(&answer.problem);
     Failure::new(Exit::Unavailable, "not-issuing", format!("the broker does not issue: {problem}"))
-        .hint("revocation and reads go on; see the broker's log, mend the cause and restart it")
+        .hint("revocation and reads go on; see the broker's log, mend the cause and restart it (a registry: `hotwork reload`)")
 }
 
 /// Break-glass in a line: what is open comes first.

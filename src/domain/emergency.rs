@@ -12,17 +12,31 @@ use super::digest::Digest;
 pub enum Cause {
     /// The daemon's file: the last good one is in force.
     Config,
-    /// The registry: the last good one is in force.
+    /// The registry: what the log says was loaded last is in force.
     Registry,
     /// A store that takes writes: the emergency journal does.
     Store,
+}
+
+impl Cause {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Config, Self::Registry, Self::Store];
+
+    /// Its name, as the log and the metrics have it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Registry => "registry",
+            Self::Store => "store",
+        }
+    }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Config => "the configuration is broken",
-            Self::Registry => "the registry is broken",
+            Self::Registry => "the registry can't be loaded",
             Self::Store => "the store takes no writes",
         })
     }
@@ -53,4 +67,16 @@ pub struct Merge {
     pub first: u64,
     /// The tree's root over the log up to the last of them: the emergency's head.
     pub root: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_has_one_name_in_the_log_and_in_the_metrics() {
+        for cause in Cause::ALL {
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.code());
+        }
+    }
 }

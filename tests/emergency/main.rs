@@ -14,104 +14,25 @@
     reason = "tests"
 )]
 
+mod night;
 #[path = "../notify/receiver.rs"]
 mod receiver;
+mod registry;
+#[path = "../end_to_end/signing.rs"]
+mod signing;
+mod site;
 #[path = "../end_to_end/support.rs"]
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use receiver::Receiver;
+use site::{Site, can_unshare};
 use support::{Daemon, code, eventually, example, text};
 
 /// From the start of the process to a daemon that answers, in an emergency (promise P8: the grant within it).
 const START_MAX: Duration = Duration::from_secs(5);
-
-/// A deployment whose state is on a small disk of its own, and whose sockets are not.
-struct Site {
-    dir: tempfile::TempDir,
-    config: PathBuf,
-    state: PathBuf,
-}
-
-impl Site {
-    /// `None` where a disk can't be mounted.
-    fn new(sections: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        std::fs::create_dir(&state).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs"])
-            .arg(&state)
-            .status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let config = example("coding", dir.path());
-        let sockets = dir.path().display().to_string();
-        let text = std::fs::read_to_string(&config).unwrap();
-        let text = text.replace(&format!("{sockets}/state/a"), &format!("{sockets}/a"));
-        std::fs::write(&config, format!("{text}\n{}", sections.replace("{dir}", &sockets))).unwrap();
-        Some(Self { dir, config, state })
-    }
-
-    /// Starts it, without a network when asked, and gives how long that took.
-    fn start(&self, network: bool) -> (Daemon, Duration) {
-        let begun = Instant::now();
-        let daemon = if network {
-            Daemon::serve(&self.config, &self.state)
-        } else {
-            Daemon::serve_under(&["unshare", "-n"], &self.config, &self.state)
-        };
-        (self.known(daemon), begun.elapsed())
-    }
-
-    /// The endpoints are where the configuration says; a full disk has no `env`.
-    fn known(&self, mut daemon: Daemon) -> Daemon {
-        let socket = |name: &str| format!("unix://{}", self.dir.path().join(name).display());
-        daemon.env = BTreeMap::from([
-            ("HOTWORK_ENDPOINT".to_owned(), socket("agent.sock")),
-            ("HOTWORK_ADMIN_ENDPOINT".to_owned(), socket("admin.sock")),
-        ]);
-        daemon
-    }
-
-    fn fill(&self) {
-        let mut filler = Command::new("dd");
-        filler.args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", self.ballast().display()));
-        assert!(!filler.stderr(Stdio::null()).status().unwrap().success(), "the disk is full");
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.state.join("ballast")
-    }
-
-    fn audit(&self, daemon: &Daemon) -> serde_json::Value {
-        let key = self.state.join("log.pub");
-        daemon.json(&["audit", "verify", path(&self.state), "--key", path(&key)])
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.state).status());
-    }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn can_unshare() -> bool {
-    Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|status| status.success())
-}
 
 fn issue(daemon: &Daemon) -> std::process::Output {
     daemon.hotwork(&[
@@ -133,7 +54,7 @@ fn told_site(receiver: &Receiver) -> Option<Site> {
         "[[notify]]\nname = \"oncall\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/hook\"\nsecret_file = \"{{dir}}/secret\"\n",
         receiver.port
     );
-    let site = Site::new(&hook)?;
+    let site = Site::new("coding", &hook)?;
     let secret = site.dir.path().join("secret");
     std::fs::write(&secret, "s3cr3t-of-the-receiver\n").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

@@ -11,8 +11,7 @@ use crate::store::{LedgerError, ReadError};
 use super::{BUSY_RETRY, Refused, internal};
 
 /// What a caller is told of an emergency.
-const EMERGENCY: &str =
-    "the broker runs in an emergency: nothing ordinary is issued, break-glass is (`hotwork status` says why)";
+const EMERGENCY: &str = "the broker runs in an emergency: nothing is issued but under an open break-glass session (`hotwork status` says why)";
 
 impl From<LedgerError> for Refused {
     fn from(error: LedgerError) -> Self {

@@ -60,8 +60,13 @@ impl Files {
         let mut reader = Reader { root: &root, gathered, bytes: 0 };
         files.apis = reader.directory(dir, "apis", "toml");
         files.agents = reader.directory(dir, "agents", "toml");
-        files.operators =
-            reader.file(dir.join("operators.toml"), "operators.toml".to_owned()).into_iter().collect();
+        let operators = dir.join("operators.toml");
+        // A directory that was emptied, or is not mounted, must not become the registry in force.
+        if operators.symlink_metadata().is_err() {
+            let message = "is not there, so nobody could revoke, reload or open anything; an empty file says that it is meant";
+            gathered.error(Place::file(&operators), message);
+        }
+        files.operators = reader.file(operators, "operators.toml".to_owned()).into_iter().collect();
         files.playbooks = reader.directory(dir, "playbooks", "toml");
         files.policies = reader.directory(dir, "policies", "cedar");
         files

@@ -63,6 +63,10 @@ fn every_file_is_checked_although_another_is_broken() {
         assert!(found.iter().any(|line| line.starts_with(start)), "{start}: {found:#?}");
     }
     assert!(lines(&dir.path().join("none"))[0].contains("the registry directory can't be opened"));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(lines(empty.path())[0].starts_with("error: operators.toml:1:1: is not there"));
+    put(empty.path(), "operators.toml", "");
+    assert!(load_dir(empty.path()).is_ok());
 }
 
 #[test]
