@@ -1,6 +1,6 @@
 //! `hotwork request`: what agents ask operators for, and the operators' signatures.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,8 +11,8 @@ use super::args::approval::{Decide, Request};
 use super::client::Context;
 use super::duration::{absolute, now, relative, spoken};
 use super::failure::{Exit, Failure};
-use super::text::clean_lines;
-use super::{files, table, words};
+use super::text::{clean_lines, marked};
+use super::{consent, files, table, words};
 use crate::domain::id::ApprovalId;
 use crate::domain::limits::{PAGE_SIZE_MAX, SSH_SIGNATURE_BYTES_MAX};
 use crate::domain::statement::Namespace;
@@ -88,12 +88,12 @@ async fn show(context: &Context, id: ApprovalId) -> Result<(), Failure> {
     context.screen.show(
         &answer,
         || vec![one.id.clone()],
-        |screen| described(&one, |fields| table::fields(screen, fields)),
+        |screen| described(&one, screen.columns(), |fields| table::fields(screen, fields)),
     )
 }
 
 /// What is asked from typed fields; then, apart, what the agent says of it.
-fn described(one: &v1::Approval, table: impl Fn(&[(&str, String)]) -> String) -> String {
+fn described(one: &v1::Approval, width: usize, table: impl Fn(&[(&str, String)]) -> String) -> String {
     let ttl = one.ttl.and_then(|ttl| u64::try_from(ttl.seconds).ok()).map(spoken).unwrap_or_default();
     let calls = if one.calls == 0 { "not counted".to_owned() } else { one.calls.to_string() };
     let mut fields = vec![
@@ -123,10 +123,8 @@ fn described(one: &v1::Approval, table: impl Fn(&[(&str, String)]) -> String) ->
     ]);
     let mut text = table(&fields);
     if !one.untrusted_justification.is_empty() {
-        let words = clean_lines(&one.untrusted_justification);
-        let quoted: String = words.lines().map(|line| format!("  | {line}\n")).collect();
         text.push_str("\nUNTRUSTED, the agent's own words. They are no part of what you approve:\n");
-        text.push_str(&quoted);
+        text.push_str(&marked(&one.untrusted_justification, width, ("  | ", "  | ")));
     } else if !one.justification_sha256.is_empty() {
         text.push_str(
             "\nThe agent gave a justification. The broker keeps it in memory only and has restarted since; it is here\n\
@@ -151,6 +149,7 @@ async fn decide(context: &Context, args: &Decide, verdict: v1::ApprovalVerdict) 
     let mut client = context.admin().await?;
     let reason = args.reason.as_ref().map(ToString::to_string).unwrap_or_default();
     let found = fetch(context, &mut client, args.id, (verdict, reason.clone())).await?;
+    consent::to_approval(&found, verdict, args, now())?;
     if args.print {
         return match context.screen.format {
             // The bytes to sign, and nothing else.
@@ -162,7 +161,7 @@ async fn decide(context: &Context, args: &Decide, verdict: v1::ApprovalVerdict) 
     let signature = match (&args.signature, &args.ssh_key) {
         (Some(file), _) => signature_of(file)?,
         (None, Some(key)) => {
-            confirm(context, args, &statement)?;
+            consent::ask(&context.screen, &statement, args.yes)?;
             sign(key, &statement)?
         }
         (None, None) => {
@@ -206,19 +205,6 @@ fn refused(failure: Failure) -> Failure {
         _ => return failure,
     };
     failure.hint(hint)
-}
-
-/// Somebody at a terminal sees what they sign before they do. A program has decided already.
-fn confirm(context: &Context, args: &Decide, statement: &str) -> Result<(), Failure> {
-    if args.yes || !std::io::stdin().is_terminal() {
-        return Ok(());
-    }
-    context.screen.note(&clean_lines(statement));
-    let answer = context.screen.ask("Sign this? [y/N]")?;
-    if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Failed, "not-confirmed", "nothing was signed").hint("answer `y`, or give --yes"))
 }
 
 fn signature_of(file: &Path) -> Result<String, Failure> {

@@ -12,6 +12,7 @@ mod bench;
 mod break_glass;
 mod caller;
 pub mod client;
+mod consent;
 mod credential;
 pub mod duration;
 mod endpoint;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use comfy_table::Table;
 use serde::Serialize;
 
 use super::args::Format;
@@ -69,6 +70,14 @@ impl Screen {
             Format::Name => self.data(&lines(&names())),
             Format::Table => self.data(&table(self)),
         }
+    }
+
+    /// How many columns a line has; 80 where that is not known. What is read in a pager is on a terminal all the same.
+    pub fn columns(&self) -> usize {
+        let (out, mut err) = (Table::new(), Table::new());
+        err.use_stderr();
+        let known = [out.width(), err.width()].into_iter().flatten().filter(|width| *width > 0);
+        known.min().map_or(80, usize::from)
     }
 
     /// Writes data.

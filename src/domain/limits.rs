@@ -1,5 +1,14 @@
 //! Every bound in one place, each with its reason.
 
+mod shares;
+mod signing;
+
+pub use self::shares::{
+    APPROVAL_WATCHERS_PER_TENANT_MAX, APPROVALS_BUT_FOR_THE_KEY_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL,
+    LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
+};
+pub use self::signing::{SIGNER_CLOCK_SECONDS_MAX, STATEMENT_ID_DIGITS_MIN};
+
 /// Longest action name in bytes. Three or four dotted words fit many times over.
 pub const ACTION_BYTES_MAX: usize = 128;
 /// Longest name of a tenant, API, agent, operator or group in bytes: a DNS label, which most systems accept.

@@ -190,6 +190,11 @@ impl Statement {
         self.text.lines().skip(1).filter_map(|line| line.split_once(": "))
     }
 
+    /// When it may be acted on; `None` when a time is none.
+    pub fn window(&self) -> Option<Window> {
+        Some(Window { from: time(self.value("not-before")?)?, until: time(self.value("not-after")?)? })
+    }
+
     /// What it says of `key`.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.lines().find(|(known, _)| *known == key).map(|(_, value)| value)
@@ -238,6 +243,12 @@ impl Display for Utc {
             Err(_) => write!(f, "{}", self.0.seconds()),
         }
     }
+}
+
+/// Reads a time that [`Utc`] wrote.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_seconds(time.as_second()))
 }
 
 #[cfg(test)]

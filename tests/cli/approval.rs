@@ -1,6 +1,7 @@
 //! `hotwork request`, and what agents are told who have to wait.
 
 use super::double::{Double, ID};
+use super::terminal::on_terminal;
 use super::{json, run, stderr, stdout};
 
 #[test]
@@ -19,10 +20,28 @@ fn requests_are_listed_and_shown_with_the_agents_words_apart() {
 }
 
 #[test]
+fn an_agents_words_stay_behind_their_mark_on_a_terminal_of_any_width() {
+    let double = Double::start();
+    for columns in [40, 72] {
+        let text = on_terminal(&double, columns, &format!("request show {ID}"), ("NO_COLOR", "1"));
+        let (_, words) = text.split_once("what you approve:").unwrap_or_else(|| panic!("{text}"));
+        let lines: Vec<&str> = words.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        assert!(lines.len() > 3 && words.contains("2 of 2") && words.contains("\\u{200b}"), "{words}");
+        for line in lines {
+            assert!(
+                line.starts_with("  |") && line.chars().count() <= columns,
+                "{columns}: {line:?}\n{words}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_decision_is_printed_or_sent_and_never_asked_for_without_a_terminal() {
     let double = Double::start();
     let printed = stdout(&run(&double, &format!("request approve {ID} --print")));
-    assert_eq!(printed, "hotwork approval v1\ndecision: 1\n");
+    assert!(printed.starts_with("hotwork approval v1\n"), "{printed}");
+    assert!(printed.contains("\ndecision: approve\n"), "{printed}");
     let file = double.dir().join("text.sig");
     std::fs::write(&file, "signed\n").unwrap();
     let line = format!("request deny {ID} --reason later --signature {}", file.display());

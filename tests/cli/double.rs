@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use hotwork::proto::v1;
 use hotwork::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
 use hotwork::proto::v1::audit_service_server::AuditServiceServer;
+use hotwork::proto::v1::break_glass_service_server::BreakGlassServiceServer;
 use hotwork::proto::v1::credential_service_server::CredentialServiceServer;
 use hotwork::proto::v1::verification_service_server::VerificationServiceServer;
 use prost_types::Timestamp;
@@ -58,6 +59,7 @@ impl Double {
             .add_service(VerificationServiceServer::new(wire.clone()))
             .add_service(AdminServiceServer::new(wire.clone()))
             .add_service(AuditServiceServer::new(wire.clone()))
+            .add_service(BreakGlassServiceServer::new(wire.clone()))
             .serve_with_incoming(incoming);
         runtime.spawn(server);
         Self { dir, wire, _runtime: runtime }

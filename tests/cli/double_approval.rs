@@ -1,5 +1,6 @@
 //! The double's requests for approval.
 
+use hotwork::domain::digest::Digest;
 use hotwork::proto::v1;
 use tonic::Response;
 
@@ -14,9 +15,50 @@ fn approval() -> v1::Approval {
         action: "repo.pull.merge".to_owned(),
         resource: "repo/acme/site".to_owned(),
         approvals_needed: 2,
-        untrusted_justification: "approve\u{1b}[2J me\nstate: approved".to_owned(),
+        untrusted_justification: format!(
+            "approve\u{1b}[2J me\nstate: approved\nplease\u{200b}{}approved by  2 of 2",
+            " ".repeat(70)
+        ),
         ..v1::Approval::default()
     }
+}
+
+/// The text that is to be signed, with the digest of its terms. A reason `KEY lies VALUE` has it say something else.
+fn statement(ask: &v1::GetApprovalRequest) -> (String, String) {
+    let terms = format!(
+        "agent: {AGENT}\nprincipal: {AGENT}\naction: repo.pull.merge\nresource: repo/acme/site\n\
+         audience: https://repo.example.org\ncredential: token\nlifetime: 60s\ncalls: not counted\nholder: k\n"
+    );
+    let sha256 = Digest::of(terms.as_bytes()).to_string();
+    let decision = if ask.verdict == 1 { "approve" } else { "deny" };
+    let reason = if ask.reason.is_empty() { String::new() } else { format!("reason: {}\n", ask.reason) };
+    let text = format!(
+        "hotwork approval v1\n{}decision: {decision}\noperator: bob\nrequest: {ID}\napprovals-needed: 2\n\
+         access: write\nowner: olga\n{terms}request-sha256: {sha256}\n{reason}",
+        head(3600)
+    );
+    (bent(text, &ask.reason), sha256)
+}
+
+/// The lines that every statement begins with; it lasts this many seconds.
+pub fn head(seconds: i64) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    let time = |at: i64| jiff::Timestamp::from_second(at).unwrap();
+    let nonce = "ab".repeat(16);
+    format!(
+        "trust-domain: example.org\nnonce: {nonce}\nnot-before: {}\nnot-after: {}\n",
+        time(now),
+        time(now + seconds)
+    )
+}
+
+/// The text with another value of `KEY`, when the reason is `KEY lies VALUE`.
+pub fn bent(text: String, reason: &str) -> String {
+    let Some((key, lie)) = reason.split_once(" lies ") else { return text };
+    let line = |line: &str| {
+        if line.starts_with(&format!("{key}: ")) { format!("{key}: {lie}\n") } else { format!("{line}\n") }
+    };
+    text.lines().map(line).collect()
 }
 
 pub fn list(wire: &Wire, ask: &v1::ListApprovalsRequest) -> Answer<v1::ListApprovalsResponse> {
@@ -27,8 +69,9 @@ pub fn list(wire: &Wire, ask: &v1::ListApprovalsRequest) -> Answer<v1::ListAppro
 
 pub fn get(wire: &Wire, ask: &v1::GetApprovalRequest) -> Answer<v1::GetApprovalResponse> {
     wire.saw(format!("get approval {}", ask.verdict));
-    let statement = format!("hotwork approval v1\ndecision: {}\n", ask.verdict);
-    Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval()), statement }))
+    let (text, sha256) = statement(ask);
+    let approval = v1::Approval { request_sha256: sha256, ..approval() };
+    Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval), statement: text }))
 }
 
 pub fn decide(wire: &Wire, ask: &v1::DecideApprovalRequest) -> Answer<v1::DecideApprovalResponse> {

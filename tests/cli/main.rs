@@ -11,9 +11,11 @@
 )]
 
 mod approval;
+mod consent;
 mod double;
 mod double_agent;
 mod double_approval;
+mod double_glass;
 mod double_log;
 mod double_verify;
 mod enroll;

@@ -9,7 +9,7 @@ use super::double::{AGENT, Double};
 use super::double_verify::SLOW;
 
 /// Runs `hotwork` with `words` in a terminal of its own session.
-fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) {
+pub fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) {
     let uri = format!("unix://{}", double.socket().display());
     let line = format!("exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
     let mut command = Command::new("script");
@@ -21,10 +21,17 @@ fn in_terminal(double: &Double, words: &str) -> (Child, BufReader<ChildStdout>) 
     (child, out)
 }
 
-fn rest(mut out: BufReader<ChildStdout>) -> String {
+pub fn rest(mut out: BufReader<ChildStdout>) -> String {
     let mut text = String::new();
     out.read_to_string(&mut text).unwrap();
     text
+}
+
+/// What is shown up to this character.
+pub fn until(out: &mut BufReader<ChildStdout>, last: u8) -> String {
+    let mut shown = Vec::new();
+    out.read_until(last, &mut shown).unwrap();
+    String::from_utf8(shown).unwrap()
 }
 
 #[test]
@@ -80,8 +87,13 @@ fn a_reason_is_asked_for_and_said_why() {
 
 /// What `hotwork` with `words` shows on a terminal of 40 columns, with one more variable in its environment.
 fn shown(double: &Double, words: &str, variable: (&str, &str)) -> String {
+    on_terminal(double, 40, words, variable)
+}
+
+/// As [`shown`], on a terminal of so many columns.
+pub fn on_terminal(double: &Double, columns: usize, words: &str, variable: (&str, &str)) -> String {
     let uri = format!("unix://{}", double.socket().display());
-    let line = format!("stty cols 40; exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
+    let line = format!("stty cols {columns}; exec {} {words}", env!("CARGO_BIN_EXE_hotwork"));
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
     // These speak of colour, too, and whoever runs the tests may have them.

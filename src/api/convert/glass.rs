@@ -137,7 +137,8 @@ mod tests {
     fn a_statement_and_a_signature_are_there_and_have_their_forms() {
         let text = "hotwork break-glass v1\ntrust-domain: td\nnonce: abababababababababababababababab\n\
                     not-before: 2026-01-01T00:00:00Z\nnot-after: 2026-01-01T00:15:00Z\nlog: l\nasks: open\n\
-                    playbook: repair\nticket: INC-1\nreason: down\nseconds: 60\nsigners: 2\n";
+                    playbook: repair\nticket: INC-1\nreason: down\nseconds: 60\nsigners: 2\nactions: demo.read\n\
+                    agents: spiffe://td/tenant/t/agent/a\nresources: demo\n";
         let armored = format!("{}\nAAAA\n{}\n", ARMOR.0, ARMOR.1);
         let given = |statement: &str, signature: &str| {
             let (statement, signature) = (statement.to_owned(), signature.to_owned());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::domain::id::ApprovalId;
-use crate::domain::name::Reason;
+use crate::domain::name::{Reason, TrustDomain};
 
 /// `request`.
 #[derive(Debug, Subcommand)]
@@ -27,7 +27,7 @@ pub enum Request {
     },
     /// Approve a request, with your SSH key
     #[command(after_help = "\
-You sign a text that names everything; hotwork runs `ssh-keygen -Y sign` for it. Keys in an agent and in
+You sign a text that names everything; hotwork runs `ssh-keygen -Y sign` for it. Keys in an agent and in \
 security keys work too: give the .pub file. To sign elsewhere, print the text and bring the signature.
 
 Examples:
@@ -60,6 +60,9 @@ pub struct Decide {
     /// Use this signature of the printed text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub signature: Option<PathBuf>,
+    /// Sign only for the broker of this trust domain
+    #[arg(long, value_name = "NAME", env = "HOTWORK_TRUST_DOMAIN", hide_env_values = true)]
+    pub trust_domain: Option<TrustDomain>,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -7,29 +7,32 @@ use clap::{Args, Subcommand};
 use crate::cli::duration;
 use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
-use crate::domain::name::{PlaybookName, Reason, Ticket};
+use crate::domain::name::{PlaybookName, Reason, Ticket, TrustDomain};
 
 /// `break-glass`.
 #[derive(Debug, Subcommand)]
 pub enum BreakGlass {
     /// Open a session of a playbook: write the text, sign it, send the signature
     #[command(after_help = "\
-Without --ssh-key the text is printed, with the commands to sign and to send it. With it, ssh-keygen signs here: the
-key never leaves it, and a key in an agent or a security key works, too (give its public half). The next person runs
+Without --ssh-key the text is printed, with the commands to sign and to send it. With it, ssh-keygen signs here: the \
+key never leaves it, and a key in an agent or a security key works, too (give its public half). The next person runs \
 the one command that is printed; when enough have signed, the session is open.
 
+Nothing is signed that is not what you asked for here. On a terminal you see the text and are asked first.
+
 Examples:
-  hotwork break-glass open node-repair --reason 'n7 does not drain' --ticket INC-4711 --ssh-key ~/.ssh/id_ed25519
-  hotwork break-glass open node-repair --reason 'n7 does not drain' --ticket INC-4711 --statement open.txt")]
+  hotwork break-glass open node-repair --reason outage --ticket INC-7 --ssh-key ~/.ssh/id_ed25519
+  hotwork break-glass open node-repair --reason outage --ticket INC-7 --statement open.txt")]
     Open(Opening),
     /// Do the whole of it with credentials that every verifier refuses
     #[command(after_help = "\
 Example:
-  hotwork break-glass drill node-repair --reason 'quarterly drill' --ticket DRILL-3 --ssh-key ~/.ssh/id_ed25519")]
+  hotwork break-glass drill node-repair --reason drill --ticket DRILL-3 --ssh-key ~/.ssh/id_ed25519")]
     Drill(Opening),
     /// Sign what somebody else has prepared and signed
     #[command(after_help = "\
-Reads the text from the broker, shows it, signs it with ssh-keygen and sends the signature. Read before you sign.
+Reads the text from the broker, shows it, signs it with ssh-keygen and sends the signature. Read before you sign: with \
+--yes the id alone says what it is, so it has to have 12 digits at least.
 
 Example:
   hotwork break-glass sign 3f2a91c0 --ssh-key ~/.ssh/id_ed25519")]
@@ -39,9 +42,6 @@ Example:
         /// How it is signed.
         #[command(flatten)]
         key: Key,
-        /// Do not ask
-        #[arg(long, short)]
-        yes: bool,
     },
     /// Send a text that was signed elsewhere
     #[command(after_help = "\
@@ -59,12 +59,12 @@ Example:
     /// Give an open session a later end; it needs the signatures again
     #[command(after_help = "\
 Example:
-  hotwork break-glass extend 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'two more nodes' --ssh-key ~/.ssh/id_ed25519")]
+  hotwork break-glass extend 01932b6e-… --reason 'two more nodes' --ssh-key ~/.ssh/id_ed25519")]
     Extend(Extension),
     /// End a session, and every credential that was minted under it
     #[command(after_help = "\
 Example:
-  hotwork break-glass close 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'n7 is gone'")]
+  hotwork break-glass close 01932b6e-… --reason 'n7 is gone'")]
     Close {
         /// The session
         session: Lineage,
@@ -77,7 +77,7 @@ Example:
 `hotwork audit tail` shows what was done. Until a session is reviewed, its playbook needs one more signer.
 
 Example:
-  hotwork break-glass review 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --finding 'one node removed, as the ticket says'")]
+  hotwork break-glass review 01932b6e-… --finding 'one node removed, as the ticket says'")]
     Review {
         /// The session
         session: Lineage,
@@ -99,6 +99,12 @@ pub struct Key {
     /// Write the text to this file, to be signed elsewhere
     #[arg(long = "statement", value_name = "FILE", conflicts_with = "ssh_key")]
     pub statement_file: Option<PathBuf>,
+    /// Sign only for the broker of this trust domain
+    #[arg(long, value_name = "NAME", env = "HOTWORK_TRUST_DOMAIN", hide_env_values = true)]
+    pub trust_domain: Option<TrustDomain>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// `break-glass open` and `drill`.

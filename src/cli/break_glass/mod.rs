@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use super::args::Format;
 use super::args::glass::{BreakGlass, Extension, Key, Opening};
 use super::client::Context;
+use super::consent::{self, Wanted};
 use super::duration::{absolute, now, relative};
 use super::failure::{Exit, Failure};
 use super::text::{clean, clean_lines};
@@ -37,7 +38,7 @@ pub async fn run(context: &Context, command: &BreakGlass) -> Result<(), Failure>
         BreakGlass::Open(args) => open(context, args, false).await,
         BreakGlass::Drill(args) => open(context, args, true).await,
         BreakGlass::Extend(args) => extend(context, args).await,
-        BreakGlass::Sign { statement, key, yes } => sign::again(context, statement, key, *yes).await,
+        BreakGlass::Sign { statement, key } => sign::again(context, statement, key).await,
         BreakGlass::Send { statement, signature } => sent(context, statement, signature).await,
         BreakGlass::Close { session, reason } => {
             let (session, reason) = (session.to_string(), reason.to_string());
@@ -59,7 +60,7 @@ async fn open(context: &Context, args: &Opening, drill: bool) -> Result<(), Fail
         duration: args.seconds.map(duration),
         drill,
     };
-    prepared(context, Asks::Opening(opening), &args.key).await
+    prepared(context, Asks::Opening(opening), &args.key, &Wanted::Opening { drill, args }).await
 }
 
 async fn extend(context: &Context, args: &Extension) -> Result<(), Failure> {
@@ -68,21 +69,22 @@ async fn extend(context: &Context, args: &Extension) -> Result<(), Failure> {
         reason: args.reason.to_string(),
         duration: args.seconds.map(duration),
     };
-    prepared(context, Asks::Extension(extension), &args.key).await
+    prepared(context, Asks::Extension(extension), &args.key, &Wanted::Extension(args)).await
 }
 
 fn duration(seconds: u32) -> Duration {
     Duration { seconds: seconds.into(), nanos: 0 }
 }
 
-/// Has the text written, and signs it or says how.
-async fn prepared(context: &Context, asks: Asks, key: &Key) -> Result<(), Failure> {
+/// Has the text written, and signs it or says how. What the broker wrote is not believed: it is compared first.
+async fn prepared(context: &Context, asks: Asks, key: &Key, wanted: &Wanted<'_>) -> Result<(), Failure> {
     let mut client = context.break_glass().await?;
     let message = context.request(v1::PrepareRequest { asks: Some(asks) });
     let answer = context.call(client.prepare(message)).await?;
+    consent::to_break_glass(&answer.statement, wanted, key.trust_domain.as_ref(), now())?;
     match &key.ssh_key {
         Some(file) => {
-            context.screen.note(clean_lines(&answer.statement).trim_end());
+            consent::ask(&context.screen, &answer.statement, key.yes)?;
             let signature = sign::with_key(&answer.statement, file).await?;
             submit(context, &mut client, &answer.statement, signature).await
         }

@@ -8,15 +8,17 @@ use tokio::process::Command;
 use super::submit;
 use crate::cli::args::glass::{Key, StatementId};
 use crate::cli::client::Context;
+use crate::cli::consent::{self, Wanted};
+use crate::cli::duration::now;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::files::{self, Private};
-use crate::cli::text::{clean, clean_lines};
-use crate::domain::limits::SSH_SIGNATURE_BYTES_MAX;
+use crate::cli::text::clean;
+use crate::domain::limits::{SSH_SIGNATURE_BYTES_MAX, STATEMENT_ID_DIGITS_MIN};
 use crate::domain::statement::Namespace;
 use crate::proto::v1;
 
 /// Signs a text that somebody has signed before.
-pub(super) async fn again(context: &Context, id: &StatementId, key: &Key, yes: bool) -> Result<(), Failure> {
+pub(super) async fn again(context: &Context, id: &StatementId, key: &Key) -> Result<(), Failure> {
     let mut client = context.break_glass().await?;
     let answer = context.call(client.list(context.request(v1::ListRequest {}))).await?;
     let mut found = answer.proposals.iter().filter(|proposal| id.begins(&proposal.statement_id));
@@ -27,20 +29,31 @@ pub(super) async fn again(context: &Context, id: &StatementId, key: &Key, yes: b
             .hint("`hotwork break-glass list` shows what can be signed"));
     };
     let text = &proposal.statement;
+    consent::to_break_glass(text, &Wanted::Prepared(id), key.trust_domain.as_ref(), now())?;
     let screen = &context.screen;
-    screen.note(clean_lines(text).trim_end());
     if let Some(file) = &key.statement_file {
+        consent::show(screen, text);
         std::fs::write(file, text).map_err(|error| Failure::file("write", file, &error))?;
         return screen.data(&format!("{}\n", clean(&file.to_string_lossy())));
     }
     let Some(file) = &key.ssh_key else {
+        consent::show(screen, text);
         return Err(Failure::usage("--ssh-key says which key signs")
             .hint("or write the text to a file with --statement, and send it with `break-glass send`"));
     };
-    let agreed = yes || (screen.interactive && screen.ask("sign this? [y/N]")?.eq_ignore_ascii_case("y"));
-    if !agreed {
-        return Err(Failure::usage("not signed").hint("read the text, then say `y`, or give --yes"));
+    if !key.yes && !screen.interactive {
+        consent::show(screen, text);
+        return Err(
+            Failure::usage("not signed").hint("read the text, then run it on a terminal, or give --yes")
+        );
     }
+    if key.yes && id.as_str().len() < STATEMENT_ID_DIGITS_MIN {
+        let message =
+            format!("with --yes the id needs {STATEMENT_ID_DIGITS_MIN} digits, got `{}`", id.as_str());
+        return Err(Failure::usage(message)
+            .hint("nobody reads the text then, and a short id could be another text's"));
+    }
+    consent::ask(screen, text, key.yes)?;
     let signature = with_key(text, file).await?;
     submit(context, &mut client, text, signature).await
 }

@@ -4,6 +4,7 @@
 //! issued must be covered by them. An agent's own words are no part of them. [`Approvals`] has the rules.
 
 mod book;
+mod said;
 
 use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::book::{ApprovalRefusal, Approvals};
+pub use self::said::{Said, read};
 use super::catalogue::Access;
 use super::credential::{Issuance, Kind};
 use super::digest::Digest;

@@ -9,8 +9,7 @@ use super::{Asks, Extension, Opening, Proposal};
 use crate::domain::id::Lineage;
 use crate::domain::name::{PlaybookName, Reason, Ticket, TrustDomain};
 use crate::domain::playbook::{Quorum, Restriction, Scope};
-use crate::domain::statement::{Draft, Namespace, Nonce, NotAStatement, Statement, Utc, Window};
-use crate::domain::time::Timestamp;
+use crate::domain::statement::{Draft, Namespace, Nonce, NotAStatement, Statement, Utc, Window, time};
 
 /// To whom it is said: to this broker, and to no other of the same trust domain.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +139,7 @@ pub enum What {
 
 /// Reads a text. `None` when it is none of break-glass; whether this broker would write it is not known here.
 pub fn read(text: &Statement) -> Option<Said> {
-    if text.namespace() != Namespace::BreakGlass {
+    if text.namespace() != Namespace::BreakGlass || !in_form(text) {
         return None;
     }
     let value = |key: &str| text.value(key);
@@ -163,14 +162,25 @@ pub fn read(text: &Statement) -> Option<Said> {
         "open" => open(false)?,
         _ => return None,
     };
-    let window = Window { from: time(value("not-before")?)?, until: time(value("not-after")?)? };
+    let window = text.window()?;
     let quorum = Quorum::try_from(value("signers")?.parse::<u8>().ok()?).ok()?;
     Some(Said { nonce: value("nonce")?.parse().ok()?, window, quorum, what })
 }
 
-fn time(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    Some(Timestamp::from_seconds(time.as_second()))
+/// Whether a text has the lines that [`statement`] writes, in their order, and no other: nothing stands in it that a
+/// reader does not look for.
+fn in_form(text: &Statement) -> bool {
+    let common =
+        ["trust-domain", "nonce", "not-before", "not-after", "log", "asks", "playbook", "ticket", "reason"];
+    let keys: Vec<&str> = text.lines().map(|(key, _)| key).collect();
+    let Some(rest) = keys.strip_prefix(&common[..]) else { return false };
+    matches!(
+        rest,
+        ["session", "new-end", "signers"]
+            | ["seconds", "signers", "actions", "agents", "resources"]
+            | ["seconds", "signers", "locks" | "revokes"]
+            | ["seconds", "signers", "locks", "revokes"]
+    )
 }
 
 #[cfg(test)]
@@ -178,6 +188,7 @@ mod tests {
     use super::*;
     use crate::domain::playbook::Expansion;
     use crate::domain::revocation::Selector;
+    use crate::domain::time::Timestamp;
 
     const START: Timestamp = Timestamp::from_seconds(1_763_900_000);
 

@@ -1,0 +1,25 @@
+//! Shares of what all use: nobody takes what somebody else needs.
+
+use super::LOCKS_MAX;
+
+/// Locks in force of one operator. More than that is one broader lock.
+pub const LOCKS_PER_OPERATOR_MAX: usize = 64;
+/// Locks in force of the operators of one tenant together, so that no tenant takes what the others need.
+pub const LOCKS_PER_TENANT_MAX: usize = LOCKS_MAX / 4;
+/// Locks that only what an incident needs can make when no others can be made: those of a brake, and those of
+/// everything or a whole tenant by operators of all tenants. An operator's own share is that much larger for them, too.
+pub const LOCKS_RESERVED: usize = 128;
+/// Of these the last ones, which no brake takes.
+pub const LOCKS_RESERVED_FOR_ALL: usize = 32;
+/// Further places for operators' calls, so that agents that fill the queue don't keep them out.
+pub const LEDGER_QUEUE_CALLS: usize = 64;
+/// And after those, for what stops something: locks, revocations, break-glass.
+pub const LEDGER_QUEUE_VITAL: usize = 128;
+
+/// Open requests of one agent that differ in the holder's key alone. Further ones are of an agent that was started anew
+/// and has lost its key; with a new key for each try they would bury the one that can be used.
+pub const APPROVALS_BUT_FOR_THE_KEY_MAX: usize = 3;
+/// Facts that show the processes of one operator: a few hosts and accounts.
+pub const OPERATOR_FACTS_MAX: usize = 16;
+/// Callers that wait for the outcome of approvals of the agents of one tenant.
+pub const APPROVAL_WATCHERS_PER_TENANT_MAX: usize = 250;

@@ -1,0 +1,143 @@
+//! What is signed is what was asked for: against an endpoint that answers with another text.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use super::double::{Double, ID};
+use super::terminal::{in_terminal, rest, until};
+use super::{at, json};
+
+/// A key of whoever signs.
+fn key(double: &Double) -> PathBuf {
+    let key = double.dir().join("id_ed25519");
+    if !key.exists() {
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).output();
+        assert!(made.unwrap().status.success());
+    }
+    key
+}
+
+/// Runs it with the key, with nobody at a terminal.
+fn signs(double: &Double, words: &[&str]) -> Output {
+    at(double).args(words).arg("--ssh-key").arg(key(double)).args(["-o", "json"]).output().unwrap()
+}
+
+const DRILL: [&str; 3] = ["break-glass", "drill", "node-repair"];
+
+fn drill(reason: &str) -> Vec<&str> {
+    [&DRILL[..], &["--ticket", "DRILL-3", "--for", "10m", "--reason", reason]].concat()
+}
+
+#[test]
+fn nothing_is_signed_for_break_glass_that_was_not_asked_for() {
+    let double = Double::start();
+    assert_eq!(signs(&double, &drill("quarterly drill")).status.code(), Some(0));
+    let extend = |reason| vec!["break-glass", "extend", ID, "--for", "10m", "--reason", reason];
+    assert_eq!(signs(&double, &extend("two more")).status.code(), Some(0));
+    assert_eq!(double.seen(), ["drill signed", "extend signed"]);
+    for reason in [
+        "asks lies open",
+        "asks lies extend",
+        "playbook lies freeze",
+        "ticket lies INC-4711",
+        "reason lies the other",
+        "seconds lies 14400",
+        "not-before lies 2031-01-01T00:00:00Z",
+        "not-after lies 2031-01-01T00:00:00Z",
+    ] {
+        let refused = signs(&double, &drill(reason));
+        assert_eq!(refused.status.code(), Some(1), "{reason}");
+        assert_eq!(json(&refused)["reason"], "statement-not-asked", "{reason}: {refused:?}");
+        // Nor is it handed on to be signed elsewhere.
+        let printed = at(&double).args(drill(reason)).output().unwrap();
+        assert_eq!(printed.stdout, b"", "{reason}");
+    }
+    for reason in [
+        "session lies 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
+        "new-end lies 2031-01-01T00:00:00Z",
+        "asks lies drill",
+    ] {
+        assert_eq!(json(&signs(&double, &extend(reason)))["reason"], "statement-not-asked", "{reason}");
+    }
+    assert_eq!(double.seen().len(), 2, "nothing of it was signed");
+}
+
+#[test]
+fn nothing_is_signed_for_a_broker_of_another_trust_domain() {
+    let double = Double::start();
+    let meant = |name| signs(&double, &[&drill("r")[..], &["--trust-domain", name]].concat());
+    assert_eq!(meant("example.org").status.code(), Some(0));
+    assert_eq!(json(&meant("staging.example.org"))["reason"], "statement-not-asked");
+    let approve = |name| signs(&double, &["request", "approve", ID, "--trust-domain", name]);
+    assert_eq!(approve("example.org").status.code(), Some(0));
+    assert_eq!(json(&approve("staging.example.org"))["reason"], "statement-not-asked");
+    assert_eq!(
+        double.seen().iter().filter(|one| one.contains("BEGIN SSH")).count(),
+        1,
+        "{:?}",
+        double.seen()
+    );
+}
+
+#[test]
+fn a_prepared_text_is_the_one_of_its_id() {
+    let double = Double::start();
+    let sign = |id: &str, more: &[&str]| signs(&double, &[&["break-glass", "sign", id], more].concat());
+    // The double writes the text anew each second, and so under another id: asked until both calls are in one second.
+    let signed = |digits: usize| {
+        for _ in 0..50 {
+            let listed = json(&at(&double).args(["break-glass", "list", "-o", "json"]).output().unwrap());
+            let id = listed["proposals"][0]["statementId"].as_str().unwrap();
+            let output = sign(id.get(..digits).unwrap(), &["--yes"]);
+            if output.status.code() == Some(0) || json(&output)["reason"] != "statement-unknown" {
+                return output.status.code();
+            }
+        }
+        panic!("never within one second");
+    };
+    assert_eq!(signed(64), Some(0));
+    assert_eq!(signed(12), Some(0));
+    assert_eq!(signed(11), Some(2), "with --yes nobody reads the text");
+    assert_eq!(json(&sign("555555555555", &["--yes"]))["reason"], "statement-not-asked");
+    assert_eq!(double.seen(), ["open signed", "open signed"]);
+}
+
+#[test]
+fn nothing_is_signed_for_a_request_that_was_not_asked_for() {
+    let double = Double::start();
+    let decide = |reason| signs(&double, &["request", "deny", ID, "--yes", "--reason", reason]);
+    assert_eq!(decide("not today").status.code(), Some(0));
+    for reason in [
+        "decision lies approve",
+        "request lies 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
+        "action lies pay.invoice.pay",
+        "resource lies repo/acme/other",
+        "reason lies the other",
+        "not-before lies 2031-01-01T00:00:00Z",
+    ] {
+        assert_eq!(json(&decide(reason))["reason"], "statement-not-asked", "{reason}");
+        let print = ["request", "deny", ID, "--print", "--reason", reason];
+        assert_eq!(at(&double).args(print).output().unwrap().stdout, b"", "{reason}");
+    }
+    let decided = double.seen().into_iter().filter(|one| one.starts_with("decide"));
+    assert_eq!(decided.count(), 1);
+}
+
+#[test]
+fn a_terminal_shows_the_text_and_asks_before_break_glass_is_signed() {
+    for (answer, code, calls) in [("n\n", 1, 0), ("\n", 1, 0), ("y\n", 0, 1)] {
+        let double = Double::start();
+        let key = key(&double);
+        let words = format!(
+            "break-glass open node-repair --reason r --ticket INC-7 -o name --ssh-key {}",
+            key.display()
+        );
+        let (mut child, mut out) = in_terminal(&double, &words);
+        let question = until(&mut out, b'?');
+        assert!(question.contains("asks: open") && question.contains("ticket: INC-7"), "{question}");
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), answer.as_bytes()).unwrap();
+        rest(out);
+        assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(code), calls), "{answer:?}");
+    }
+}
