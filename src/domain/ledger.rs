@@ -133,7 +133,7 @@ impl State {
             }
             Command::Load(load) => change(Event::Load(load)),
             Command::Lock(lock) => {
-                self.may_lock(time)?;
+                self.may_lock(&lock, time)?;
                 change(Event::Lock(lock))
             }
             Command::Release(release) => self.decide_release(release, time),

@@ -124,8 +124,8 @@ impl From<Refusal> for Refused {
                 Self::new(Code::PermissionDenied, "locked", message)
             }
             Refusal::LockUnknown(_) => Self::not_found("lock"),
-            Refusal::LocksExhausted => {
-                let message = "too many locks are in force; remove some, or lock more broadly";
+            Refusal::LocksExhausted(share) => {
+                let message = format!("{share}; remove some with `hotwork lock rm`, or lock more broadly");
                 Self::new(Code::ResourceExhausted, "locks-exhausted", message)
             }
             Refusal::Overtaken => {

@@ -125,6 +125,5 @@ impl Broker {
 
 /// What the refused caller is told, and the record says: which incident it is.
 fn reason(held: &Held) -> Option<Reason> {
-    let text = format!("break-glass {} for {}", held.session, held.opening.ticket);
-    text.parse().ok()
+    held.message()
 }

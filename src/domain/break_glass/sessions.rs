@@ -14,7 +14,9 @@ use crate::domain::limits::{
     BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSAL_SECONDS_MAX, PROPOSALS_PER_SIGNER_MAX,
     REVIEW_DUE_SECONDS,
 };
-use crate::domain::name::{OperatorName, PlaybookName};
+use crate::domain::name::{OperatorName, PlaybookName, Reason};
+use crate::domain::playbook::Scope;
+use crate::domain::revocation::Lock;
 use crate::domain::time::Timestamp;
 
 /// A proposal under way, or done and remembered so that it is not done again.
@@ -70,6 +72,11 @@ pub enum Phase {
 }
 
 impl Held {
+    /// What those are told who are refused by its locks: which incident it is.
+    pub fn message(&self) -> Option<Reason> {
+        format!("break-glass {} for {}", self.session, self.opening.ticket).parse().ok()
+    }
+
     /// Where it is at `now`, which is the log's time.
     pub fn phase(&self, now: Timestamp) -> Phase {
         let ended = self.closed.as_ref().map_or(self.until, |over| over.time.min(self.until));
@@ -130,6 +137,22 @@ impl Sessions {
             expansion.covers(&issuance.agent, &issuance.action, &issuance.resource)
         };
         open && issuance.drill == held.opening.drill && held.opening.scope.expansion().is_some_and(covers)
+    }
+
+    /// Whether `lock` is what an open session of a playbook that restricts shuts, as [`Held::message`] says it.
+    pub fn brakes(&self, lock: &Lock, now: Timestamp) -> bool {
+        let shuts = |held: &Held| match &held.opening.scope {
+            Scope::Expand(_) => false,
+            Scope::Restrict(restriction) => restriction.lock.contains(&lock.selector),
+        };
+        self.held.values().any(|held| {
+            !held.opening.drill
+                && held.phase(now) == Phase::Open
+                && lock.terms.expires == held.until
+                && lock.tenants.is_empty()
+                && shuts(held)
+                && held.message().as_ref() == Some(&lock.terms.message)
+        })
     }
 
     /// How many signers `proposal` needs: one more than its quorum when a session of the same playbook

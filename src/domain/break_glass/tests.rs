@@ -7,6 +7,8 @@ use crate::domain::credential::Issuance;
 use crate::domain::limits::{PROPOSAL_SECONDS_MAX, REVIEW_DUE_SECONDS};
 use crate::domain::playbook::Expansion;
 
+mod brakes;
+
 const START: Timestamp = Timestamp::from_seconds(1_763_900_000);
 const PEOPLE: [&str; 4] = ["alice", "bob", "carol", "dave"];
 

@@ -12,9 +12,9 @@ use crate::domain::digest::Digest;
 use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
-use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
+use crate::domain::limits::IDEMPOTENCY_KEYS_PER_AGENT_MAX;
 use crate::domain::name::AgentId;
-use crate::domain::revocation::{InForce, Lock, Revocation, Unlock};
+use crate::domain::revocation::{InForce, Lock, LockShare, Revocation, Unlock};
 use crate::domain::time::Timestamp;
 
 /// What is asked of the ledger.
@@ -172,8 +172,8 @@ pub enum Refusal {
     #[error("there is no lock `{0}` in force")]
     LockUnknown(u64),
     /// There is no room for one more lock.
-    #[error("more than {LOCKS_MAX} locks are in force")]
-    LocksExhausted,
+    #[error(transparent)]
+    LocksExhausted(LockShare),
     /// The calls of the credential are not counted.
     #[error("the calls of this credential are not counted")]
     NotCounted,

@@ -5,7 +5,7 @@ use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, Event, Release, VERSION};
 use crate::domain::id::CredentialId;
-use crate::domain::revocation::{Revocation, Selector};
+use crate::domain::revocation::{Lock, Revocation, Selector};
 use crate::domain::time::Timestamp;
 
 impl State {
@@ -36,8 +36,16 @@ impl State {
         Ok(Change { entry, released: Some(target) })
     }
 
-    pub(super) fn may_lock(&self, time: Timestamp) -> Result<(), Refusal> {
-        if self.locks.is_full(time) { Err(Refusal::LocksExhausted) } else { Ok(()) }
+    pub(super) fn may_lock(&self, lock: &Lock, time: Timestamp) -> Result<(), Refusal> {
+        let same = |other: &Lock| {
+            let (known, asked) = (&other.terms, &lock.terms);
+            other.selector == lock.selector
+                && known.message == asked.message
+                && known.expires == asked.expires
+        };
+        // Each of a session's locks counts as one of a brake once, whoever copies what it says.
+        let brake = self.sessions.brakes(lock, time) && !self.locks.iter().any(|held| same(&held.lock));
+        self.locks.admit(lock, brake, time).map_err(Refusal::LocksExhausted)
     }
 
     pub(super) fn decide_revoke(
@@ -46,8 +54,8 @@ impl State {
         target: Option<Target>,
         time: Timestamp,
     ) -> Result<Change, Refusal> {
-        if revocation.lock.is_some() {
-            self.may_lock(time)?;
+        if let Some(lock) = revocation.lock() {
+            self.may_lock(&lock, time)?;
         }
         // Only a key, as a whole and for everybody: anything else that is ended for good could never be forgotten.
         let is_key = matches!(revocation.selector, Selector::Key(_));

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Table};
 use super::selector::Selector;
-use crate::domain::limits::LOCKS_MAX;
+use crate::domain::limits::{
+    LOCKS_MAX, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL,
+};
 use crate::domain::name::{OperatorName, Reason, TenantName};
 use crate::domain::time::Timestamp;
 
@@ -57,6 +59,20 @@ pub struct InForce {
     pub lock: Lock,
 }
 
+/// Whose share of the locks is used up.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LockShare {
+    /// Everybody's.
+    #[error("more than {LOCKS_MAX} locks would be in force")]
+    All,
+    /// The operator's.
+    #[error("more than {LOCKS_PER_OPERATOR_MAX} locks of one operator would be in force")]
+    Operator,
+    /// A tenant's operators'.
+    #[error("more than {LOCKS_PER_TENANT_MAX} locks of one tenant's operators would be in force")]
+    Tenant,
+}
+
 /// The locks, as an immutable snapshot. At most [`LOCKS_MAX`].
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
@@ -92,10 +108,34 @@ impl Locks {
         self.by_index.values()
     }
 
-    /// Whether there is no room for one more at `now`.
-    pub fn is_full(&self, now: Timestamp) -> bool {
-        let in_force = self.by_index.values().filter(|held| now < held.lock.terms.expires);
-        self.by_index.len() >= LOCKS_MAX && in_force.count() >= LOCKS_MAX
+    /// Whether there is room for `lock` at `now`; `brake` is whether a break-glass session makes it.
+    ///
+    /// Nobody can take what others need: each operator and each tenant has a share, and the last places are for what
+    /// an incident needs.
+    ///
+    /// # Errors
+    /// Whose share is used up.
+    pub fn admit(&self, lock: &Lock, brake: bool, now: Timestamp) -> Result<(), LockShare> {
+        let in_force =
+            || self.by_index.values().map(|held| &held.lock).filter(|held| now < held.terms.expires);
+        let wide = lock.tenants.is_empty() && matches!(lock.selector, Selector::All | Selector::Tenant(_));
+        let reserved = match (wide, brake) {
+            (true, _) => 0,
+            (false, true) => LOCKS_RESERVED_FOR_ALL,
+            (false, false) => LOCKS_RESERVED,
+        };
+        if in_force().count() >= LOCKS_MAX.saturating_sub(reserved) {
+            return Err(LockShare::All);
+        }
+        let own =
+            if wide || brake { LOCKS_PER_OPERATOR_MAX + LOCKS_RESERVED } else { LOCKS_PER_OPERATOR_MAX };
+        if in_force().filter(|held| held.operator == lock.operator).count() >= own {
+            return Err(LockShare::Operator);
+        }
+        let full = |tenant: &TenantName| {
+            in_force().filter(|held| held.tenants.contains(tenant)).count() >= LOCKS_PER_TENANT_MAX
+        };
+        if lock.tenants.iter().any(full) { Err(LockShare::Tenant) } else { Ok(()) }
     }
 
     /// Adds a lock.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::facts::Facts;
 use self::facts::Table;
-pub use self::lock::{InForce, Lock, Locks, Terms, Unlock};
+pub use self::lock::{InForce, Lock, LockShare, Locks, Terms, Unlock};
 pub use self::selector::{KeyId, Party, Selector};
 use self::shared::SharedMap;
 use super::credential::{Ended, EndedHow, Issuance};

@@ -1,6 +1,10 @@
 //! Locks, and what selectors end.
 
 use super::*;
+use crate::domain::limits::{
+    LOCKS_MAX, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL,
+};
+use crate::domain::revocation::LockShare;
 
 #[test]
 fn a_lock_refuses_from_its_commit_to_its_end_and_a_retry_does_not_get_around_it() {
@@ -33,23 +37,87 @@ fn an_unlock_ends_its_lock_and_no_other() {
     assert!(matches!(log.issue(&issuance("a", START, 2)), Err(Refusal::Locked(held)) if held.index == 1));
 }
 
+/// The lock of an operator of these tenants, of one agent.
+fn lock_of(operator: &str, tenants: &[&str], number: usize, end: Timestamp) -> Command {
+    Command::Lock(Lock {
+        operator: operator.parse().unwrap(),
+        tenants: tenants.iter().map(|tenant| tenant.parse().unwrap()).collect(),
+        ..lock(Selector::Agent(agent(&number.to_string())), end)
+    })
+}
+
 #[test]
-fn locks_are_bounded_at_n_and_refused_at_n_plus_one() {
-    use crate::domain::limits::LOCKS_MAX;
+fn an_operator_and_a_tenant_have_a_share_of_the_locks() {
     let mut log = Log::default();
     let end = START.plus_millis(1000);
-    for number in 0..LOCKS_MAX {
-        let agent = Selector::Agent(agent(&number.to_string()));
-        log.submit(Command::Lock(lock(agent, end)), START).unwrap();
+    let full = |share| Err(Refusal::LocksExhausted(share));
+    for number in 0..LOCKS_PER_OPERATOR_MAX {
+        log.submit(lock_of("mallory", &["t"], number, end), START).unwrap();
     }
-    assert_eq!(log.submit(Command::Lock(lock(Selector::All, end)), START), Err(Refusal::LocksExhausted));
+    assert_eq!(log.submit(lock_of("mallory", &["t"], 0, end), START), full(LockShare::Operator));
+    for number in LOCKS_PER_OPERATOR_MAX..LOCKS_PER_TENANT_MAX {
+        let operator = format!("m{}", number / LOCKS_PER_OPERATOR_MAX);
+        log.submit(lock_of(&operator, &["t"], number, end), START).unwrap();
+    }
+    assert_eq!(log.submit(lock_of("trudy", &["t"], 0, end), START), full(LockShare::Tenant));
+    assert_eq!(log.submit(lock_of("trudy", &["u", "t"], 0, end), START), full(LockShare::Tenant));
     let with_lock = Revocation {
+        operator: "mallory".parse().unwrap(),
+        tenants: vec!["t".parse().unwrap()],
         lock: Some(Terms { expires: end, message: "frozen".parse().unwrap() }),
         ..revocation(Selector::All)
     };
     let revoke = Command::Revoke { revocation: with_lock, target: None };
-    assert_eq!(log.submit(revoke, START), Err(Refusal::LocksExhausted), "and nothing is revoked");
-    assert!(log.submit(Command::Lock(lock(Selector::All, end)), end).is_ok(), "those that ended make room");
+    assert_eq!(log.submit(revoke, START), full(LockShare::Operator), "and nothing is revoked");
+    // Nobody else is kept out.
+    log.submit(lock_of("olga", &["u"], 0, end), START).unwrap();
+    log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
+    assert!(log.submit(lock_of("mallory", &["t"], 0, end), end).is_ok(), "those that ended make room");
+}
+
+#[test]
+fn locks_are_bounded_and_the_last_places_are_for_everything_and_for_brakes() {
+    let mut log = Log::default();
+    let end = START.plus_millis(1000);
+    let full = |share| Err(Refusal::LocksExhausted(share));
+    for number in 0..LOCKS_MAX - LOCKS_RESERVED {
+        let operator = format!("m{}", number / LOCKS_PER_OPERATOR_MAX);
+        log.submit(lock_of(&operator, &[], number, end), START).unwrap();
+    }
+    assert_eq!(log.submit(lock_of("olga", &[], 0, end), START), full(LockShare::All));
+    let of_tenant = Lock { tenants: vec!["t".parse().unwrap()], ..lock(Selector::All, end) };
+    assert_eq!(
+        log.submit(Command::Lock(of_tenant), START),
+        full(LockShare::All),
+        "an operator of one tenant"
+    );
+    // A brake may lock an agent then, but not take the last places.
+    let brakes = |log: &Log| {
+        let lock = Lock { operator: "olga".parse().unwrap(), ..lock(Selector::Agent(agent("a")), end) };
+        log.state.locks.admit(&lock, true, START)
+    };
+    for _ in 0..LOCKS_RESERVED - LOCKS_RESERVED_FOR_ALL {
+        assert_eq!(brakes(&log), Ok(()));
+        log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
+    }
+    assert_eq!(brakes(&log), Err(LockShare::All));
+    for _ in 0..LOCKS_RESERVED_FOR_ALL {
+        log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
+    }
+    assert_eq!(log.submit(Command::Lock(lock(Selector::All, end)), START), full(LockShare::All));
+}
+
+#[test]
+fn an_operator_who_locked_everything_can_leave_room_for_others() {
+    let mut log = Log::default();
+    let end = START.plus_millis(1000);
+    for _ in 0..LOCKS_PER_OPERATOR_MAX + LOCKS_RESERVED {
+        log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
+    }
+    let refused = log.submit(Command::Lock(lock(Selector::All, end)), START);
+    assert_eq!(refused, Err(Refusal::LocksExhausted(LockShare::Operator)));
+    let others = Lock { operator: "olga".parse().unwrap(), ..lock(Selector::All, end) };
+    assert!(log.submit(Command::Lock(others), START).is_ok());
 }
 
 #[test]
