@@ -11,7 +11,7 @@ mod end;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use self::command::{Command, InEmergency, Refusal, Target};
+pub use self::command::{Command, InEmergency, Refusal, Target, Waits};
 use super::approval::Approvals;
 use super::break_glass::Sessions;
 use super::catalogue::Tier;

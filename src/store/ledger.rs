@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -12,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::index::{Index, IndexError};
 use super::journal::Positions;
 use super::notable::Notable;
+use super::queue::{Entrance, Outside};
 use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::approval::Approvals;
@@ -231,7 +231,7 @@ pub(super) struct Job {
 
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
-    queue: Option<SyncSender<Job>>,
+    queue: Option<Entrance>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -253,7 +253,7 @@ impl Drop for Inner {
 }
 
 impl Ledger {
-    pub(super) fn new(shared: Arc<Shared>, queue: SyncSender<Job>, writer: JoinHandle<()>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queue: Entrance, writer: JoinHandle<()>) -> Self {
         Self { inner: Arc::new(Inner { shared, queue: Some(queue), writer: Some(writer) }) }
     }
 
@@ -270,10 +270,10 @@ impl Ledger {
         let (answer, answered) = oneshot::channel();
         let job = Job { command, answer };
         let Some(queue) = &self.inner.queue else { return Err(self.stopped()) };
-        match queue.try_send(job) {
+        match queue.enter(job) {
             Ok(()) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
-            Err(TrySendError::Full(_)) => Err(LedgerError::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(self.stopped()),
+            Err(Outside::Full) => Err(LedgerError::Busy),
+            Err(Outside::Gone) => Err(self.stopped()),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod medium;
 mod notable;
 mod open;
 pub mod proof;
+mod queue;
 mod reader;
 mod replay;
 mod suspect;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -21,12 +20,13 @@ use super::ledger::{Head, Ledger, Shared};
 use super::lock::DirectoryLock;
 use super::medium::{FileSystem, Medium, make_directory};
 use super::notable::Notable;
+use super::queue::queue;
 use super::replay::{ReplayError, replay};
 use super::tree::Tree;
 use super::writer::Writer;
 use crate::domain::clock::Clock;
 use crate::domain::ledger::State;
-use crate::domain::limits::{JOURNAL_SEGMENT_BYTES_MAX, LEDGER_QUEUE_MAX};
+use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
 use crate::domain::note::{Checkpoint, VerifierKey};
 use crate::domain::revocation::feed::History;
 use crate::domain::signer::{Algorithm, Signer};
@@ -291,7 +291,7 @@ fn replayed(index: Index, content: Content, found: Found, path: &Path) -> Result
 }
 
 fn start(shared: Arc<Shared>, writer: Writer) -> io::Result<Ledger> {
-    let (queue, jobs) = sync_channel(LEDGER_QUEUE_MAX);
+    let (queue, jobs) = queue();
     let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run(&jobs))?;
     Ok(Ledger::new(shared, queue, thread))
 }

@@ -4,7 +4,6 @@
 //! group. After the first failure nothing is acknowledged until a restart (promise P2).
 
 use std::collections::VecDeque;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::index::{IndexError, note_issues};
 use super::journal::group::GroupBuffer;
 use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
 use super::lock::DirectoryLock;
+use super::queue::Exit;
 use super::tree::FullTile;
 use crate::domain::break_glass::Ask;
 use crate::domain::clock::{Clock, Untrustworthy};
@@ -77,12 +77,12 @@ type Answer = tokio::sync::oneshot::Sender<Result<Recorded, LedgerError>>;
 
 impl Writer {
     /// Works until the last handle has gone.
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+    pub(super) fn run(mut self, queue: &Exit) {
         let _note = PanicNote(Arc::clone(&self.shared));
         let mut jobs = VecDeque::with_capacity(LEDGER_GROUP_MAX);
         loop {
             if jobs.is_empty() {
-                match queue.recv() {
+                match queue.wait() {
                     Ok(job) => jobs.push_back(job),
                     Err(_) => break,
                 }
@@ -92,7 +92,7 @@ impl Writer {
                 std::thread::sleep(GATHER.saturating_mul(self.crowd).min(GATHER_MAX));
             }
             while jobs.len() < LEDGER_GROUP_MAX {
-                let Ok(job) = queue.try_recv() else { break };
+                let Ok(job) = queue.next() else { break };
                 jobs.push_back(job);
             }
             self.serve(&mut jobs);

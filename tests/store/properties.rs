@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hotwork::domain::entry::Entry;
+use hotwork::domain::ledger::Command;
 use hotwork::domain::merkle::{Frontier, leaf_hash};
 use hotwork::domain::note::VerifierKey;
 use hotwork::domain::revocation::Selector;
@@ -158,8 +159,8 @@ fn concurrent_callers_share_groups_and_each_gets_its_own_entry() {
 }
 
 #[test]
-fn the_queue_takes_its_bound_and_refuses_the_next_at_once() {
-    use hotwork::domain::limits::LEDGER_QUEUE_MAX;
+fn the_queue_takes_its_bound_and_refuses_the_next_at_once_but_not_the_kill_switch() {
+    use hotwork::domain::limits::{LEDGER_QUEUE_CALLS, LEDGER_QUEUE_MAX, LEDGER_QUEUE_VITAL};
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let (entered, gate) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
@@ -177,8 +178,23 @@ fn the_queue_takes_its_bound_and_refuses_the_next_at_once() {
             poll_once(submission).await;
         }
         assert_eq!(ledger.submit(issue(START, 9999, "a")).await.unwrap_err(), LedgerError::Busy);
+        // Operators have places of their own, and what stops something the last ones.
+        let mut calls: Vec<_> = (0..LEDGER_QUEUE_CALLS).map(|_| Box::pin(ledger.submit(call()))).collect();
+        for submission in &mut calls {
+            poll_once(submission).await;
+        }
+        assert_eq!(ledger.submit(call()).await.unwrap_err(), LedgerError::Busy);
+        let revoke = || Command::Revoke { revocation: revocation(Selector::All), target: None };
+        let mut vital: Vec<_> = (0..LEDGER_QUEUE_VITAL).map(|_| Box::pin(ledger.submit(revoke()))).collect();
+        for submission in &mut vital {
+            poll_once(submission).await;
+        }
+        assert_eq!(ledger.submit(revoke()).await.unwrap_err(), LedgerError::Busy);
         gate.wait();
         assert!(first.await.is_ok());
+        for submission in calls.into_iter().chain(vital) {
+            assert!(submission.await.is_ok());
+        }
         for submission in waiting {
             assert!(submission.await.is_ok());
         }

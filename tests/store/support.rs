@@ -7,6 +7,7 @@ use hotwork::clock::ManualClock;
 use hotwork::domain::catalogue::Tier;
 use hotwork::domain::credential::{Idempotency, Issuance, Kind};
 use hotwork::domain::digest::Digest;
+use hotwork::domain::entry::Call;
 use hotwork::domain::evidence::Selector as Fact;
 use hotwork::domain::id::{CredentialId, Lineage};
 use hotwork::domain::ledger::{Command, Target};
@@ -106,6 +107,15 @@ pub fn issuance(at: Timestamp, number: u64, name: &str) -> Issuance {
 
 pub fn issue(at: Timestamp, number: u64, name: &str) -> Command {
     Command::Issue(Box::new(issuance(at, number, name)))
+}
+
+/// What a viewer's call leaves in the log.
+pub fn call() -> Command {
+    Command::Call(Call {
+        allowed: true,
+        operator: "alice".parse().unwrap(),
+        rpc: "hotwork.v1.AdminService/ListAgents".into(),
+    })
 }
 
 pub fn issue_with_key(at: Timestamp, number: u64, name: &str, key: &[u8], request: &[u8]) -> Command {

@@ -77,6 +77,17 @@ pub enum InEmergency {
     Vital,
 }
 
+/// Who waits for the ledger with a command. What stops something finds a place when nothing else does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// What agents and verifiers can cause, as often as they like.
+    Anybody,
+    /// What operators' calls leave in the log.
+    Operator,
+    /// What stops something, or opens and closes break-glass.
+    Vital,
+}
+
 impl Command {
     /// Whether it takes authority away: it is made durable at once, and waits for no company.
     pub const fn is_urgent(&self) -> bool {
@@ -96,6 +107,25 @@ impl Command {
             | Self::Rotate(_)
             | Self::Start(_)
             | Self::Unlock(_) => false,
+        }
+    }
+
+    /// Who waits with it.
+    pub const fn waits(&self) -> Waits {
+        match self {
+            Self::Ask(_) | Self::Consume { .. } | Self::Deny(_) | Self::Issue(_) | Self::Release(_) => {
+                Waits::Anybody
+            }
+            Self::Call(_)
+            | Self::Decide(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Load(_)
+            | Self::Rotate(_)
+            | Self::Start(_) => Waits::Operator,
+            Self::BreakGlass(_) | Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } | Self::Unlock(_) => {
+                Waits::Vital
+            }
         }
     }
 
