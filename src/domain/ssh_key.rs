@@ -56,6 +56,18 @@ pub enum Material {
     },
 }
 
+impl Material {
+    /// The curve and the public point, whatever type wraps them. Whoever has the private half of a key can have it in
+    /// a file and sign as a security key would: type and application don't make it another one.
+    pub const fn bare(&self) -> (&'static str, &[u8]) {
+        match self {
+            Self::EcdsaP256(point) | Self::SkEcdsaP256 { point, .. } => ("P-256", point.as_slice()),
+            Self::EcdsaP384(point) => ("P-384", point.as_slice()),
+            Self::Ed25519(key) | Self::SkEd25519 { key, .. } => ("Ed25519", key.as_slice()),
+        }
+    }
+}
+
 name!(
     /// A key's fingerprint as `ssh-keygen -l` shows it: `SHA256:` and 43 characters of base64.
     Fingerprint, is_fingerprint, "`SHA256:` and a SHA-256 in base64 without padding"
@@ -255,6 +267,22 @@ mod tests {
             }
             assert_eq!(SshKey::from_blob(&[&good[..], &[0]].concat()), Err(NotAKey::Form));
         }
+    }
+
+    #[test]
+    fn a_key_is_the_same_one_as_another_type_and_for_another_application() {
+        let point = [&[4_u8][..], &[7; 64]].concat();
+        let bare = |parts: &[&[u8]]| {
+            let key = SshKey::from_blob(&blob(parts)).unwrap();
+            let (curve, bytes) = key.material().bare();
+            (curve, bytes.to_vec())
+        };
+        let plain = bare(&[b"ssh-ed25519", &[1; 32]]);
+        assert_eq!(plain, bare(&[b"sk-ssh-ed25519@openssh.com", &[1; 32], b"ssh:"]));
+        assert_eq!(plain, bare(&[b"sk-ssh-ed25519@openssh.com", &[1; 32], b"ssh:work"]));
+        assert_ne!(plain, bare(&[b"ssh-ed25519", &[2; 32]]));
+        let plain = bare(&[b"ecdsa-sha2-nistp256", b"nistp256", &point]);
+        assert_eq!(plain, bare(&[b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", &point, b"ssh:"]));
     }
 
     #[test]

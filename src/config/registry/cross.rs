@@ -63,13 +63,19 @@ fn unique<'a, K: Eq + Hash + Display>(
     }
 }
 
-/// A key that two operators share shows neither of them; that one person is not two operators, only people know.
+/// A key that two operators share shows neither of them; that one person is not two operators, only people know. It is
+/// the same key as another type or for another application, too: its private half signs as all of them.
 fn keys(operators: &[Declared<Operator>], gathered: &Gathered) {
-    let each = operators.iter().flat_map(|operator| {
+    let mut seen: HashMap<(&str, &[u8]), &Place> = HashMap::new();
+    for operator in operators {
         let place = operator.others.first().unwrap_or(&operator.place);
-        operator.item.ssh_keys.iter().map(move |key| (key.to_string(), place))
-    });
-    unique("SSH key", each, gathered);
+        for key in &operator.item.ssh_keys {
+            if let Some(first) = seen.insert(key.material().bare(), place) {
+                let at = format!("{}:{}", first.file.display(), first.line);
+                gathered.error(place.clone(), format!("SSH key declared already at {at}: `{key}`"));
+            }
+        }
+    }
 }
 
 /// A token of one API must not be good at another tenant's.

@@ -386,3 +386,8 @@ fn an_ssh_key_of_two_operators_is_refused() {
         "{found:?}"
     );
 }
+    // Its private half in a file signs as the one in a security key, too.
+    let same = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIN0gxv+zJF8A1u5kJlcdUVolSeec7RBmnzPTMkxzxnJPAAAABHNzaDo=";
+    put(dir.path(), "operators.toml", format!("{first}{}", second.replace(KEY, same)));
+    let found = lines(dir.path());
+    assert!(found.len() == 1 && found[0].contains("SSH key declared already"), "{found:?}");
