@@ -30,6 +30,7 @@ fn operator(name: &str, keys: &[String]) -> Operator {
         roles: vec![Role::Approver],
         tenants: Vec::new(),
         ssh_keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
+        own: Vec::new(),
         aliases: Vec::new(),
     }
 }

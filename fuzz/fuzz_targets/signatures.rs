@@ -22,6 +22,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         roles: Vec::new(),
         tenants: Vec::new(),
         ssh_keys: keys,
+        own: Vec::new(),
         aliases: Vec::new(),
     };
     let Ok(signed) = verify(Namespace::Approval, TEXT, text, [&operator]) else { return };

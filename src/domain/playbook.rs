@@ -167,6 +167,7 @@ mod tests {
             roles: roles.to_vec(),
             tenants: tenants.iter().map(|tenant| tenant.parse().unwrap()).collect(),
             ssh_keys: Vec::new(),
+            own: Vec::new(),
             aliases: Vec::new(),
         }
     }

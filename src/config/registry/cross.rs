@@ -40,6 +40,7 @@ pub(super) fn check(
     indistinguishable(agents, gathered);
     overdue(agents, today, gathered);
     approvers(apis, operators, gathered);
+    unrecognised(operators, gathered);
     // With an error elsewhere, the operator may be in what could not be read.
     if !gathered.has_error() && !operators.iter().any(|operator| operator.item.may(Role::Revoker)) {
         let place = Place::file(&dir.join("operators.toml"));
@@ -137,6 +138,20 @@ fn approvers(apis: &[Declared<Api>], operators: &[Declared<Operator>], gathered:
                 gathered.warning(place.clone(), message);
             }
         }
+    }
+}
+
+/// Who asked does not approve, and is known by the processes that are theirs.
+fn unrecognised(operators: &[Declared<Operator>], gathered: &Gathered) {
+    for operator in operators
+        .iter()
+        .filter(|operator| operator.item.roles.contains(&Role::Approver) && !operator.item.is_recognised())
+    {
+        let message = format!(
+            "approver `{}` has no `uid`, `other_uids` or `spiffe_ids`: nobody can tell that they ask themselves",
+            operator.item.name
+        );
+        gathered.warning(operator.place.clone(), message);
     }
 }
 

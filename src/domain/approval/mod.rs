@@ -240,11 +240,7 @@ impl Asked {
 
     /// What `operator` is to this request. A requester's word does not count, whatever roles they have.
     pub fn part_of(&self, operator: &Operator) -> Part {
-        let uid = |selector: &Selector| {
-            let own = operator.uid.map(|uid| uid.to_string());
-            selector.kind.as_str() == "unix.uid" && own.as_deref() == Some(&*selector.value)
-        };
-        if self.attested.iter().any(uid) || operator.goes_by(&self.terms.principal) {
+        if self.attested.iter().any(|fact| operator.runs(fact)) || operator.goes_by(&self.terms.principal) {
             Part::Requester
         } else if operator.goes_by(&self.owner) {
             Part::Owner

@@ -212,11 +212,23 @@ proptest! {
         let one = asked("a", 1, needed);
         let mut book = book(std::slice::from_ref(&one));
         let (mut uses, mut yes, mut no, mut now) = (0, Vec::new(), false, START);
+        own: vec![Selector::new("unix.uid", "1002").unwrap()],
         for (what, who, later) in steps {
             now = now.plus_millis(later);
             let name = ["alice", "bob", "carol", "dave"][usize::from(who)];
             match what {
                 0 | 1 => {
+    for (kind, value, part) in [
+        ("unix.uid", "1002", Part::Requester),
+        ("unix.gid", "1002", Part::Independent),
+        ("x509.spiffe_id", "spiffe://td/host/1", Part::Independent),
+        ("x509.spiffe_id", "spiffe://td/ann", Part::Requester),
+    ] {
+        let asked = Asked { attested: vec![Selector::new(kind, value).unwrap()], ..one.clone() };
+        let mut operator = operator(Some(1001), &[]);
+        operator.own.push(Selector::new("x509.spiffe_id", "spiffe://td/ann").unwrap());
+        assert_eq!(asked.part_of(&operator), part, "{kind} {value}");
+    }
                     let verdict = if what == 0 && later % 7 == 0 { Verdict::Deny } else { Verdict::Approve };
                     if cast(&mut book, &vote(&one, name, verdict), now).is_ok() {
                         no |= verdict == Verdict::Deny;
