@@ -1,14 +1,15 @@
 //! Requests for approval on real files: they outlive what replay looks back at, and so does that they were used.
 
-use hotwork::domain::approval::{Asked, State, Terms, Used, Verdict, Vote};
+use hotwork::domain::approval::{ApprovalRefusal, Asked, State, Terms, Used, Verdict, Vote};
 use hotwork::domain::catalogue::{Access, Tier};
 use hotwork::domain::credential::{Issuance, Kind};
 use hotwork::domain::digest::Digest;
 use hotwork::domain::id::{ApprovalId, Lineage};
-use hotwork::domain::ledger::Command;
+use hotwork::domain::ledger::{Command, Refusal};
 use hotwork::domain::limits::APPROVAL_MS;
 use hotwork::domain::statement::Nonce;
 use hotwork::domain::time::Ttl;
+use hotwork::store::LedgerError;
 
 use crate::support::{START, block_on, clock, issuance, issue, open};
 
@@ -48,6 +49,10 @@ fn asked(number: u8) -> Asked {
 }
 
 fn vote(on: &Asked) -> Command {
+    decision(on, Verdict::Approve)
+}
+
+fn decision(on: &Asked, verdict: Verdict) -> Command {
     Command::Decide(Box::new(Vote {
         approval: on.id,
         expires: on.expires,
@@ -57,7 +62,7 @@ fn vote(on: &Asked) -> Command {
         reason: None,
         signature: "c2lnbmVk".into(),
         statement: Digest::of(b"statement"),
-        verdict: Verdict::Approve,
+        verdict,
     }))
 }
 
@@ -101,4 +106,37 @@ fn waiting_approved_and_used_requests_stay_so_long_after_with_and_without_the_in
     drop(ledger);
     let ledger = open(dir.path(), &clock);
     assert_eq!(ledger.approvals().iter().count(), 0, "what is over is in the log only");
+}
+
+#[test]
+fn the_wait_after_a_no_outlives_the_request_and_a_restart() {
+    const MINUTE: i64 = 60_000;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let ledger = open(dir.path(), &clock);
+    let first = asked(1);
+    block_on(ledger.submit(Command::Ask(Box::new(first.clone())))).unwrap();
+    clock.set(START.plus_millis(58 * MINUTE));
+    block_on(ledger.submit(decision(&first, Verdict::Deny))).unwrap();
+    // The request is over, and the wait is not.
+    let over = START.plus_millis(61 * MINUTE);
+    clock.set(over);
+    block_on(ledger.submit(issue(over, 20, "b"))).unwrap();
+    drop(ledger);
+    let again = |number: u8, at: hotwork::domain::time::Timestamp| {
+        let expires = at.plus_millis(APPROVAL_MS);
+        Command::Ask(Box::new(Asked { id: ApprovalId::new(at, &[number; 10]), expires, ..asked(number) }))
+    };
+    for keep_index in [true, false] {
+        if !keep_index {
+            std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+        }
+        let ledger = open(dir.path(), &clock);
+        let refused = block_on(ledger.submit(again(2, over))).unwrap_err();
+        assert_eq!(refused, LedgerError::Refused(Refusal::Approval(ApprovalRefusal::CoolingDown)));
+    }
+    let waited = START.plus_millis(63 * MINUTE);
+    clock.set(waited);
+    let ledger = open(dir.path(), &clock);
+    assert!(block_on(ledger.submit(again(3, waited))).is_ok());
 }

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use super::mark::FOR_GOOD;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::{ApprovalId, CredentialId};
+use crate::domain::limits::APPROVAL_COOL_DOWN_MS;
 use crate::domain::revocation::{Selector, watermark};
 use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
@@ -81,6 +82,12 @@ pub struct Revoked {
     pub lock: Option<Timestamp>,
 }
 
+/// When a request that ends at `expires` no longer matters: a no in its last moment has the agent wait, and what it is
+/// to wait with is in the request.
+const fn cooled(expires: Timestamp) -> Timestamp {
+    expires.plus_millis(APPROVAL_COOL_DOWN_MS)
+}
+
 impl Revoked {
     /// As [`crate::domain::revocation::Revocation::until`].
     pub fn until(&self, time: Timestamp) -> Option<Timestamp> {
@@ -93,12 +100,12 @@ impl<'a> Brief<'a> {
     pub fn of(entry: &'a Entry) -> Self {
         match &entry.event {
             Event::Ask(asked) => {
-                Self::Ask { id: asked.id, agent: asked.terms.agent.as_str(), expires: asked.expires }
+                Self::Ask { id: asked.id, agent: asked.terms.agent.as_str(), expires: cooled(asked.expires) }
             }
             // Without an end of its own it matters for good.
             Event::BreakGlass(step) => Self::Enroll { expires: step.matters_until().unwrap_or(FOR_GOOD) },
             Event::Consume(_) => Self::Consume,
-            Event::Decide(vote) => Self::Enroll { expires: vote.expires },
+            Event::Decide(vote) => Self::Enroll { expires: cooled(vote.expires) },
             Event::Deny(denial) => Self::Deny { id: denial.id, agent: denial.agent.as_str() },
             Event::Enroll(enrollment) => Self::Enroll { expires: enrollment.expires },
             Event::Remove(removal) => Self::Enroll { expires: removal.expires },
@@ -137,10 +144,11 @@ impl<'a> Brief<'a> {
             BriefEvent::BreakGlass(step) => Self::Enroll { expires: step.expires() },
             BriefEvent::Consume(IgnoredAny) => Self::Consume,
             BriefEvent::Deny(deny) => Self::Deny { id: deny.id, agent: deny.agent },
-            BriefEvent::Ask(ask) => Self::Ask { id: ask.id, agent: ask.terms.agent, expires: ask.expires },
-            BriefEvent::Decide(kept) | BriefEvent::Enroll(kept) | BriefEvent::Remove(kept) => {
-                Self::Enroll { expires: kept.expires }
+            BriefEvent::Ask(ask) => {
+                Self::Ask { id: ask.id, agent: ask.terms.agent, expires: cooled(ask.expires) }
             }
+            BriefEvent::Decide(kept) => Self::Enroll { expires: cooled(kept.expires) },
+            BriefEvent::Enroll(kept) | BriefEvent::Remove(kept) => Self::Enroll { expires: kept.expires },
             BriefEvent::Issue(issue) => Self::Issue {
                 id: issue.id,
                 agent: issue.agent,
