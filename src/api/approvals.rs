@@ -14,7 +14,9 @@ use crate::broker::Broker;
 use crate::broker::operate::Authorized;
 use crate::domain::approval::{Approval, Approvals, State, Verdict};
 use crate::domain::id::ApprovalId;
-use crate::domain::limits::{APPROVAL_WATCHERS_MAX, APPROVAL_WATCHERS_PER_AGENT_MAX};
+use crate::domain::limits::{
+    APPROVAL_WATCHERS_MAX, APPROVAL_WATCHERS_PER_AGENT_MAX, APPROVAL_WATCHERS_PER_TENANT_MAX,
+};
 use crate::domain::name::{AgentId, Reason};
 use crate::proto::v1;
 
@@ -26,7 +28,7 @@ use super::status::{Refused, status};
 /// How often the time is looked at: a request ends by it, and no record says so.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Who waits, by agent, so that none keeps the others out.
+/// Who waits, by agent, so that no agent and no tenant keeps the others out.
 #[derive(Debug, Default)]
 pub struct Waiters(Mutex<HashMap<AgentId, usize>>);
 
@@ -42,7 +44,11 @@ impl Waiters {
     pub fn enter(self: &Arc<Self>, agent: &AgentId) -> Option<Waiting> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = counts.get(agent).copied().unwrap_or_default();
-        if own >= APPROVAL_WATCHERS_PER_AGENT_MAX || counts.values().sum::<usize>() >= APPROVAL_WATCHERS_MAX {
+        let neighbours = counts.iter().filter(|(other, _)| other.tenant() == agent.tenant());
+        if own >= APPROVAL_WATCHERS_PER_AGENT_MAX
+            || neighbours.map(|(_, count)| count).sum::<usize>() >= APPROVAL_WATCHERS_PER_TENANT_MAX
+            || counts.values().sum::<usize>() >= APPROVAL_WATCHERS_MAX
+        {
             return None;
         }
         counts.insert(agent.clone(), own.saturating_add(1));
@@ -179,4 +185,29 @@ pub(super) fn show(
     let statement = statement.map_err(|error| status(crate::broker::approve::DecideError::from(error)))?;
     let statement = statement.map(|text| text.as_str().to_owned()).unwrap_or_default();
     Ok(v1::GetApprovalResponse { approval: Some(shown(broker, &approval)), statement })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(tenant: &str, number: usize) -> AgentId {
+        format!("spiffe://td/tenant/{tenant}/agent/a{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn an_agent_and_a_tenant_keep_nobody_else_from_waiting() {
+        let waiters = Arc::new(Waiters::default());
+        let mut inside = Vec::new();
+        for number in 0..APPROVAL_WATCHERS_PER_TENANT_MAX {
+            let agent = agent("a", number / APPROVAL_WATCHERS_PER_AGENT_MAX);
+            inside.push(waiters.enter(&agent).unwrap());
+        }
+        assert!(waiters.enter(&agent("a", 0)).is_none(), "the agent's share");
+        assert!(waiters.enter(&agent("a", 99)).is_none(), "the tenant's share");
+        let other = waiters.enter(&agent("b", 0));
+        assert!(other.is_some(), "another tenant waits all the same");
+        drop(inside.pop());
+        assert!(waiters.enter(&agent("a", 99)).is_some(), "who goes makes room");
+    }
 }
