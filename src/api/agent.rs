@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use crate::attest::{AttestError, Presented};
 use crate::broker::approve::WaitError;
+use crate::broker::issue::CertifiedKey;
 use crate::broker::release::OwnError;
 use crate::broker::{Broker, IssueError, Issued};
 use crate::domain::credential::Kind;
@@ -46,7 +47,7 @@ impl Agents {
         &self,
         presented: &Presented,
         request: ActionRequest,
-        key: SubjectKey,
+        key: CertifiedKey,
         words: Option<Justification>,
     ) -> Result<Issued<Certificate>, Status> {
         let started = Instant::now();
@@ -78,15 +79,15 @@ impl Agents {
 }
 
 /// The key of a certificate, and its private part when the broker made it.
-fn subject_key(source: KeySource) -> Result<(SubjectKey, Option<SecretKeyPem>), Status> {
+fn subject_key(source: KeySource) -> Result<(CertifiedKey, Option<SecretKeyPem>), Status> {
     match source {
         KeySource::Csr(der) => {
             let key = SubjectKey::from_csr(&der).map_err(|error| BadField::from_error("csr_der", &error));
-            Ok((key.map_err(status)?, None))
+            Ok((CertifiedKey::Brought(key.map_err(status)?), None))
         }
         KeySource::Generated => {
             let (key, secret) = csr::generate().map_err(status)?;
-            Ok((key, Some(secret)))
+            Ok((CertifiedKey::Made(key), Some(secret)))
         }
     }
 }

@@ -116,6 +116,8 @@ pub struct Holder {
     pub confirmation: Confirmation,
     /// SHA-256 of the holder's key in its form; none for a request of the past.
     pub key: Option<Digest>,
+    /// Whether the holder can show the key again. One that the broker made is gone with the answer.
+    pub lasting: bool,
 }
 
 /// What operators have said for now: beside the rules, which are declared.

@@ -170,7 +170,7 @@ impl Asked {
             approval: None,
             session: None,
         };
-        let holder = Holder { kind: terms.kind, confirmation: terms.cnf.clone(), key: None };
+        let holder = Holder { kind: terms.kind, confirmation: terms.cnf.clone(), key: None, lasting: true };
         Self { agent: terms.agent.clone(), request, holder, attested: attested.to_vec() }
     }
 
@@ -186,11 +186,12 @@ impl Asked {
             approval: None,
             session: denial.session,
         };
-        // Whether the holder had shown a key is not recorded. It was missing only for this reason.
+        // Whether the holder had shown a key is not recorded. It was missing, or made anew, only for these reasons.
         let bearer = denial.reason == Reason::BindingRequired;
+        let holder = Holder { lasting: denial.reason != Reason::ApprovalKey, ..holder(denial.kind, bearer) };
         // What the caller was attested by is in the record as a digest only.
         let attested = Vec::new();
-        Self { agent: denial.agent.clone(), request, holder: holder(denial.kind, bearer), attested }
+        Self { agent: denial.agent.clone(), request, holder, attested }
     }
 
     fn of_issuance(issuance: &Issuance) -> Self {
@@ -208,7 +209,8 @@ impl Asked {
             // What was minted in a session is of the session's lineage.
             session: (issuance.tier == Tier::BreakGlass).then_some(issuance.lineage),
         };
-        let holder = Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None };
+        let holder =
+            Holder { kind: issuance.kind, confirmation: issuance.cnf.clone(), key: None, lasting: true };
         Self { agent: issuance.agent.clone(), request, holder, attested: issuance.attested.clone() }
     }
 }
@@ -216,5 +218,5 @@ impl Asked {
 fn holder(kind: Kind, bearer: bool) -> Holder {
     let known = || "A".repeat(43).parse().ok();
     let jkt = if bearer { None } else { known() };
-    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None }, key: None }
+    Holder { kind, confirmation: Confirmation { jkt, x5t_s256: None }, key: None, lasting: true }
 }

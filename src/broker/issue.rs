@@ -36,6 +36,15 @@ pub struct Issued<M> {
     pub material: M,
 }
 
+/// The key that a certificate is to be for.
+#[derive(Clone)]
+pub enum CertifiedKey {
+    /// The holder has it.
+    Brought(SubjectKey),
+    /// It was made for this one request.
+    Made(SubjectKey),
+}
+
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -96,7 +105,8 @@ impl Broker {
         words: Option<Justification>,
     ) -> Result<Issued<Secret>, IssueError> {
         let form = TokenForm(confirmation.clone());
-        let holder = Holder { kind: Kind::Token, confirmation, key: Some(form.holder_digest()) };
+        let key = Some(form.holder_digest());
+        let holder = Holder { kind: Kind::Token, confirmation, key, lasting: true };
         self.issue(presented, request, holder, &form, words).await
     }
 
@@ -108,12 +118,16 @@ impl Broker {
         &self,
         presented: &Presented,
         request: ActionRequest,
-        key: SubjectKey,
+        key: CertifiedKey,
         words: Option<Justification>,
     ) -> Result<Issued<Certificate>, IssueError> {
+        let (key, lasting) = match key {
+            CertifiedKey::Brought(key) => (key, true),
+            CertifiedKey::Made(key) => (key, false),
+        };
         let form = CertificateForm(key);
         let (kind, confirmation) = (Kind::Certificate, Confirmation::default());
-        let holder = Holder { kind, confirmation, key: Some(form.holder_digest()) };
+        let holder = Holder { kind, confirmation, key: Some(form.holder_digest()), lasting };
         self.issue(presented, request, holder, &form, words).await
     }
 

@@ -26,6 +26,8 @@ pub enum Reason {
     ApprovalDenied,
     /// The approval is over.
     ApprovalExpired,
+    /// The approval would be for a key that is made anew each time.
+    ApprovalKey,
     /// Somebody who approved it no longer may.
     ApprovalLapsed,
     /// The action needs operators' approval.
@@ -66,11 +68,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ActionUnknown,
         Self::AgentSuspended,
         Self::ApprovalDenied,
         Self::ApprovalExpired,
+        Self::ApprovalKey,
         Self::ApprovalLapsed,
         Self::ApprovalRequired,
         Self::ApprovalUnknown,
@@ -98,6 +101,7 @@ impl Reason {
             Self::AgentSuspended => "agent-suspended",
             Self::ApprovalDenied => "approval-denied",
             Self::ApprovalExpired => "approval-expired",
+            Self::ApprovalKey => "approval-key",
             Self::ApprovalLapsed => "approval-lapsed",
             Self::ApprovalRequired => "approval-required",
             Self::ApprovalUnknown => "approval-unknown",
@@ -128,6 +132,9 @@ impl Reason {
             Self::AgentSuspended => "the agent is suspended; its owner can end that in the registry",
             Self::ApprovalDenied => "an operator denied the request",
             Self::ApprovalExpired => "the approval is over; ask for a new one",
+            Self::ApprovalKey => {
+                "an approval is for one key, and the broker would make another one each time; bring a key with a CSR"
+            }
             Self::ApprovalLapsed => "an operator who approved the request no longer may; ask another one",
             Self::ApprovalRequired => "the action needs an operator's approval",
             Self::ApprovalUnknown => {

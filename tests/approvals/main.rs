@@ -261,15 +261,39 @@ async fn what_an_agent_says_changes_nothing_and_is_not_in_the_log() {
 #[tokio::test]
 async fn requests_of_one_agent_are_bounded() {
     let office = Office::coding();
-    let mut client = office.daemon.agent().await;
-    for n in 0..9_u8 {
+    let client = office.daemon.agent().await;
+    let asks = async |message| {
+        let mut client = client.clone();
+        let status = client.issue_token(message).await.unwrap_err();
+        status.get_details_error_info().unwrap().reason.clone()
+    };
+    // A new key for each try: operators are not asked the same again and again.
+    for n in 0..4_u8 {
         let jkt = hotwork::domain::digest::Digest::of(&[n]);
         use base64::Engine as _;
         let jkt = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(jkt.as_bytes());
-        let status = client.issue_token(token(&jkt, "", "")).await.unwrap_err();
-        let expected = if n < 8 { "approval-required" } else { "approvals-exhausted" };
-        assert_eq!(status.get_details_error_info().unwrap().reason, expected, "{n}");
+        let expected = if n < 3 { "approval-required" } else { "approvals-exhausted" };
+        assert_eq!(asks(token(&jkt, "", "")).await, expected, "{n}");
     }
+    for n in 3..9_u8 {
+        let mut message = token(JKT, "", "");
+        message.request.as_mut().unwrap().purpose = format!("p{n}");
+        let expected = if n < 8 { "approval-required" } else { "approvals-exhausted" };
+        assert_eq!(asks(message).await, expected, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_made_anew_is_refused_before_anybody_is_asked() {
+    let office = Office::coding();
+    let mut client = office.daemon.agent().await;
+    let request = token(JKT, "", "").request;
+    let key = Some(v1::issue_certificate_request::Key::GenerateKey(true));
+    let message = v1::IssueCertificateRequest { request, key };
+    let status = client.issue_certificate(message).await.unwrap_err();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "approval-key", "{status:?}");
+    let listed = office.operator("alice", &["request", "list", "--decided"]);
+    assert!(!text(&listed).contains("repo.pull.merge"), "{}", text(&listed));
 }
 
 #[tokio::test]

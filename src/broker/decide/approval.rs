@@ -28,6 +28,10 @@ pub(super) fn needed(
     let (policies, api, action) = allowed;
     match action.tier {
         Tier::Approval => {
+            // An approval is for one key: nobody could use this one, and operators would read it for nothing.
+            if !holder.lasting {
+                return Err(Reason::ApprovalKey.into());
+            }
             let terms = terms(agent, api, action, request, holder);
             // One that waits is asked for again, and joined.
             let waits = |id: &ApprovalId| {

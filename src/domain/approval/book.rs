@@ -11,8 +11,8 @@ use crate::domain::credential::Issuance;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::ApprovalId;
 use crate::domain::limits::{
-    APPROVAL_COOL_DOWN_MS, APPROVAL_VOTES_MAX, APPROVALS_MAX, APPROVALS_PENDING_PER_AGENT_MAX,
-    APPROVALS_PER_AGENT_MAX, APPROVALS_PER_TENANT_MAX,
+    APPROVAL_COOL_DOWN_MS, APPROVAL_VOTES_MAX, APPROVALS_BUT_FOR_THE_KEY_MAX, APPROVALS_MAX,
+    APPROVALS_PENDING_PER_AGENT_MAX, APPROVALS_PER_AGENT_MAX, APPROVALS_PER_TENANT_MAX,
 };
 use crate::domain::name::{ActionName, AgentId};
 use crate::domain::time::Timestamp;
@@ -78,7 +78,9 @@ impl Approvals {
             return Err(ApprovalRefusal::CoolingDown);
         }
         let tenant = || self.iter().filter(|one| one.asked.terms.agent.tenant() == agent.tenant());
-        let full = own().filter(open).count() >= APPROVALS_PENDING_PER_AGENT_MAX
+        let alike = |one: &&Arc<Approval>| one.asked.terms.differs_in_key_only(&asked.terms);
+        let full = own().filter(open).filter(alike).count() >= APPROVALS_BUT_FOR_THE_KEY_MAX
+            || own().filter(open).count() >= APPROVALS_PENDING_PER_AGENT_MAX
             || own().count() >= APPROVALS_PER_AGENT_MAX
             || tenant().count() >= APPROVALS_PER_TENANT_MAX
             || self.by_id.len() >= APPROVALS_MAX;

@@ -315,6 +315,12 @@ impl Terms {
         Digest::of(text.as_bytes())
     }
 
+    /// Whether the holder's key is all that makes `other` another request.
+    pub fn differs_in_key_only(&self, other: &Self) -> bool {
+        let own = Self { cnf: other.cnf.clone(), holder: other.holder, ..self.clone() };
+        own == *other
+    }
+
     /// Whether a credential of this record is what was approved, and no more.
     pub fn cover(&self, issuance: &Issuance) -> bool {
         let lifetime = issuance.expires.seconds().saturating_sub(issuance.issued.seconds());

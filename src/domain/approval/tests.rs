@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::fixture::{START, asked, issued_on, vote};
 use crate::domain::limits::{
-    APPROVAL_COOL_DOWN_MS, APPROVALS_PENDING_PER_AGENT_MAX, APPROVALS_PER_TENANT_MAX,
+    APPROVAL_COOL_DOWN_MS, APPROVALS_BUT_FOR_THE_KEY_MAX, APPROVALS_PENDING_PER_AGENT_MAX,
+    APPROVALS_PER_TENANT_MAX,
 };
 
 fn book(requests: &[Asked]) -> Approvals {
@@ -43,6 +44,24 @@ fn people_are_counted_and_not_their_votes() {
     assert_eq!(state(&book, &one, START), State::Pending);
     assert_eq!(cast(&mut book, &vote(&one, "bob", Verdict::Approve), START), Ok(()));
     assert_eq!(state(&book, &one, START), State::Approved);
+}
+
+#[test]
+fn a_new_key_for_each_try_does_not_fill_the_operators_list() {
+    let with_key = |number: u8| {
+        let same = asked("a", 1, 1);
+        let terms = Terms { holder: Digest::of(&[number]), ..same.terms.clone() };
+        let id = ApprovalId::new(START, &[number; 10]);
+        Asked { id, request: Digest::of(&[number]), terms, ..same }
+    };
+    let all: Vec<Asked> = (0..4).map(with_key).collect();
+    let mut book = book(&all[..APPROVALS_BUT_FOR_THE_KEY_MAX]);
+    assert_eq!(book.admit(&all[3], START), Err(ApprovalRefusal::Exhausted));
+    assert_eq!(book.admit(&all[1], START), Err(ApprovalRefusal::Joined(all[1].id)), "the same key is joined");
+    assert_eq!(book.admit(&asked("a", 9, 1), START), Ok(()), "another request is another one");
+    cast(&mut book, &vote(&all[0], "bob", Verdict::Deny), START).unwrap();
+    let later = START.plus_millis(APPROVAL_COOL_DOWN_MS);
+    assert_eq!(book.admit(&all[3], later), Ok(()), "a decided one makes room");
 }
 
 #[test]
@@ -193,11 +212,23 @@ fn who_asked_does_not_decide() {
         roles: Vec::new(),
         tenants: Vec::new(),
         ssh_keys: Vec::new(),
+        own: vec![Selector::new("unix.uid", "1002").unwrap()],
         aliases: aliases.iter().map(|alias| Arc::from(*alias)).collect(),
     };
     assert_eq!(one.part_of(&operator(Some(1001), &[])), Part::Independent);
     assert_eq!(one.part_of(&operator(Some(1000), &[])), Part::Requester);
     assert_eq!(one.part_of(&operator(None, &["a"])), Part::Requester, "the principal");
+    for (kind, value, part) in [
+        ("unix.uid", "1002", Part::Requester),
+        ("unix.gid", "1002", Part::Independent),
+        ("x509.spiffe_id", "spiffe://td/host/1", Part::Independent),
+        ("x509.spiffe_id", "spiffe://td/ann", Part::Requester),
+    ] {
+        let asked = Asked { attested: vec![Selector::new(kind, value).unwrap()], ..one.clone() };
+        let mut operator = operator(Some(1001), &[]);
+        operator.own.push(Selector::new("x509.spiffe_id", "spiffe://td/ann").unwrap());
+        assert_eq!(asked.part_of(&operator), part, "{kind} {value}");
+    }
     assert_eq!(one.part_of(&operator(None, &["team \u{e9}"])), Part::Owner);
     assert_eq!(one.part_of(&operator(None, &["nobody", "team"])), Part::Independent);
 }
@@ -212,23 +243,11 @@ proptest! {
         let one = asked("a", 1, needed);
         let mut book = book(std::slice::from_ref(&one));
         let (mut uses, mut yes, mut no, mut now) = (0, Vec::new(), false, START);
-        own: vec![Selector::new("unix.uid", "1002").unwrap()],
         for (what, who, later) in steps {
             now = now.plus_millis(later);
             let name = ["alice", "bob", "carol", "dave"][usize::from(who)];
             match what {
                 0 | 1 => {
-    for (kind, value, part) in [
-        ("unix.uid", "1002", Part::Requester),
-        ("unix.gid", "1002", Part::Independent),
-        ("x509.spiffe_id", "spiffe://td/host/1", Part::Independent),
-        ("x509.spiffe_id", "spiffe://td/ann", Part::Requester),
-    ] {
-        let asked = Asked { attested: vec![Selector::new(kind, value).unwrap()], ..one.clone() };
-        let mut operator = operator(Some(1001), &[]);
-        operator.own.push(Selector::new("x509.spiffe_id", "spiffe://td/ann").unwrap());
-        assert_eq!(asked.part_of(&operator), part, "{kind} {value}");
-    }
                     let verdict = if what == 0 && later % 7 == 0 { Verdict::Deny } else { Verdict::Approve };
                     if cast(&mut book, &vote(&one, name, verdict), now).is_ok() {
                         no |= verdict == Verdict::Deny;
