@@ -13,11 +13,11 @@ use crate::domain::resource::Resource;
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-It issues real credentials, each recorded and signed; on a broker that matters, don't.
+It issues real credentials, each recorded and signed; on a broker that matters, don't. \
 The action's rate must be above the load: `demo.read` of `hotworkd dev` allows 100,000 a second.
 
-Columns: rate in credentials a second; median and 99th percentile of the latency; CPU of the daemon
-for each credential, when its process is on this machine; one raw P-256 signature with every core
+Columns: rate in credentials a second; median and 99th percentile of the latency; CPU of the daemon \
+for each credential, when its process is on this machine; one raw P-256 signature with every core \
 signing, measured before and after each run; and how many of those the CPU of a credential is.
 
 Examples:
@@ -52,7 +52,7 @@ pub struct Bench {
 pub enum What {
     /// How soon a revocation is acknowledged, and how soon verifiers see it
     #[command(after_help = "\
-It issues and revokes real credentials; on a broker that matters, don't. Who runs it must be an operator
+It issues and revokes real credentials; on a broker that matters, don't. Who runs it must be an operator \
 who may revoke for all tenants. --credentials issues so many and then revokes everything of this agent.
 
 Examples:

@@ -60,10 +60,10 @@ pub struct Selectors {
 /// `revoke`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The reason goes into the log: whoever reads it later must see why work was stopped.
-On a terminal, all but --credential and --serial ask first and show how many credentials would end.
---wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time:
-the revocation is in force all the same, and `hotwork feed` shows who is late.
+The reason goes into the log: whoever reads it later must see why work was stopped. \
+On a terminal, all but --credential and --serial ask first and show how many credentials would end. \
+--wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time: \
+the revocation is in force all the same, and `hotwork feed` shows who is late. \
 --key ends a token key for good when another one signs: after `hotwork keys rotate token --now`, for one that leaked.
 
 Examples:
@@ -107,7 +107,7 @@ pub struct Revoke {
 pub enum Lock {
     /// Refuse what may come, for a time and with a message
     #[command(after_help = "\
-A lock refuses what is asked for from now on; what was issued lives on until it expires or is revoked
+A lock refuses what is asked for from now on; what was issued lives on until it expires or is revoked \
 (`hotwork revoke --lock` does both). It ends by itself, or with `hotwork lock rm`.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::domain::name::Reason;
 pub enum Enroll {
     /// Make a key here and get a certificate for it, good on the TCP listener
     #[command(after_help = "\
-The key never leaves this machine. --out gets `cert.pem`, `key.pem` and `ca.pem`, each of mode 0600.
+The key never leaves this machine. --out gets `cert.pem`, `key.pem` and `ca.pem`, each of mode 0600. \
 An operator must be in the registry's operators.toml: it says what they may do.
 
 Examples:

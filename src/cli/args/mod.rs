@@ -22,6 +22,9 @@ use crate::domain::request::{IdempotencyKey, Thumbprint};
 use crate::domain::resource::Resource;
 use crate::domain::time::Ttl;
 
+/// Columns of the widest help.
+const WIDTH_MAX: usize = 100;
+
 const AFTER: &str = "\
 Examples:
   hotwork whoami
@@ -32,16 +35,16 @@ Examples:
 
 A broker to try it on: run `hotworkd dev` in another terminal and paste the lines it prints.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 not attested, 5 approval pending,
-6 negative verdict, 7 unavailable, 8 rate limited, 9 conflict, 10 partial.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 denied, 4 not attested, 5 approval pending, \
+6 negative verdict, 7 unavailable, 8 rate limited, 9 conflict, 10 partial. \
 `exec` adds 125 hotwork itself failed, 126 cannot execute, 127 not found.
 
-Data goes to standard output, messages to standard error. Under `-o json` a failure is
+Data goes to standard output, messages to standard error. Under `-o json` a failure is \
 one object on standard output: {code, reason, message, decisionId}.";
 
 /// Authority for one action, with proof: credentials from a hotwork broker
 #[derive(Debug, Parser)]
-#[command(name = "hotwork", version, max_term_width = 100, after_help = AFTER)]
+#[command(name = "hotwork", version, max_term_width = WIDTH_MAX, after_help = AFTER)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -233,16 +236,16 @@ pub enum Kind {
 /// `exec`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The credential is in files of mode 0600 in a private directory; the command's environment has
+The credential is in files of mode 0600 in a private directory; the command's environment has \
 their paths:
   HOTWORK_TOKEN_FILE                                       with --kind token
   HOTWORK_CERT_FILE, HOTWORK_KEY_FILE, HOTWORK_CA_FILE     with --kind cert
   HOTWORK_CREDENTIAL_ID                                    always
-Signals are passed on. When the command ends, the credential is released and the files are removed.
+Signals are passed on. When the command ends, the credential is released and the files are removed. \
 The broker attests hotwork itself: the process that asks, not the command it runs.
 
-Exit code: the command's own, 128 + n when signal n ended it; 125 hotwork itself failed, 126 the
-command cannot be executed, 127 there is no such command. The rest, such as 3 for a denial, is as
+Exit code: the command's own, 128 + n when signal n ended it; 125 hotwork itself failed, 126 the \
+command cannot be executed, 127 there is no such command. The rest, such as 3 for a denial, is as \
 everywhere; the command did not run then.
 
 Examples:
@@ -264,8 +267,8 @@ pub struct Exec {
 /// `issue`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-For a certificate, hotwork makes a P-256 key here and sends a signing request: the key never
-leaves this machine. Without --out, token or key are printed: mind where standard output goes.
+For a certificate, hotwork makes a P-256 key here and sends a signing request: the key never \
+leaves this machine. Without --out, token or key are printed: mind where standard output goes. \
 --out writes `token`, or `cert.pem`, `key.pem` and `ca.pem`, each of mode 0600.
 
 Examples:
@@ -327,7 +330,7 @@ pub enum Credential {
     },
     /// Debit one call of a single-use or counted credential; exit code 6 when none is left or it is not live
     #[command(after_help = "\
-The call may go ahead only after exit code 0. A retry with the same key gets the same answer and
+The call may go ahead only after exit code 0. A retry with the same key gets the same answer and \
 debits nothing, so after exit code 7 ask again with the same key.
 
 Example:

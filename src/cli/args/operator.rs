@@ -57,8 +57,8 @@ pub enum Audit {
     },
     /// Check a copied log directory offline, with the public key alone; exit code 6 when it is damaged
     #[command(after_help = "\
-DIR is the log directory of the broker's state directory, or a copy of it. Keep the key and a
-checkpoint elsewhere (`hotwork audit key`, `hotwork audit checkpoint`): a log that was cut or written
+DIR is the log directory of the broker's state directory, or a copy of it. Keep the key and a \
+checkpoint elsewhere (`hotwork audit key`, `hotwork audit checkpoint`): a log that was cut or written \
 anew is found by them.
 
 Examples:
@@ -94,9 +94,9 @@ pub enum Keys {
     List,
     /// Make a new key; the old one is trusted until the last token that it signed has ended
     #[command(after_help = "\
-The new key is published at once and signs after `key_publish_ahead` of hotworkd.toml, so that
-verifiers have it by then. --now is for a key that leaked: verifiers that cache keys may refuse
-new tokens for some minutes, and `hotwork revoke --key` ends what the old key has signed. A retry of
+The new key is published at once and signs after `key_publish_ahead` of hotworkd.toml, so that \
+verifiers have it by then. --now is for a key that leaked: verifiers that cache keys may refuse \
+new tokens for some minutes, and `hotwork revoke --key` ends what the old key has signed. A retry of \
 this command makes another key: look at `keys list` first.
 
 Examples:
@@ -124,7 +124,7 @@ pub enum RotatedKey {
 pub enum Notify {
     /// Send a test notice, and tell whether it was taken; exit code 10 when some did not take it, 1 when none did
     #[command(after_help = "\
-The broker sends it as it sends a real one, with the secrets that it has; nothing is tried again.
+The broker sends it as it sends a real one, with the secrets that it has; nothing is tried again. \
 `hotwork status` shows what waits to be delivered.
 
 Examples:

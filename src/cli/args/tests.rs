@@ -13,6 +13,28 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// A paragraph is one line, which wraps with the terminal; a line break in it leaves single words on lines of their own.
+/// What is indented stays as it is, so it has to fit.
+#[test]
+fn help_wraps_with_the_terminal_and_examples_fit() {
+    fn look(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        let texts = [command.get_about(), command.get_long_about(), command.get_after_help()];
+        for text in texts.into_iter().flatten().map(ToString::to_string) {
+            let lines: Vec<&str> = text.lines().collect();
+            let prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            for pair in lines.windows(2) {
+                assert!(!(prose(pair[0]) && prose(pair[1])), "{path}: a line break before `{}`", pair[1]);
+            }
+            for line in lines.iter().filter(|line| !prose(line)) {
+                assert!(line.chars().count() <= WIDTH_MAX, "{path}: {line}");
+            }
+        }
+        command.get_subcommands().for_each(|command| look(command, &path));
+    }
+    look(&Cli::command(), "");
+}
+
 #[test]
 fn exec_takes_everything_after_the_dashes_as_the_command() {
     let cli = parse("hotwork exec --action demo.read --resource demo/hello -- ls -o json --all").unwrap();
@@ -68,6 +90,7 @@ fn common_options_stand_before_or_after_the_command() {
 #[test]
 fn the_help_shows_the_contract() {
     let help = Cli::command().term_width(100).render_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in ["HOTWORK_ENDPOINT", "HOTWORK_ADMIN_ENDPOINT", "6 negative verdict", "hotworkd dev"] {
         assert!(help.contains(word), "{word}");
     }
