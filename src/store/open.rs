@@ -139,9 +139,7 @@ impl Ledger {
         let lock = lock.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
         let parsed = emergency::read(root, &key)?;
         let shadow = Shadow::of(root, scratch).map_err(|source| io_error(scratch, source))?;
-        if let Some(content) = &parsed.content {
-            emergency::replay(shadow.path(), content)?;
-        }
+        let parsed = emergency::continued(shadow.path(), parsed)?;
         let (recovered, _) = recovered(&options, &key, shadow.path())?;
         let directory = shadow.path().join("journal");
         let max = JOURNAL_SEGMENT_BYTES_MAX;

@@ -18,6 +18,7 @@ mod disk;
 mod emergency;
 mod exact;
 mod glass;
+mod merges;
 mod properties;
 mod races;
 mod selectors;

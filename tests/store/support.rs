@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hotwork::clock::ManualClock;
 use hotwork::domain::catalogue::Tier;
@@ -16,7 +17,7 @@ use hotwork::domain::request::Confirmation;
 use hotwork::domain::revocation::{Revocation, Selector};
 use hotwork::domain::signer::{Algorithm, Signer, SigningFailed};
 use hotwork::domain::time::Timestamp;
-use hotwork::store::{Ledger, LedgerError, Options, Recorded};
+use hotwork::store::{Ledger, LedgerError, OpenError, Options, Recorded};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 pub const ORIGIN: &str = "example.org/log";
@@ -58,7 +59,20 @@ pub fn options(directory: &Path, clock: &Arc<ManualClock>) -> Options {
 }
 
 pub fn open(directory: &Path, clock: &Arc<ManualClock>) -> Ledger {
-    Ledger::open(options(directory, clock)).unwrap()
+    unlocked(|| Ledger::open(options(directory, clock))).unwrap()
+}
+
+/// Opens once nobody has the lock: a child that another test is starting has it, too, until it is another program.
+pub fn unlocked(open: impl Fn() -> Result<Ledger, OpenError>) -> Result<Ledger, OpenError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match open() {
+            Err(OpenError::Locked(_)) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 pub fn agent(name: &str) -> AgentId {

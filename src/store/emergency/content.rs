@@ -16,6 +16,9 @@ use crate::store::open::is_signed;
 
 /// Its name below the state directory, as messages say it.
 pub(in crate::store) const FILE: &str = "emergency/journal";
+/// What a file begins with that is being emptied: what follows counts for nothing, the log has it. It is far from every
+/// other beginning, and in a sector, which a disk writes whole.
+pub(in crate::store) const EMPTIED: [u8; 8] = *b"EMPTIED.";
 /// Bytes of a group's closing checksum.
 const CHECKSUM_BYTES: usize = 4;
 /// Longest header in bytes: a tree of 64 roots.
@@ -99,7 +102,7 @@ impl Content {
 pub(in crate::store) fn parse(bytes: Vec<u8>, key: &VerifierKey) -> Result<Parsed, Damage> {
     let used = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
     let none = Parsed { content: None, dirty: wide(used) };
-    if used == 0 {
+    if used == 0 || bytes.starts_with(&EMPTIED) {
         return Ok(none);
     }
     let (header, mut at) = match SegmentHeader::parse(&bytes) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::content::{Content, FILE, Parsed, parse};
-use super::{path, write_empty};
+use super::{empty, path};
 use crate::domain::clock::Clock;
 use crate::domain::emergency::Merge;
 use crate::domain::entry::{Entry, Event, VERSION};
@@ -83,30 +83,39 @@ pub(in crate::store) fn read(root: &Path, key: &VerifierKey) -> Result<Parsed, M
 
 /// Merges what the emergency journal holds behind the log that was `found`, and empties it.
 pub(in crate::store) fn merge(parts: &Parts<'_>, found: &Found) -> Result<Option<Merged>, MergeError> {
-    let Some(content) = read(parts.root, parts.key)?.content else { return Ok(None) };
-    let first = content.first();
+    let Parsed { content, dirty } = read(parts.root, parts.key)?;
+    let over = content.as_ref().map(|content| check(content, found)).transpose()?;
     // A header alone was never anybody's answer.
-    let fresh = content.next() == first;
-    if !fresh {
-        check(&content, found)?;
-    }
-    let appended = !fresh && append(parts, &content, found)?;
-    // In one step: before it, all of this is found to be done; after it, there is nothing to be done.
-    if let Err(error) = write_empty(&path(parts.root)) {
+    let merged = match content.as_ref().filter(|content| content.next() > content.first()) {
+        None => None,
+        Some(content) => {
+            let appended = over == Some(false) && append(parts, content, found)?;
+            Some(Merged { first: content.first(), appended })
+        }
+    };
+    // Before the mark that it makes, all of this is found to be done; after it, there is nothing to be done.
+    let emptied = || empty(&mut *parts.medium.overwrite(&path(parts.root))?, dirty);
+    if dirty > 0
+        && let Err(error) = emptied()
+    {
         tracing::error!(%error, "the emergency journal can't be made ready again; it is tried at the next start");
     }
-    Ok((!fresh).then_some(Merged { first, appended }))
+    Ok(merged)
 }
 
-/// Holds what the journal has in the emergency's place to what the emergency wrote.
-fn check(content: &Content, found: &Found) -> Result<(), MergeError> {
+/// Holds what the journal has in the emergency's place to what the emergency wrote. Says whether it is over: all of it
+/// is there, and closed, or there was nothing and the log went on.
+fn check(content: &Content, found: &Found) -> Result<bool, MergeError> {
     let first = content.first();
     if found.size < first {
         let what = format!("it was begun behind {first} entries, the journal has {}", found.size);
         return Err(damaged(first, what));
     }
-    let behind = content.header.frontier == found.frontier && content.header.sequence == found.sequence;
-    if found.size == first && !behind {
+    let is_behind = content.header.frontier == found.frontier && content.header.sequence == found.sequence;
+    if content.next() == first {
+        return Ok(!is_behind);
+    }
+    if found.size == first && !is_behind {
         return Err(damaged(first, "it was begun behind another log".to_owned()));
     }
     for (index, entry) in content.entries().take_while(|(index, _)| *index < found.size) {
@@ -118,14 +127,14 @@ fn check(content: &Content, found: &Found) -> Result<(), MergeError> {
     let closed = closing.as_ref().is_none_or(|json| {
         Entry::from_json(json).is_ok_and(|entry| entry.event == Event::Merge(closing_of(content)))
     });
-    if closed { Ok(()) } else { Err(damaged(content.next(), "the journal went on without it".to_owned())) }
+    if !closed {
+        return Err(damaged(content.next(), "the journal went on without it".to_owned()));
+    }
+    Ok(closing.is_some())
 }
 
-/// Appends the groups that the journal has not, and the entry that closes them. Says whether there were any.
+/// Appends the groups that the journal has not, and the entry that closes them: the journal grew.
 fn append(parts: &Parts<'_>, content: &Content, found: &Found) -> Result<bool, MergeError> {
-    if found.size > content.next() {
-        return Ok(false);
-    }
     let directory = parts.root.join("journal");
     let mut journal = Journal::open(&directory, found, Arc::clone(parts.medium), parts.segment_bytes_max)?;
     let (frontier, sequence) = append_groups(&mut journal, content, found)?;
@@ -152,20 +161,24 @@ fn append_groups(
     Ok((frontier, sequence))
 }
 
-/// Adds what an emergency wrote before to the copy of the log below `shadow`.
-pub(in crate::store) fn replay(shadow: &Path, content: &Content) -> Result<(), MergeError> {
+/// What an earlier emergency wrote, as far as this one goes on with it; the copy of the log below `shadow` then has it.
+/// A merge may have been cut short at any step: groups that the log has already are not added again, and what is in
+/// it whole, with the entry that closes it, is not gone on with.
+pub(in crate::store) fn continued(shadow: &Path, parsed: Parsed) -> Result<Parsed, MergeError> {
+    let Parsed { content, dirty } = parsed;
+    let Some(content) = content else { return Ok(Parsed { content, dirty }) };
     let directory = shadow.join("journal");
     let found = recover(&directory, 0).map_err(|error| match error {
         RecoveryError::Damaged(damage) => MergeError::Damaged(damage),
         RecoveryError::Io { source, .. } => MergeError::Io(source),
     })?;
-    let behind = content.header.frontier == found.frontier && content.header.sequence == found.sequence;
-    if !behind {
-        return Err(damaged(content.first(), "it was not begun behind this log".to_owned()));
+    if check(&content, &found)? {
+        return Ok(Parsed { content: None, dirty });
     }
     let medium: Arc<dyn Medium> = Arc::new(FileSystem);
     let mut journal = Journal::open(&directory, &found, medium, JOURNAL_SEGMENT_BYTES_MAX)?;
-    append_groups(&mut journal, content, &found).map(drop)
+    append_groups(&mut journal, &content, &found)?;
+    Ok(Parsed { content: Some(content), dirty })
 }
 
 fn closing_of(content: &Content) -> Merge {

@@ -25,8 +25,9 @@ use super::journal::segment::SegmentHeader;
 use super::medium::{Area, make_directory};
 use crate::domain::limits::{EMERGENCY_BYTES, EMERGENCY_RESERVED_BYTES, ENTRY_BYTES_MAX};
 
+use self::content::EMPTIED;
 pub(super) use self::content::{Content, FILE, Parsed};
-pub(super) use self::merge::{MergeError, Parts as MergeParts, merge, read, replay};
+pub(super) use self::merge::{MergeError, Parts as MergeParts, continued, merge, read};
 pub(super) use self::shadow::Shadow;
 pub use self::shadow::sweep;
 
@@ -42,6 +43,8 @@ pub(super) fn path(root: &Path) -> PathBuf {
 /// The system's; then an emergency start will not be possible.
 pub fn prepare(root: &Path) -> io::Result<bool> {
     let path = path(root);
+    // Of a start that was killed while it made one.
+    let _ = fs::remove_file(path.with_extension("new"));
     match fs::metadata(&path) {
         Ok(about) if about.len() == EMERGENCY_BYTES => return Ok(false),
         Ok(about) => {
@@ -58,10 +61,20 @@ pub fn prepare(root: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts an empty one in place, in one step.
+/// Puts an empty one in place, in one step. When that fails, nothing of it stays: on a full disk it would be what
+/// fills it.
 fn write_empty(path: &Path) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let written = write_zeros(&new).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+fn write_zeros(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     // Not every file system can; the zeros below are what counts.
     let _ = fallocate(&file, FallocateFlags::empty(), 0, EMERGENCY_BYTES);
     let zeros = vec![0; 64 * 1024];
@@ -71,9 +84,22 @@ fn write_empty(path: &Path) -> io::Result<()> {
         file.write_all(zeros.get(..count).unwrap_or_default())?;
         left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
     }
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    file.sync_all()
+}
+
+/// Empties a file of which `dirty` bytes are not zero, in its place, so that a disk that is full again can't refuse
+/// it. The mark is the step: before it the content is there, after it there is none, whatever a crash leaves.
+fn empty(area: &mut dyn Area, dirty: u64) -> io::Result<()> {
+    let mut zeros = vec![0; usize::try_from(dirty).unwrap_or_default()];
+    let mut mark = [0; 2 * EMPTIED.len()];
+    mark.iter_mut().zip(EMPTIED).for_each(|(byte, of_mark)| *byte = of_mark);
+    area.write_at(0, &mark)?;
+    area.sync()?;
+    zeros.truncate(zeros.len().saturating_sub(mark.len()));
+    area.write_at(u64::try_from(mark.len()).unwrap_or_default(), &zeros)?;
+    area.sync()?;
+    area.write_at(0, &[0; 2 * EMPTIED.len()])?;
+    area.sync()
 }
 
 /// How much room is left. The writer asks before it decides, so that a full journal refuses and does not stop.
@@ -123,14 +149,16 @@ impl EmergencyStore {
 
 /// Makes the file ready for the next group; gives its place.
 fn begin(area: &mut dyn Area, parsed: &Parsed, found: &Found) -> io::Result<u64> {
-    let at = parsed.content.as_ref().map_or(0, Content::end);
-    // What a crash left unfinished; nobody was told of it.
-    if let Some(dirty) = parsed.dirty.checked_sub(at).filter(|dirty| *dirty > 0) {
-        area.write_at(at, &vec![0; usize::try_from(dirty).unwrap_or_default()])?;
-        area.sync()?;
-    }
-    if parsed.content.is_some() {
+    if let Some(at) = parsed.content.as_ref().map(Content::end) {
+        // What a crash left unfinished; nobody was told of it.
+        if let Some(dirty) = parsed.dirty.checked_sub(at).filter(|dirty| *dirty > 0) {
+            area.write_at(at, &vec![0; usize::try_from(dirty).unwrap_or_default()])?;
+            area.sync()?;
+        }
         return Ok(at);
+    }
+    if parsed.dirty > 0 {
+        empty(area, parsed.dirty)?;
     }
     let header = SegmentHeader { sequence: found.sequence, frontier: found.frontier.clone() };
     let bytes = header.encode();
