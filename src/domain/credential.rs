@@ -102,6 +102,11 @@ impl Issuance {
     pub fn calls_max(&self) -> Option<u32> {
         if self.single_use { Some(1) } else { self.max_calls.map(NonZeroU32::get) }
     }
+
+    /// The break-glass session that it was minted under.
+    pub fn session(&self) -> Option<Lineage> {
+        (self.tier == Tier::BreakGlass).then_some(self.lineage)
+    }
 }
 
 /// What form a credential has.

@@ -408,7 +408,12 @@ pub const COMMAND_WORDS_MAX: usize = 64;
 
 /// Bytes of the emergency journal, written when the state directory is made: some 3,000 entries.
 pub const EMERGENCY_BYTES: u64 = 2 * 1024 * 1024;
-/// Bytes of it that are kept for what an emergency is about: grants under break-glass, revocations, locks.
+/// Bytes of it that are kept for what an emergency is about: sessions, grants under them, and what ends something.
 pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
+/// Bytes of these that only what ends, locks or closes something may use: some 200 entries, so that a holder of a
+/// session, or a responder, who fills the rest can be stopped.
+pub const EMERGENCY_LAST_BYTES: u64 = 256 * 1024;
+/// Bytes that one break-glass session may use for its grants and their debits: 70 of the longest, some 250 usual ones.
+pub const EMERGENCY_SESSION_BYTES_MAX: u64 = 512 * 1024;
 /// Bytes that the store must take at a start for it to be an ordinary one: less would last for minutes.
 pub const STORE_PROBE_BYTES: usize = 4 * 1024 * 1024;

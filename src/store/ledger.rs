@@ -119,8 +119,8 @@ pub enum LedgerError {
     /// The store takes no writes, and this is not what the emergency journal is for.
     #[error("the store takes no writes: this waits until the emergency is over")]
     Emergency,
-    /// The emergency journal has no room for it. What it has stays in force.
-    #[error("the emergency journal is full")]
+    /// The emergency journal has no room for it, or its session has used its share. What it has stays in force.
+    #[error("the emergency journal has no room for it")]
     EmergencyFull,
     /// The rules refuse it.
     #[error(transparent)]

@@ -20,7 +20,7 @@ use crate::domain::break_glass::Ask;
 use crate::domain::clock::{Clock, Untrustworthy};
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
-use crate::domain::ledger::{Change, Command, InEmergency, State};
+use crate::domain::ledger::{Change, Command, State};
 use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::Checkpoint;
@@ -165,7 +165,10 @@ impl Writer {
         state: &mut State,
         group: &mut Group,
     ) -> Result<Recorded, LedgerError> {
-        self.fits_the_emergency(&command)?;
+        if let Some(room) = &self.room {
+            room.fits(self.buffer.bytes(), &command)?;
+        }
+        let session = command.session();
         // What lets something happen needs a clock that can be trusted.
         let lets = matches!(
             command,
@@ -189,6 +192,9 @@ impl Writer {
             BadEntry::TooLong(bytes) => LedgerError::TooLong(bytes),
             BadEntry::Form(_) => LedgerError::TooLong(0),
         })?;
+        if let (Some(room), Some(session)) = (&self.room, session) {
+            room.took(session, leaf.len());
+        }
         let index = group.frontier.size();
         let leaf = leaf_hash(leaf);
         group.frontier.push(leaf);
@@ -197,17 +203,6 @@ impl Writer {
         let recorded = Recorded::new(index, &change);
         group.changes.push(change);
         Ok(recorded)
-    }
-
-    /// In an emergency some commands wait for its end, and the journal has an end of its own.
-    fn fits_the_emergency(&self, command: &Command) -> Result<(), LedgerError> {
-        let Some(room) = &self.room else { return Ok(()) };
-        let vital = match command.in_emergency() {
-            InEmergency::Kept => false,
-            InEmergency::Refused => return Err(LedgerError::Emergency),
-            InEmergency::Vital => true,
-        };
-        if room.fits(self.buffer.bytes(), vital) { Ok(()) } else { Err(LedgerError::EmergencyFull) }
     }
 
     /// Makes the group durable and shows it. An error says why nothing may be acknowledged any more.

@@ -168,7 +168,7 @@ fn a_clock_set_back_opens_nothing_and_lengthens_nothing() {
     assert_eq!(held.closed.as_ref().map(|over| over.time), Some(after(3_590)), "the log's time goes on");
 }
 
-fn closing(session: Lineage) -> Closing {
+pub fn closing(session: Lineage) -> Closing {
     let (operator, reason) = ("ann".parse().unwrap(), "done".parse().unwrap());
     Closing { drill: false, operator, playbook: None, reason, session }
 }

@@ -22,3 +22,4 @@ mod merges;
 mod properties;
 mod races;
 mod selectors;
+mod shares;

@@ -27,7 +27,8 @@ impl From<LedgerError> for Refused {
             }
             LedgerError::Emergency => Self::new(Code::Unavailable, "emergency", EMERGENCY),
             LedgerError::EmergencyFull => {
-                let message = "the emergency journal is full; an operator must give the broker's disk room";
+                let message = "the emergency journal has no room for this: locking, revoking and closing have a share of their own; for the \
+                     rest an operator must give the broker's disk room";
                 internal(Code::Unavailable, "emergency-full", message, &error)
             }
             LedgerError::Refused(refusal) => refusal.into(),

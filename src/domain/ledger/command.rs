@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::approval::{ApprovalRefusal, Asked, Vote};
-use crate::domain::break_glass::{Ask, GlassRefusal};
+use crate::domain::break_glass::{Ask, Asks, GlassRefusal};
 use crate::domain::catalogue::Tier;
 use crate::domain::consumption::Debit;
 use crate::domain::credential::Issuance;
@@ -12,7 +12,8 @@ use crate::domain::digest::Digest;
 use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
-use crate::domain::limits::IDEMPOTENCY_KEYS_PER_AGENT_MAX;
+use crate::domain::id::Lineage;
+use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
 use crate::domain::name::AgentId;
 use crate::domain::revocation::{InForce, Lock, LockShare, Revocation, Unlock};
 use crate::domain::time::Timestamp;
@@ -66,14 +67,16 @@ pub enum Command {
     Unlock(Unlock),
 }
 
-/// What an emergency journal is for.
+/// Which share of an emergency journal a command has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InEmergency {
+    /// It ends, locks or closes something, or opens what was locked: it has the last share, too.
+    Ends,
     /// It is recorded while there is room beside the reserve.
     Kept,
     /// It waits until the emergency is over.
     Refused,
-    /// It is what an emergency is about, and has the reserve.
+    /// It is what an emergency is about, and has the reserve, but not the last of it.
     Vital,
 }
 
@@ -129,25 +132,66 @@ impl Command {
         }
     }
 
-    /// What becomes of it while the store takes no writes. What anybody can cause has no share of the reserve.
+    /// What becomes of it while the store takes no writes. What anybody can cause has no share of the reserve, and who
+    /// works under a session, or opens one, none of what can stop them.
     pub fn in_emergency(&self) -> InEmergency {
         match self {
-            Self::Issue(issuance) if issuance.tier == Tier::BreakGlass => InEmergency::Vital,
+            Self::BreakGlass(Ask::Close(_) | Ask::Review(_))
+            | Self::Lock(_)
+            | Self::Remove(_)
+            | Self::Revoke { .. }
+            | Self::Unlock(_) => InEmergency::Ends,
+            Self::BreakGlass(Ask::Sign(sign)) if is_drill(&sign.proposal.asks) => InEmergency::Kept,
+            Self::BreakGlass(Ask::Sign(_)) => InEmergency::Vital,
+            Self::Consume { issuance, .. } | Self::Issue(issuance) if issuance.tier == Tier::BreakGlass => {
+                if issuance.drill {
+                    InEmergency::Kept
+                } else {
+                    InEmergency::Vital
+                }
+            }
             Self::Ask(_)
             | Self::Consume { .. }
             | Self::Decide(_)
             | Self::Enroll(_)
             | Self::Issue(_)
             | Self::Rotate(_) => InEmergency::Refused,
-            Self::BreakGlass(_) | Self::Lock(_) | Self::Remove(_) | Self::Revoke { .. } => InEmergency::Vital,
             Self::Call(_)
             | Self::Deny(_)
             | Self::Emergency(_)
             | Self::Load(_)
             | Self::Release(_)
-            | Self::Start(_)
-            | Self::Unlock(_) => InEmergency::Kept,
+            | Self::Start(_) => InEmergency::Kept,
         }
+    }
+
+    /// The break-glass session whose share of an emergency journal it uses.
+    pub fn session(&self) -> Option<Lineage> {
+        match self {
+            Self::Consume { issuance, .. } | Self::Issue(issuance) => issuance.session(),
+            Self::Ask(_)
+            | Self::BreakGlass(_)
+            | Self::Call(_)
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Load(_)
+            | Self::Lock(_)
+            | Self::Release(_)
+            | Self::Remove(_)
+            | Self::Revoke { .. }
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => None,
+        }
+    }
+}
+
+const fn is_drill(asks: &Asks) -> bool {
+    match asks {
+        Asks::Extend(_) => false,
+        Asks::Open(opening) => opening.drill,
     }
 }
 

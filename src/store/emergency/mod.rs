@@ -7,6 +7,7 @@
 
 mod content;
 mod merge;
+mod room;
 mod shadow;
 
 use std::fs::{self, File, OpenOptions};
@@ -14,20 +15,19 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::engine::{Batch, Place, Store, StoreError};
-use super::journal::group::NOTE_BYTES_MAX;
 use super::journal::recovery::Found;
 use super::journal::segment::SegmentHeader;
 use super::medium::{Area, make_directory};
-use crate::domain::limits::{EMERGENCY_BYTES, EMERGENCY_RESERVED_BYTES, ENTRY_BYTES_MAX};
+use crate::domain::limits::EMERGENCY_BYTES;
 
 use self::content::EMPTIED;
 pub(super) use self::content::{Content, FILE, Parsed};
 pub(super) use self::merge::{MergeError, Parts as MergeParts, continued, merge, read};
+pub(super) use self::room::Room;
 pub(super) use self::shadow::Shadow;
 pub use self::shadow::sweep;
 
@@ -102,23 +102,6 @@ fn empty(area: &mut dyn Area, dirty: u64) -> io::Result<()> {
     area.sync()
 }
 
-/// How much room is left. The writer asks before it decides, so that a full journal refuses and does not stop.
-#[derive(Debug)]
-pub(super) struct Room {
-    used: AtomicU64,
-}
-
-impl Room {
-    /// Whether one more entry of any size fits into a group that has `bytes` so far; for what only keeps a record
-    /// of what was done, the reserve is not touched.
-    pub(super) fn fits(&self, bytes: usize, vital: bool) -> bool {
-        let most = bytes.saturating_add(ENTRY_BYTES_MAX).saturating_add(NOTE_BYTES_MAX).saturating_add(64);
-        let reserve = if vital { 0 } else { EMERGENCY_RESERVED_BYTES };
-        let used = self.used.load(Ordering::Acquire).saturating_add(u64::try_from(most).unwrap_or(u64::MAX));
-        used.saturating_add(reserve) <= EMERGENCY_BYTES
-    }
-}
-
 /// The engine of an emergency: each group is durable in the emergency journal before it goes into the shadow
 /// that everything else reads.
 pub(super) struct EmergencyStore {
@@ -142,7 +125,7 @@ impl EmergencyStore {
             tracing::error!(%error, "the emergency journal can't be written: nothing can be recorded");
             (0, Box::new(Unwritable(error.to_string())) as Box<dyn Area>)
         });
-        let room = Arc::new(Room { used: AtomicU64::new(at) });
+        let room = Arc::new(Room::new(at, parsed.content.as_ref()));
         (Self { area, at, room: Arc::clone(&room), shadow }, room)
     }
 }
@@ -189,7 +172,7 @@ impl Store for EmergencyStore {
         self.area.write_at(self.at, batch.bytes).map_err(StoreError::Write)?;
         self.area.sync().map_err(StoreError::Sync)?;
         self.at = end;
-        self.room.used.store(end, Ordering::Release);
+        self.room.reached(end);
         self.shadow.append(batch)
     }
 }
@@ -208,15 +191,5 @@ mod tests {
         assert!(std::os::unix::fs::MetadataExt::blocks(&about) * 512 >= EMERGENCY_BYTES, "it has holes");
         fs::write(path(dir.path()), b"short").unwrap();
         assert!(prepare(dir.path()).is_err(), "what is there is never overwritten");
-    }
-
-    #[test]
-    fn the_reserve_is_for_what_an_emergency_is_about() {
-        let room = Room { used: AtomicU64::new(0) };
-        assert!(room.fits(0, false) && room.fits(0, true));
-        room.used.store(EMERGENCY_RESERVED_BYTES, Ordering::Release);
-        assert!(!room.fits(0, false) && room.fits(0, true));
-        room.used.store(EMERGENCY_BYTES - 1000, Ordering::Release);
-        assert!(!room.fits(0, true));
     }
 }
