@@ -45,6 +45,9 @@ pub enum Audit {
     Call,
     /// The change that it makes is its entry; a refusal or dry run gets a `call` entry.
     Change,
+    /// A `call` entry is written before it is answered, but in an emergency without room for it: what leads to a
+    /// session, or to what ends something, must not wait for a record of having been looked at.
+    Urgent,
 }
 
 /// Who calls, as the transport shows.
@@ -98,11 +101,15 @@ impl Broker {
         let allowed = operator.may(requirement.role);
         let recorded = match requirement.audit {
             Audit::Change if allowed => Ok(()),
+            Audit::Urgent => self.record_urgent(&operator, requirement.rpc, allowed).await,
+            Audit::Attempt | Audit::Call | Audit::Change if !allowed => {
+                self.record_urgent(&operator, requirement.rpc, allowed).await
+            }
             Audit::Attempt | Audit::Call | Audit::Change => {
                 self.record_call(&operator, requirement.rpc, allowed).await
             }
         };
-        if let (Err(error), Audit::Call | Audit::Change) = (recorded, requirement.audit) {
+        if let (Err(error), Audit::Call | Audit::Change | Audit::Urgent) = (recorded, requirement.audit) {
             return Err(error.into());
         }
         if allowed {
@@ -119,6 +126,25 @@ impl Broker {
             Caller::Uid(uid) => rules.registry.operator_by_uid(*uid),
         };
         found.map(Arc::clone)
+    }
+
+    /// Records a call that is refused, or that must be answered in an emergency whose journal has no room for it, or
+    /// takes nothing: then the daemon's own log has it, and the answer is what it would have been.
+    pub(super) async fn record_urgent(
+        &self,
+        operator: &Operator,
+        rpc: &str,
+        allowed: bool,
+    ) -> Result<(), LedgerError> {
+        match self.record_call(operator, rpc, allowed).await {
+            Err(error @ (LedgerError::EmergencyFull | LedgerError::Stopped(_)))
+                if self.emergency().is_some() =>
+            {
+                tracing::warn!(operator = %operator.name, rpc, allowed, %error, "a call is not in the log");
+                Ok(())
+            }
+            recorded => recorded,
+        }
     }
 
     pub(super) async fn record_call(

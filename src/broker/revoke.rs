@@ -177,7 +177,7 @@ impl Broker {
                 self.read(move |reader| reader.count_live(&covered, &known, now, until)).await?
             }
         };
-        self.record_call(operator, "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
+        self.record_urgent(operator, "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
         Ok(Revoked { count, done: None })
     }
 

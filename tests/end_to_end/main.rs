@@ -20,6 +20,7 @@ mod break_glass_crashes;
 mod break_glass_ends;
 mod consume;
 mod edges;
+mod emergency_full;
 mod feed;
 mod first_minutes;
 mod forged;

@@ -105,7 +105,7 @@ impl Broker {
         let taken = self.take_signature(by, act, given).await;
         if let Err(error) = &taken {
             tracing::warn!(operator = %by.operator().name, %error, "a break-glass signature was refused");
-            self.record_call(by.operator(), act.rpc(), false).await?;
+            self.record_urgent(by.operator(), act.rpc(), false).await?;
         }
         taken
     }
