@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ use crate::store::{Ledger, LedgerError, OpenError, Options, prepare_emergency, s
 use super::Failure;
 use super::build::VERSION;
 
-/// Where there is room in memory, on most systems.
-const MEMORY: [&str; 2] = ["/dev/shm", "/run"];
+/// Where there is room in memory, on most systems. Every local process can fill the first.
+const MEMORY: [&str; 2] = ["/run", "/dev/shm"];
 
 /// A ledger that has recorded this start, and what could not be had for it.
 pub(super) struct Opened {
@@ -39,15 +39,16 @@ pub(super) async fn open(
     minter: &Minter,
     clock: &Arc<dyn Clock>,
 ) -> Result<Opened, Failure> {
-    let memory = memory();
-    sweep_emergencies(&memory);
+    let memories = memories(config);
+    memories.iter().for_each(|memory| sweep_emergencies(memory));
     let problem = match ordinary(config, minter, clock).await? {
         Ok(ledger) => return Ok(Opened { ledger, cause: None }),
         Err(problem) => problem,
     };
     tracing::error!(problem, "EMERGENCY START: the store takes no writes");
-    let ledger = Ledger::open_emergency(options(config, minter, clock), &memory)
-        .map_err(|error| Failure::caused(&format!("{problem}\nno emergency start: ledger"), &error))?;
+    let ledger =
+        in_memory(&memories, |memory| Ledger::open_emergency(options(config, minter, clock), memory))
+            .map_err(|why| Failure::new(format!("{problem}\nno emergency start: {why}")))?;
     match record_start(config, &ledger).await {
         // There is no room beside what an emergency is for, or the emergency journal can't be written either: what
         // was revoked can be told all the same. The log of the daemon has it.
@@ -115,12 +116,53 @@ fn probe(state: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// A directory in memory for what readers need.
-fn memory() -> PathBuf {
-    let found = MEMORY.iter().map(Path::new).find(|path| {
-        rustix::fs::access(*path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
-    });
-    found.map_or_else(std::env::temp_dir, Path::to_owned)
+/// Directories for what readers need, best first: the daemon's own at runtime, which is beside its sockets and which
+/// nobody else can fill or squat in, then those that most systems have in memory. None is on the disk that takes no
+/// more.
+fn memories(config: &Config) -> Vec<PathBuf> {
+    let own =
+        [&config.admin_socket.path, &config.agent_socket.path].into_iter().filter_map(|path| path.parent());
+    let others = MEMORY.iter().map(Path::new);
+    let device = |path: &Path| std::fs::metadata(path).map(|about| about.dev()).ok();
+    let (full, temporary) = (device(&config.state_dir), std::env::temp_dir());
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in own.chain(others).chain([temporary.as_path()]) {
+        let usable = rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+        if usable.is_ok() && device(path) != full && !found.iter().any(|one| one == path) {
+            found.push(path.to_owned());
+        }
+    }
+    found.sort_by_key(|path| !is_in_memory(path));
+    // Better the same disk than none.
+    if found.is_empty() { vec![temporary] } else { found }
+}
+
+/// Whether it is in memory, where the index of a large log is made anew in seconds.
+fn is_in_memory(path: &Path) -> bool {
+    // `TMPFS_MAGIC`, statfs(2).
+    rustix::fs::statfs(path).is_ok_and(|about| about.f_type == 0x0102_1994)
+}
+
+/// The ledger in the first of these directories that has room for what readers need; else why not, of each.
+fn in_memory(
+    memories: &[PathBuf],
+    open: impl Fn(&Path) -> Result<Ledger, OpenError>,
+) -> Result<Ledger, String> {
+    let mut problems = Vec::new();
+    for memory in memories {
+        match open(memory) {
+            Ok(ledger) => return Ok(ledger),
+            Err(error @ (OpenError::Index(_) | OpenError::Io { .. })) => {
+                let problem = format!("ledger in {}: {}", memory.display(), chain(&error));
+                tracing::warn!(problem, "no room for what readers need of the log");
+                problems.push(problem);
+            }
+            Err(error @ (OpenError::Damaged(_) | OpenError::Key | OpenError::Locked(_))) => {
+                return Err(format!("ledger: {}", chain(&error)));
+            }
+        }
+    }
+    Err(problems.join("\n"))
 }
 
 /// In an emergency, says what could not be done and goes on; else it fails.

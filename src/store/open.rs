@@ -45,6 +45,8 @@ pub struct Options {
     pub retention: Duration,
     /// The file operations of the journal.
     pub medium: Arc<dyn Medium>,
+    /// The file operations of what readers see of the log in an emergency.
+    pub scratch: Arc<dyn Medium>,
     /// Bytes after which a new segment is begun, at most [`JOURNAL_SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
 }
@@ -54,7 +56,8 @@ impl Options {
     pub fn new(directory: PathBuf, origin: String, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Self {
         let retention = Duration::from_secs(30 * 24 * 3600);
         let segment_bytes_max = JOURNAL_SEGMENT_BYTES_MAX;
-        Self { directory, origin, signer, clock, retention, medium: Arc::new(FileSystem), segment_bytes_max }
+        let (medium, scratch) = (Arc::new(FileSystem), Arc::new(FileSystem));
+        Self { directory, origin, signer, clock, retention, medium, scratch, segment_bytes_max }
     }
 }
 
@@ -143,12 +146,12 @@ impl Ledger {
         let (recovered, _) = recovered(&options, &key, shadow.path())?;
         let directory = shadow.path().join("journal");
         let max = JOURNAL_SEGMENT_BYTES_MAX;
-        let journal = Journal::open(&directory, &recovered.found, Arc::new(FileSystem), max);
+        let journal = Journal::open(&directory, &recovered.found, Arc::clone(&options.scratch), max);
         let journal = journal.map_err(|source| io_error(&directory, source))?;
         let positions = journal.positions();
         let file = emergency::path(root);
         let area = options.medium.overwrite(&file);
-        let (store, room) = EmergencyStore::begin(area, &parsed, &recovered.found, Box::new(journal));
+        let (store, room) = EmergencyStore::begin(area, &parsed, &recovered.found, journal);
         let (store, tree_root) = (Box::new(store), shadow.path().to_owned());
         let emergency = Some((room, shadow));
         let parts = Assembly { options, key, lock, recovered, positions, store, merged: None, emergency };

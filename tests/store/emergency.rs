@@ -21,7 +21,7 @@ use crate::support::*;
 
 pub const EIO: i32 = 5;
 
-fn key() -> VerifierKey {
+pub fn key() -> VerifierKey {
     VerifierKey::new(ORIGIN.to_owned(), LogKey::new(7).public_key().try_into().unwrap())
 }
 

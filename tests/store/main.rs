@@ -22,4 +22,5 @@ mod merges;
 mod properties;
 mod races;
 mod selectors;
+mod shadow;
 mod shares;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::engine::{Batch, Place, Store, StoreError};
+use super::journal::Journal;
 use super::journal::recovery::Found;
 use super::journal::segment::SegmentHeader;
 use super::medium::{Area, make_directory};
@@ -108,7 +109,30 @@ pub(super) struct EmergencyStore {
     area: Box<dyn Area>,
     at: u64,
     room: Arc<Room>,
-    shadow: Box<dyn Store>,
+    shadow: Readable,
+}
+
+/// Where readers find the groups: in the shadow's last segment, and in memory from the first on that it has no room
+/// for. It makes nothing durable, so its failure stops nothing: somebody else's files may be what fills it.
+struct Readable {
+    journal: Journal,
+    is_full: bool,
+}
+
+impl Readable {
+    fn add(&mut self, batch: &Batch<'_>) -> Place {
+        if !self.is_full {
+            match self.journal.append(batch) {
+                Ok(place) => return place,
+                Err(error) => tracing::error!(
+                    %error,
+                    "what readers see of the log takes no more: what comes is kept in memory"
+                ),
+            }
+            self.is_full = true;
+        }
+        self.journal.positions().keep(batch.before.size(), batch.bytes)
+    }
 }
 
 impl EmergencyStore {
@@ -118,7 +142,7 @@ impl EmergencyStore {
         area: io::Result<Box<dyn Area>>,
         parsed: &Parsed,
         found: &Found,
-        shadow: Box<dyn Store>,
+        shadow: Journal,
     ) -> (Self, Arc<Room>) {
         let begun = area.and_then(|mut area| Ok((begin(&mut *area, parsed, found)?, area)));
         let (at, area) = begun.unwrap_or_else(|error| {
@@ -126,6 +150,7 @@ impl EmergencyStore {
             (0, Box::new(Unwritable(error.to_string())) as Box<dyn Area>)
         });
         let room = Arc::new(Room::new(at, parsed.content.as_ref()));
+        let shadow = Readable { journal: shadow, is_full: false };
         (Self { area, at, room: Arc::clone(&room), shadow }, room)
     }
 }
@@ -173,7 +198,7 @@ impl Store for EmergencyStore {
         self.area.sync().map_err(StoreError::Sync)?;
         self.at = end;
         self.room.reached(end);
-        self.shadow.append(batch)
+        Ok(self.shadow.add(batch))
     }
 }
 

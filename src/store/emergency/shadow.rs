@@ -6,13 +6,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use ring::rand::{SecureRandom as _, SystemRandom};
+
 use crate::store::journal::recovery::list;
 use crate::store::journal::segment;
 
-/// Names that are tried for the directory. A stranger may have taken some.
-const TRIES: u32 = 64;
-
-/// What its name begins with; then come the process and a number.
+/// What its name begins with; then come the process and what nobody can guess, or a stranger could take every name.
 const PREFIX: &str = "hotwork-emergency-";
 /// Entries of a directory in memory that are looked at for what is left over.
 const SWEPT_MAX: usize = 10_000;
@@ -68,16 +67,13 @@ impl Shadow {
     }
 
     fn new(scratch: &Path) -> io::Result<Self> {
-        let process = std::process::id();
-        for number in 0..TRIES {
-            let path = scratch.join(format!("{PREFIX}{process}-{number}"));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+        let mut random = [0; 16];
+        let filled = SystemRandom::new().fill(&mut random);
+        filled.map_err(|_| io::Error::other("the system gives no randomness"))?;
+        let (process, name) = (std::process::id(), u128::from_be_bytes(random));
+        let path = scratch.join(format!("{PREFIX}{process}-{name:032x}"));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
     }
 
     /// Where it is.
@@ -125,5 +121,18 @@ mod tests {
         let path = living.path().to_owned();
         drop(living);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn no_name_is_one_that_a_stranger_could_have_taken() {
+        let (scratch, log) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let all: Vec<Shadow> = (0..8).map(|_| Shadow::of(log.path(), scratch.path()).unwrap()).collect();
+        let names = all.iter().map(|one| one.path().file_name().unwrap().to_str().unwrap().to_owned());
+        let mut rests: Vec<String> = names
+            .map(|name| name.rsplit_once('-').unwrap().1.to_owned())
+            .filter(|rest| rest.len() == 32)
+            .collect();
+        rests.dedup();
+        assert_eq!(rests.len(), 8, "{rests:?}");
     }
 }

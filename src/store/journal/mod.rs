@@ -4,6 +4,7 @@
 //! can only be the last one, because a group's bytes are written only after the one before was synced.
 
 pub mod group;
+mod kept;
 pub mod recovery;
 pub mod segment;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use self::group::{Group, HEADER_BYTES, Header, RECORD_HEAD_BYTES, parse_record};
+use self::kept::Kept;
 use self::segment::SegmentHeader;
 use super::engine::{Batch, Place, Store, StoreError};
 use super::medium::{Appendable, Medium};
@@ -101,12 +103,20 @@ pub struct Positions {
     directory: PathBuf,
     /// First index of a group and its place, ascending.
     marks: RwLock<Vec<(u64, Place)>>,
+    /// Groups that no segment has, behind all that one has.
+    kept: Kept,
 }
 
 impl Positions {
     /// None known yet.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, marks: RwLock::default() }
+        Self { directory, marks: RwLock::default(), kept: Kept::default() }
+    }
+
+    /// Keeps a group that is durable elsewhere and that the segments here have no room for. Called in order, and no
+    /// segment gets another group after it.
+    pub fn keep(&self, first: u64, group: &[u8]) -> Place {
+        self.kept.push(first, group)
     }
 
     /// A group begins here. Called in order.
@@ -134,8 +144,19 @@ impl Positions {
     /// # Errors
     /// When the journal can't be read there, or is damaged.
     pub fn entries(&self, first: u64, count: usize) -> io::Result<Vec<Vec<u8>>> {
+        // What stands in a segment from there on is the part of a group that was left when it took no more.
+        let behind = self.kept.first().map_or(u64::MAX, |kept| kept.saturating_sub(first));
+        let written = count.min(usize::try_from(behind).unwrap_or(usize::MAX));
+        let mut found = self.written(first, written)?;
+        let next = first.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
+        self.kept.add_to(&mut found, next, count)?;
+        Ok(found)
+    }
+
+    /// Up to `count` entries from `first` on that are in segments.
+    fn written(&self, first: u64, count: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut found: Vec<Vec<u8>> = Vec::new();
-        let Some((_, mut place)) = self.mark_before(first) else { return Ok(found) };
+        let Some((_, mut place)) = self.mark_before(first).filter(|_| count > 0) else { return Ok(found) };
         let mut file = self.segment(place.segment)?;
         while found.len() < count {
             let Some(header) = header_at(&file, place.offset)? else {
@@ -160,6 +181,9 @@ impl Positions {
     /// # Errors
     /// When the journal can't be read there, or is damaged.
     pub fn record(&self, place: Place, offset: u32) -> io::Result<Vec<u8>> {
+        if let Some(found) = self.kept.record(place, offset) {
+            return found;
+        }
         let file = self.segment(place.segment)?;
         let at = place.offset.saturating_add(u64::from(offset));
         let head = read_at(&file, at, 4)?;
