@@ -22,9 +22,9 @@ pub use super::grpc::ServeError;
 #[derive(Debug)]
 pub struct Listeners {
     /// Where agents ask.
-    pub agent: Listener,
+    pub agent: Option<Listener>,
     /// Where operators call.
-    pub admin: Listener,
+    pub admin: Option<Listener>,
     /// Where agents with certificates ask.
     pub agent_tcp: Option<TlsListener>,
     /// Where verifiers ask.
@@ -37,7 +37,7 @@ pub struct Listeners {
     pub ops: Option<TcpListener>,
     /// Where Envoy and nginx ask.
     pub authz: Option<Listener>,
-    /// Where responders call when the others can't be reached; none where the state directory takes no writes.
+    /// Where responders call when the others can't be reached.
     pub break_glass: Option<Listener>,
 }
 
@@ -82,9 +82,9 @@ pub async fn serve(
     });
     let served = async {
         let (agents, operators, responders, network, (), ()) = tokio::join!(
-            grpc::agents(Door::Unix(listeners.agent), edge.clone()),
-            grpc::operators(Door::Unix(listeners.admin), edge.clone()),
-            responders(listeners.break_glass, &edge),
+            at(listeners.agent, |own| grpc::agents(Door::Unix(own), edge.clone())),
+            at(listeners.admin, |own| grpc::operators(Door::Unix(own), edge.clone())),
+            at(listeners.break_glass, |own| grpc::responders(own, edge.clone())),
             network(listeners.agent_tcp, listeners.verifier_tcp, listeners.admin_tcp, &edge),
             documents,
             proxies,
@@ -96,9 +96,15 @@ pub async fn serve(
     served
 }
 
-async fn responders(listener: Option<Listener>, edge: &Edge) -> Result<(), ServeError> {
-    let Some(listener) = listener else { return Ok(()) };
-    grpc::responders(listener, edge.clone()).await
+/// Serves at a listener, if it is there.
+async fn at<F: Future<Output = Result<(), ServeError>>>(
+    listener: Option<Listener>,
+    serve: impl FnOnce(Listener) -> F,
+) -> Result<(), ServeError> {
+    match listener {
+        None => Ok(()),
+        Some(listener) => serve(listener).await,
+    }
 }
 
 /// The listeners with certificates, those that are configured.

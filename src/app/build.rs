@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::api::server::Listeners;
 use crate::attest::Attestation;
-use crate::attest::unix::{Listener, UnixAttestor};
+use crate::attest::unix::UnixAttestor;
 use crate::attest::x509::X509Attestor;
 use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, SystemEntropy};
 use crate::clock::SystemClock;
@@ -32,9 +32,7 @@ use super::Failure;
 use super::edge::{self, BoundEdge};
 use super::emergency::{self, Opened};
 use super::registry::{self, Loaded};
-
-/// The socket for responders, in the state directory.
-const BREAK_GLASS_SOCKET: &str = "break-glass.sock";
+use super::sockets::{self, Sockets};
 
 /// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -216,11 +214,6 @@ async fn record_start(broker: &Broker, files: RegistryFiles) -> Result<(), Failu
 }
 
 async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, Bound), Failure> {
-    let socket = |path: &Path, mode| {
-        let next = "the directory of a socket has to be there and writable by the daemon; systemd makes `/run/hotwork`, \
-                    and by hand `install -d -m 0755 DIRECTORY` does";
-        Listener::bind(path, mode).map_err(|error| Failure::caused("socket", &error).next(next))
-    };
     // Without a network the sockets of this machine are left.
     let (network, bound_network) = match edge::bind(config, broker).await {
         Ok(bound) => bound,
@@ -229,21 +222,17 @@ async fn listeners(config: &Config, broker: &Arc<Broker>) -> Result<(Listeners, 
             Default::default()
         }
     };
+    let Sockets { agent, admin, authz, break_glass } = sockets::bind(config, broker)?;
     let listeners = Listeners {
         agent_tcp: network.agent,
         verifier_tcp: network.verifier,
         admin_tcp: network.admin,
-        agent: socket(&config.agent_socket.path, config.agent_socket.mode)?,
-        admin: socket(&config.admin_socket.path, config.admin_socket.mode)?,
+        agent,
+        admin,
         http: tcp(config.http, broker).await?,
         ops: tcp(config.ops, broker).await?,
-        authz: config.authz_socket.as_ref().map(|own| socket(&own.path, own.mode)).transpose()?,
-        // In the state directory, which is there whatever the configuration says.
-        break_glass: match socket(&config.state_dir.join(BREAK_GLASS_SOCKET), 0o660) {
-            Ok(bound) => Some(bound),
-            // A disk that is read only takes no socket either; what was revoked is told at the others.
-            Err(failure) => emergency::tolerate(broker, Err(failure)).map(|()| None)?,
-        },
+        authz,
+        break_glass,
     };
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().and_then(|listener| listener.local_addr().ok())

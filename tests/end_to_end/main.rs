@@ -38,5 +38,6 @@ mod scene;
 mod secrets;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod signing;
+mod sockets;
 mod support;
 mod unit;

@@ -5,12 +5,14 @@ use std::fs;
 use std::process::Command;
 
 /// Lines of `[Service]` without which attestation is blind or the daemon can't work.
-const OPEN: [(&str, &str); 6] = [
+const OPEN: [(&str, &str); 8] = [
     ("AmbientCapabilities", "CAP_SYS_PTRACE"),
     ("PrivateUsers", "no"),
     ("ProcSubset", "all"),
     ("ProtectProc", "default"),
+    ("RuntimeDirectory", "hotwork"),
     ("RuntimeDirectoryMode", "0755"),
+    ("StateDirectory", "hotwork"),
     ("Type", "notify"),
 ];
 
@@ -113,6 +115,22 @@ fn every_line_that_the_unit_is_held_to_is_missed_when_it_is_changed_or_gone() {
         assert_eq!(findings(&blind).len(), 1, "{key}");
     }
     assert!(!findings(&good.replace(" ptrace ", " ")).is_empty());
+}
+
+#[test]
+fn the_sockets_are_in_the_directory_that_the_unit_makes_for_everybody() {
+    let text = text();
+    let service = service(&text);
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("hotworkd.toml");
+    fs::write(&config, "trust_domain = \"example.org\"\nissuer = \"https://hotwork.example\"\n").unwrap();
+    let config = hotwork::config::Config::load(&config).unwrap_or_else(|bad| panic!("{bad}"));
+    // Break-glass is beside the admin socket: `StateDirectoryMode=0700` would keep responders out.
+    for socket in [&config.agent_socket, &config.admin_socket] {
+        let parent = socket.path.parent().unwrap();
+        assert_eq!(parent.to_str().unwrap(), format!("/run/{}", service["RuntimeDirectory"][0]));
+    }
+    assert_eq!(config.admin_socket.mode & 0o060, 0o060, "the group `hotwork` reaches it");
 }
 
 #[test]
