@@ -265,7 +265,7 @@ async fn requests_of_one_agent_are_bounded() {
     let asks = async |message| {
         let mut client = client.clone();
         let status = client.issue_token(message).await.unwrap_err();
-        status.get_details_error_info().unwrap().reason.clone()
+        status.get_details_error_info().unwrap().reason
     };
     // A new key for each try: operators are not asked the same again and again.
     for n in 0..4_u8 {

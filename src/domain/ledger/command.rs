@@ -13,7 +13,7 @@ use crate::domain::emergency::Emergency;
 use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
 use crate::domain::id::Lineage;
-use crate::domain::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LOCKS_MAX};
+use crate::domain::limits::IDEMPOTENCY_KEYS_PER_AGENT_MAX;
 use crate::domain::name::AgentId;
 use crate::domain::revocation::{InForce, Lock, LockShare, Revocation, Unlock};
 use crate::domain::time::Timestamp;
