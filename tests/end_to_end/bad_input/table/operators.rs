@@ -193,11 +193,11 @@ fn audit() -> Vec<Rpc> {
 }
 
 /// A signed text of another broker.
-fn signed(asks: &str, rest: &str) -> Value {
+fn signed(asks: &str, rest: &str, scope: &str) -> Value {
     let text = format!(
         "hotwork break-glass v1\ntrust-domain: other.example\nnonce: {}\nnot-before: 2026-01-01T00:00:00Z\n\
          not-after: 2026-01-01T00:15:00Z\nlog: other\nasks: {asks}\nplaybook: repair\nticket: INC-1\nreason: down\n\
-         {rest}signers: 2\n",
+         {rest}signers: 2\n{scope}",
         "ab".repeat(16)
     );
     let signature = "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n";
@@ -213,8 +213,8 @@ fn break_glass() -> Vec<Rpc> {
         rpc.bad("signed.statement", texts(&["hotwork approval v1\na: b\n", "hotwork break-glass v1\n"]))
             .bad("signed.signature", texts(&["-----BEGIN SSH SIGNATURE-----\n"]))
     };
-    let other = Code::FailedPrecondition;
-    let extend = signed("extend", &format!("session: {UNKNOWN_ID}\nnew-end: 2026-01-01T01:00:00Z\n"));
+    let (other, scope) = (Code::FailedPrecondition, "locks: action demo.write\n");
+    let extend = signed("extend", &format!("session: {UNKNOWN_ID}\nnew-end: 2026-01-01T01:00:00Z\n"), "");
     vec![
         Rpc::new("BreakGlassService/Prepare", opening)
             .also(extension, Code::NotFound)
@@ -226,8 +226,8 @@ fn break_glass() -> Vec<Rpc> {
             .bad("extension.session", texts(&["x"]))
             .bad("extension.reason", [json!("two\nlines"), json!("x ")])
             .bad("extension.duration", texts(&["0s", "1.5s", "14401s"])),
-        texts_of(Rpc::answered("BreakGlassService/Open", signed("open", "seconds: 60\n"), other)),
-        texts_of(Rpc::answered("BreakGlassService/Drill", signed("drill", "seconds: 60\n"), other)),
+        texts_of(Rpc::answered("BreakGlassService/Open", signed("open", "seconds: 60\n", scope), other)),
+        texts_of(Rpc::answered("BreakGlassService/Drill", signed("drill", "seconds: 60\n", scope), other)),
         texts_of(Rpc::answered("BreakGlassService/Extend", extend, Code::NotFound)),
         Rpc::answered(
             "BreakGlassService/Close",
