@@ -56,6 +56,7 @@ fn registry() -> Registry {
         purpose: "p".into(),
         state: ApiState::Active,
         binding: Binding::Required,
+        on_lost_feed: Default::default(),
         actions: (0..10).map(action).collect(),
         enforcement: Default::default(),
     };

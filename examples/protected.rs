@@ -51,10 +51,10 @@ pub async fn serve(
     listener: TcpListener,
     audience: Audience,
 ) -> Result<(), Box<dyn Error>> {
-    // Whom to trust, and a state that follows the broker's revocations: strict, so that silence refuses.
+    // Whom to trust, and a state that follows the broker's revocations. What silence means says the API's registry entry.
     let oid_arc: OidArc = OidArc::EXAMPLE.parse()?;
     let trust = feed::trust(channel.clone(), oid_arc.clone()).await?;
-    let state = Arc::new(Followed::new(SILENCE_SECONDS, WhenLost::Strict));
+    let state = Arc::new(Followed::new(SILENCE_SECONDS, WhenLost::AsRegistered));
     let clock = Arc::new(SystemClock::new());
     let follow = feed::follow(channel.clone(), Arc::clone(&state), Arc::clone(&clock) as _, "protected");
     let verifier = Arc::new(Verifier::new(Arc::new(trust), state, Settings::default()));

@@ -71,6 +71,7 @@ fn registry() -> Registry {
         purpose: "Repositories.".into(),
         state: ApiState::Active,
         binding: Binding::Required,
+        on_lost_feed: Default::default(),
         actions: vec![Arc::new(action)],
         enforcement: Default::default(),
     };

@@ -14,6 +14,7 @@ use tonic::Status;
 
 use crate::broker::Broker;
 use crate::broker::verifiers::Subscription;
+use crate::domain::digest::Digest;
 use crate::domain::limits::{
     FEED_HEARTBEAT_SECONDS, FEED_MESSAGE_DELTAS_MAX, FEED_QUEUE_MAX, FEED_STALL_SECONDS_MAX,
 };
@@ -66,7 +67,7 @@ pub fn follow(
     let end = Arc::new(OnceLock::new());
     // Subscribed before the first look, so that nothing falls between.
     let epochs = broker.ledger().watch_revocations();
-    let follower = Follower { broker, allowed, sender, epochs, cursor: after };
+    let follower = Follower { broker, allowed, sender, epochs, cursor: after, told: None };
     let told = Arc::clone(&end);
     tokio::spawn(async move {
         let _subscription = subscription;
@@ -101,6 +102,8 @@ struct Follower {
     epochs: watch::Receiver<u64>,
     /// The subscriber has been sent everything up to this epoch.
     cursor: u64,
+    /// The registry by whose word on lost feeds it goes.
+    told: Option<Digest>,
 }
 
 impl Follower {
@@ -158,8 +161,13 @@ impl Follower {
             let revoked: Vec<_> = part.map(|delta| render::revocation::delta(&delta)).collect();
             let more = revoked.len() == FEED_MESSAGE_DELTAS_MAX;
             let epoch = if more { 0 } else { snapshot.epoch() };
-            let message =
-                Message { epoch, snapshot_begins: first, snapshot_continues: more, revoked, time: None };
+            let message = Message {
+                epoch,
+                snapshot_begins: first,
+                snapshot_continues: more,
+                revoked,
+                ..Message::default()
+            };
             self.send(message).await?;
             first = false;
             if !more {
@@ -169,11 +177,16 @@ impl Follower {
         }
     }
 
-    async fn send(&self, message: Message) -> Result<(), Ended> {
+    async fn send(&mut self, message: Message) -> Result<(), Ended> {
         if !(self.allowed)() {
             return Err(Ended::Refused(Refused::not_a_verifier()));
         }
-        let message = Message { time: Some(render::timestamp(self.broker.time())), ..message };
+        let rules = self.broker.rules();
+        let digest = Some(rules.registry.digest());
+        let lost_feed =
+            (self.told != digest).then(|| render::revocation::lost_feed(&rules.registry.graces()));
+        self.told = digest;
+        let message = Message { time: Some(render::timestamp(self.broker.time())), lost_feed, ..message };
         let stall = Duration::from_secs(FEED_STALL_SECONDS_MAX);
         match tokio::time::timeout(stall, self.sender.send(message)).await {
             Ok(Ok(())) => Ok(()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::lost_feed::OnLostFeed;
 use super::name::{ActionName, ApiName, Audience, TenantName};
 use super::parameter::ParameterRule;
 use super::resource::ResourcePattern;
@@ -28,6 +29,8 @@ pub struct Api {
     pub state: ApiState,
     /// Whether a credential must be bound to the holder's key.
     pub binding: Binding,
+    /// What its verifiers do when they no longer hear of revocations.
+    pub on_lost_feed: OnLostFeed,
     /// Its actions, sorted by name.
     pub actions: Vec<Arc<Action>>,
     /// How servers in front of it know which action a request is.

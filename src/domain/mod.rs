@@ -23,6 +23,7 @@ pub mod id;
 pub mod ledger;
 pub mod limits;
 pub mod live;
+pub mod lost_feed;
 pub mod memory;
 pub mod merkle;
 pub mod name;

@@ -7,8 +7,9 @@ use super::agent::{Agent, AgentEntry};
 use super::catalogue::{Action, Api, ApiState};
 use super::digest::Digest;
 use super::evidence::{Evidence, Selector};
+use super::lost_feed::Grace;
 use super::name::{
-    ActionName, AgentId, ApiName, Issuer, OperatorName, PlaybookName, TenantName, TrustDomain,
+    ActionName, AgentId, ApiName, Audience, Issuer, OperatorName, PlaybookName, TenantName, TrustDomain,
 };
 use super::operator::Operator;
 use super::playbook::Playbook;
@@ -111,6 +112,18 @@ impl Registry {
     /// The API of this name, when credentials are issued for it.
     pub fn active_api(&self, name: &ApiName) -> Option<&Arc<Api>> {
         self.apis_by_name.get(name).filter(|api| api.state == ApiState::Active)
+    }
+
+    /// For how long verifiers go on without the feed, by audience; those of any other refuse. An audience that
+    /// several APIs share is as strict as the strictest of them.
+    pub fn graces(&self) -> HashMap<&Audience, Grace> {
+        let mut graces: HashMap<&Audience, Option<Grace>> = HashMap::new();
+        for api in self.apis.iter().filter(|api| api.state == ApiState::Active) {
+            let grace = api.on_lost_feed.grace();
+            // None is the least.
+            graces.entry(&api.audience).and_modify(|held| *held = (*held).min(grace)).or_insert(grace);
+        }
+        graces.into_iter().filter_map(|(audience, grace)| grace.map(|grace| (audience, grace))).collect()
     }
 
     /// Operators.

@@ -99,12 +99,16 @@ async fn once(channel: &Channel, state: &Followed, clock: &dyn Clock, label: &st
     let request = v1::WatchRevocationsRequest { label: label.to_owned(), after_epoch: state.epoch() };
     let mut stream = client.watch_revocations(Request::new(request)).await?.into_inner();
     let mut snapshot: Option<Ends> = None;
+    let mut graces = None;
     loop {
         let next = tokio::time::timeout(Duration::from_secs(STALLED_SECONDS), stream.message());
         let Some(message) = next.await.map_err(|_| FeedError::Stalled)?? else { return Ok(()) };
         let now = clock.now().map_err(|_| FeedError::Clock)?;
         let ends: Option<Vec<_>> = message.revoked.iter().map(read::end).collect();
         let ends = ends.ok_or(FeedError::Form("revoked"))?;
+        if let Some(lost_feed) = &message.lost_feed {
+            graces = Some(read::graces(lost_feed).ok_or(FeedError::Form("lost_feed"))?);
+        }
         if message.snapshot_begins {
             snapshot = Some(Ends::default());
         }
@@ -120,6 +124,10 @@ async fn once(channel: &Channel, state: &Followed, clock: &dyn Clock, label: &st
                 }
             }
             None => state.hear(ends, message.epoch, now),
+        }
+        // Of a feed that is believed.
+        if let Some(graces) = graces.take() {
+            state.go_by(graces);
         }
         let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch: state.epoch() };
         client.acknowledge_epoch(Request::new(acknowledge)).await?;

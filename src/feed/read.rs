@@ -1,8 +1,12 @@
 //! The feed's messages as ends, and certificates as they are trusted.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::domain::lost_feed::Grace;
+use crate::domain::name::Audience;
 use crate::domain::time::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::revocation_selector::Selector;
@@ -38,6 +42,13 @@ fn subject(selector: Option<&Selector>) -> Option<Subject> {
         Some(Selector::Serial(serial)) => Subject::Serial(serial.parse().ok()?),
         Some(Selector::Tenant(tenant)) => Subject::Tenant(tenant.parse().ok()?),
     })
+}
+
+/// How long to go on without the feed, by audience. `None` when it is not of its form: then nobody knows how long.
+pub(super) fn graces(told: &v1::LostFeed) -> Option<HashMap<Audience, Grace>> {
+    let one =
+        |api: &v1::BestEffort| Some((api.audience.parse().ok()?, Grace::from_seconds(api.seconds_max)?));
+    told.best_effort.iter().map(one).collect()
 }
 
 /// A time that may be absent: `None` when it is there and is none.
@@ -92,6 +103,17 @@ mod tests {
         {
             assert_eq!(end(&revoked(selector)).unwrap().subject, Subject::Untold);
         }
+    }
+
+    #[test]
+    fn a_grace_beyond_the_bound_is_not_believed() {
+        let told = |seconds_max| v1::LostFeed {
+            best_effort: vec![v1::BestEffort { audience: "https://a.example".into(), seconds_max }],
+        };
+        let read = graces(&told(300)).unwrap();
+        assert_eq!(read.values().map(|grace| grace.seconds()).collect::<Vec<_>>(), [300]);
+        assert_eq!((graces(&told(301)), graces(&told(0))), (None, None));
+        assert_eq!(graces(&v1::LostFeed::default()), Some(HashMap::new()));
     }
 
     #[test]

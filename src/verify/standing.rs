@@ -1,10 +1,13 @@
 //! Whether a credential was ended: what a verifier asks on every request, and a state in memory that answers.
 
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::authority::Authority;
 use super::ends::{End, Ends};
 use crate::domain::limits::FEED_AGE_SECONDS_MAX;
+use crate::domain::lost_feed::Grace;
+use crate::domain::name::Audience;
 use crate::domain::time::Timestamp;
 
 /// Whether a credential was ended.
@@ -28,12 +31,15 @@ pub trait Standing: Send + Sync {
 }
 
 /// What a verifier does when it no longer hears of revocations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenLost {
-    /// It goes on with what it last heard, for as many seconds, [`FEED_AGE_SECONDS_MAX`] at most. Meanwhile a
+    /// What the API's entry in the broker's registry says, as the feed told last.
+    #[default]
+    AsRegistered,
+    /// Whatever the entry says, it goes on with what it last heard, for as many seconds, [`FEED_AGE_SECONDS_MAX`] at most. Meanwhile a
     /// revoked credential may pass.
     DangerousBestEffort(u32),
-    /// It refuses everything until it hears again.
+    /// Whatever the entry says, it refuses everything until it hears again.
     Strict,
 }
 
@@ -53,6 +59,8 @@ struct Heard {
     epoch: u64,
     /// When something was last heard; never, at the start.
     last: Option<Timestamp>,
+    /// For how long to go on without a word, by audience; any other not at all.
+    graces: HashMap<Audience, Grace>,
     /// When what no longer matters was last forgotten.
     tidied: Timestamp,
 }
@@ -73,7 +81,8 @@ impl Followed {
         if epoch < heard.epoch {
             return false;
         }
-        *heard = Heard { ends, epoch, last: Some(now), tidied: now };
+        let graces = std::mem::take(&mut heard.graces);
+        *heard = Heard { ends, epoch, last: Some(now), graces, tidied: now };
         true
     }
 
@@ -92,18 +101,33 @@ impl Followed {
         }
     }
 
+    /// Takes what the registry says of APIs whose verifiers go on for a while; those of every other one refuse. It
+    /// takes the place of what was told before, and counts for [`WhenLost::AsRegistered`].
+    pub fn go_by(&self, graces: HashMap<Audience, Grace>) {
+        self.write().graces = graces;
+    }
+
     /// The epoch up to which everything is known; 0 before the first snapshot.
     pub fn epoch(&self) -> u64 {
         self.read().epoch
     }
 
-    fn is_current(&self, heard: &Heard, now: Timestamp) -> bool {
-        let allowed = match self.when_lost {
+    /// How long after the last word something is said of an API, in seconds.
+    fn allowed(&self, heard: &Heard, audience: &Audience) -> u32 {
+        match self.when_lost {
+            WhenLost::AsRegistered => {
+                let grace = heard.graces.get(audience).map_or(0, |grace| grace.seconds());
+                self.silence_seconds.max(grace)
+            }
             WhenLost::DangerousBestEffort(seconds) => {
                 self.silence_seconds.max(seconds.min(FEED_AGE_SECONDS_MAX))
             }
             WhenLost::Strict => self.silence_seconds,
-        };
+        }
+    }
+
+    fn is_current(&self, heard: &Heard, audience: &Audience, now: Timestamp) -> bool {
+        let allowed = self.allowed(heard, audience);
         // A word from the future is of a clock that was set back since: its age is not known.
         let age = heard.last.map(|last| now.millis_since(last));
         age.is_some_and(|age| (0..=i64::from(allowed) * 1000).contains(&age))
@@ -125,7 +149,7 @@ impl Standing for Followed {
         let heard = self.read();
         // What ended has ended, however old the news.
         match heard.ends.status(credential) {
-            Status::Live if !self.is_current(&heard, now) => Status::Unknown,
+            Status::Live if !self.is_current(&heard, &credential.audience, now) => Status::Unknown,
             status @ (Status::Ended | Status::Live | Status::Unknown) => status,
         }
     }
@@ -147,7 +171,7 @@ mod tests {
 
     #[test]
     fn before_the_first_snapshot_nothing_is_known() {
-        for when_lost in [WhenLost::Strict, WhenLost::DangerousBestEffort(60)] {
+        for when_lost in [WhenLost::AsRegistered, WhenLost::Strict, WhenLost::DangerousBestEffort(60)] {
             let state = Followed::new(5, when_lost);
             state.hear([], 3, at(0));
             assert_eq!(state.standing(&fixture::authority(), at(0)), Status::Unknown);
@@ -173,6 +197,37 @@ mod tests {
         assert!(!lives(WhenLost::DangerousBestEffort(u32::MAX), bound + 1));
         // A clock that was set back does not make old news new.
         assert!(!lives(WhenLost::Strict, -1));
+    }
+
+    #[test]
+    fn the_registry_decides_for_each_api_as_it_was_told_last() {
+        let state = Followed::new(5, WhenLost::AsRegistered);
+        let lives = |seconds| state.standing(&fixture::authority(), at(seconds)) == Status::Live;
+        let of = |audience: &str, seconds| {
+            HashMap::from([(audience.parse().unwrap(), Grace::from_seconds(seconds).unwrap())])
+        };
+        let own = fixture::authority().audience.to_string();
+        state.go_by(of(&own, 60));
+        assert!(!lives(0), "before the first snapshot nothing is known, whatever an entry says");
+        state.begin(Ends::default(), 1, at(0));
+        assert!(lives(60) && !lives(61));
+        state.go_by(of("https://another.example", 60));
+        assert!(lives(5) && !lives(6));
+        // It never makes the time shorter than a silence that is none yet.
+        state.go_by(of(&own, 1));
+        assert!(lives(5) && !lives(6));
+        // A new snapshot says nothing of it.
+        state.go_by(of(&own, 60));
+        state.begin(Ends::default(), 2, at(1));
+        assert!(lives(61) && !lives(62));
+        // What ended has ended, however good the effort.
+        state.hear([all(at(2))], 3, at(2));
+        assert_eq!(state.standing(&fixture::authority(), at(30)), Status::Ended);
+        // The service's own setting has the last word.
+        let strict = Followed::new(5, WhenLost::Strict);
+        strict.begin(Ends::default(), 1, at(0));
+        strict.go_by(of(&own, 60));
+        assert_eq!(strict.standing(&fixture::authority(), at(6)), Status::Unknown);
     }
 
     #[test]

@@ -227,12 +227,12 @@ pub fn http_with(address: &str, method: &str, path: &str, headers: &[&str], body
     HttpAnswer { status, head: head.to_lowercase(), body: answer[at + 4..].to_vec() }
 }
 
-/// Looks until it holds, for ten seconds at most.
+/// Looks until it holds, for half a minute at most.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "{what}: not within ten seconds");
+        assert!(std::time::Instant::now() < deadline, "{what}: not within half a minute");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

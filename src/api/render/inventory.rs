@@ -14,6 +14,7 @@ use crate::domain::agent::{AgentState, Day, Rule};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Tier};
 use crate::domain::denial::Reason;
 use crate::domain::entry::{Entry, Event};
+use crate::domain::lost_feed::Grace;
 use crate::domain::parameter::{ParameterKind, ParameterRule};
 use crate::notify::outbox::DestinationView;
 use crate::proto::v1;
@@ -83,6 +84,8 @@ pub fn api(api: &Api) -> v1::Api {
         purpose: api.purpose.to_string(),
         state: api_state(api.state).to_owned(),
         actions: api.actions.iter().map(|each| action(api, each)).collect(),
+        on_lost_feed: api.on_lost_feed.as_str().to_owned(),
+        on_lost_feed_seconds_max: api.on_lost_feed.grace().map_or(0, Grace::seconds),
     }
 }
 
@@ -274,6 +277,7 @@ mod tests {
     use crate::api::render::credential::tests::record;
     use crate::domain::agent::AgentEntry;
     use crate::domain::entry::VERSION;
+    use crate::domain::lost_feed::OnLostFeed;
     use crate::domain::time::{Timestamp, Ttl};
 
     #[test]
@@ -336,11 +340,13 @@ mod tests {
             purpose: "pays".into(),
             state: ApiState::Retired,
             binding: Binding::DangerousBearer,
+            on_lost_feed: OnLostFeed::DangerousBestEffort(Grace::from_seconds(60).unwrap()),
             actions: vec![Arc::new(action)],
             enforcement: Default::default(),
         };
         let shown = super::api(&api);
         assert_eq!(shown.state, "retired");
+        assert_eq!((&*shown.on_lost_feed, shown.on_lost_feed_seconds_max), ("dangerous-best-effort", 60));
         let action = &shown.actions[0];
         assert_eq!((action.access(), action.tier()), (v1::Access::Destructive, v1::Tier::BreakGlass));
         assert_eq!((action.rate.as_str(), action.bearer_allowed, action.single_use), ("10/m", true, true));

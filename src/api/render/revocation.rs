@@ -1,7 +1,11 @@
 //! Revocations, locks and verifiers, for operators and for the feed.
 
+use std::collections::HashMap;
+
 use crate::broker::revoke::Revoked;
 use crate::broker::verifiers::VerifierView;
+use crate::domain::lost_feed::Grace;
+use crate::domain::name::Audience;
 use crate::domain::revocation::feed::Delta;
 use crate::domain::revocation::{InForce, Selector};
 use crate::proto::v1;
@@ -83,4 +87,15 @@ pub fn verifier(view: &VerifierView) -> v1::Verifier {
         acknowledged_epoch: view.acknowledged.map_or(0, |(epoch, _)| epoch),
         acknowledge_time: view.acknowledged.map(|(_, time)| timestamp(time)),
     }
+}
+
+/// How long verifiers go on without the feed, by audience.
+pub fn lost_feed(graces: &HashMap<&Audience, Grace>) -> v1::LostFeed {
+    let one = |(audience, grace): (&&Audience, &Grace)| v1::BestEffort {
+        audience: audience.to_string(),
+        seconds_max: grace.seconds(),
+    };
+    let mut best_effort: Vec<_> = graces.iter().map(one).collect();
+    best_effort.sort_unstable_by(|a, b| a.audience.cmp(&b.audience));
+    v1::LostFeed { best_effort }
 }

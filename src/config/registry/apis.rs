@@ -5,11 +5,14 @@ use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::config::forms::{Lifetime, Line, word};
+use crate::config::forms::{Lifetime, Line, Seconds, word};
 use crate::config::problem::Place;
 use crate::config::raw::{Field, Table};
 use crate::domain::catalogue::{Access, Action, Api, ApiState, Binding, Rate, Tier};
-use crate::domain::limits::{APPROVALS_NEEDED_MAX, CALLS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX};
+use crate::domain::limits::{
+    APPROVALS_NEEDED_MAX, CALLS_MAX, FEED_AGE_SECONDS_MAX, PARAMETER_INTEGER_MAX, PARAMETERS_MAX,
+};
+use crate::domain::lost_feed::{Grace, OnLostFeed};
 use crate::domain::name::{ActionName, ApiName, Audience, TenantName};
 use crate::domain::parameter::{ParameterKind, ParameterName, ParameterRule, RESERVED_NAMES, Text};
 use crate::domain::route::Origin;
@@ -20,6 +23,10 @@ use super::routes::{self, DeclaredRoute};
 
 /// A word of one of the catalogue's small lists.
 struct Word<T>(T);
+
+/// Whether verifiers that lost the feed go on for a while.
+#[derive(Clone, Copy)]
+struct BestEffort(bool);
 
 macro_rules! words {
     ($type:ty, $($text:literal => $value:expr),+) => {
@@ -36,6 +43,7 @@ macro_rules! words {
 words!(Access, "read" => Access::Read, "write" => Access::Write, "destructive" => Access::Destructive);
 words!(ApiState, "active" => ApiState::Active, "retired" => ApiState::Retired);
 words!(Binding, "required" => Binding::Required, "dangerous-bearer" => Binding::DangerousBearer);
+words!(BestEffort, "strict" => BestEffort(false), "dangerous-best-effort" => BestEffort(true));
 words!(Tier, "auto" => Tier::Auto, "approval" => Tier::Approval, "break_glass" => Tier::BreakGlass);
 
 /// Reads an API file.
@@ -51,6 +59,7 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
     let purpose: Option<Line> = table.required("purpose");
     let state = table.or("state", Word(ApiState::Active));
     let binding = table.or("binding", Word(Binding::Required));
+    let on_lost_feed = on_lost_feed(&table);
     let origin: Option<Option<Origin>> = table.optional("origin");
     let (actions, approvals, declared) = actions(&table, name.as_ref());
     // The audience, then for each action where it says how it is approved.
@@ -65,10 +74,44 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<Api>> {
         purpose: purpose?.0,
         state: state?.0,
         binding: binding?.0,
+        on_lost_feed: on_lost_feed?,
         actions,
         enforcement: Arc::new(enforcement),
     };
     Some(Declared { item: api, place, others })
+}
+
+/// What its verifiers do without the feed. Going on needs its bound beside it, so that nobody goes on for longer than
+/// somebody wrote down.
+fn on_lost_feed(table: &Table<'_>) -> Option<OnLostFeed> {
+    const KEY: &str = "on_lost_feed";
+    const BOUND: &str = "on_lost_feed_max";
+    let best_effort = table.or(KEY, Word(BestEffort(false)));
+    let bound: Option<Option<Seconds>> = table.optional(BOUND);
+    let (Word(BestEffort(best_effort)), bound) = (best_effort?, bound?);
+    match (best_effort, bound) {
+        (false, None) => Some(OnLostFeed::Strict),
+        (false, Some(_)) => {
+            table.error(BOUND, "only `on_lost_feed = \"dangerous-best-effort\"` has a bound; leave it out");
+            None
+        }
+        (true, None) => {
+            table.error(BOUND, format!("missing; say for how long, {FEED_AGE_SECONDS_MAX} s at most"));
+            None
+        }
+        (true, Some(Seconds(seconds))) => {
+            let grace = u32::try_from(seconds).ok().and_then(Grace::from_seconds);
+            if grace.is_none() {
+                table.error(BOUND, format!("expected 1 s to {FEED_AGE_SECONDS_MAX} s, got `{seconds} s`"));
+            } else {
+                table.warning(
+                    KEY,
+                    format!("a verifier that lost the feed lets revoked credentials pass for {seconds} s"),
+                );
+            }
+            grace.map(OnLostFeed::DangerousBestEffort)
+        }
+    }
 }
 
 /// The actions by their names, where each says how it is approved, and the routes to them.

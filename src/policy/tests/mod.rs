@@ -56,6 +56,7 @@ fn api(name: &str, tenant: &str, state: ApiState, actions: Vec<Arc<Action>>) -> 
         purpose: "p".into(),
         state,
         binding: Binding::Required,
+        on_lost_feed: Default::default(),
         actions,
         enforcement: Default::default(),
     }

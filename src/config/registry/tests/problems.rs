@@ -74,13 +74,33 @@ fn problems_of_apis() {
             ),
             (
                 "purpose = \"p\"",
+                "purpose = \"p\"\non_lost_feed = \"open\"",
+                "6:16: on_lost_feed: expected one of `strict`, `dangerous-best-effort`, got `open`",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\non_lost_feed_max = \"60s\"",
+                "6:1: on_lost_feed_max: only `on_lost_feed = \"dangerous-best-effort\"` has a bound; leave it out",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\non_lost_feed = \"dangerous-best-effort\"",
+                "1:1: on_lost_feed_max: missing; say for how long, 300 s at most",
+            ),
+            (
+                "purpose = \"p\"",
+                "purpose = \"p\"\non_lost_feed = \"dangerous-best-effort\"\non_lost_feed_max = \"301s\"",
+                "7:1: on_lost_feed_max: expected 1 s to 300 s, got `301 s`",
+            ),
+            (
+                "purpose = \"p\"",
                 "purpose = \"p\"\nstate = \"gone\"",
                 "6:9: state: expected one of `active`, `retired`, got `gone`",
             ),
             (
                 "purpose = \"p\"",
                 "purpose = \"p\"\nporpoise = 1",
-                "6:1: porpoise: unknown key, expected one of `name`, `tenant`, `audience`, `owner`, `purpose`, `state`, `binding`, `origin`, `action`",
+                "6:1: porpoise: unknown key, expected one of `name`, `tenant`, `audience`, `owner`, `purpose`, `state`, `binding`, `on_lost_feed`, `on_lost_feed_max`, `origin`, `action`",
             ),
             (
                 "access = \"read\"",
