@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::domain::digest::Digest;
 use crate::domain::lost_feed::Grace;
 use crate::domain::name::Audience;
 use crate::domain::time::Timestamp;
@@ -37,7 +38,7 @@ fn subject(selector: Option<&Selector>) -> Option<Subject> {
         Some(Selector::CredentialId(id)) => Subject::Credential(id.parse().ok()?),
         Some(Selector::KeyId(key)) => Subject::Key(key.clone()),
         Some(Selector::Lineage(lineage)) => Subject::Lineage(lineage.parse().ok()?),
-        Some(Selector::Principal(principal)) => Subject::Principal(principal.clone()),
+        Some(Selector::Principal(principal)) => Subject::Principal(Digest::of(principal.as_bytes())),
         Some(Selector::ResourcePrefix(resource)) => Subject::Resource(resource.parse().ok()?),
         Some(Selector::Serial(serial)) => Subject::Serial(serial.parse().ok()?),
         Some(Selector::Tenant(tenant)) => Subject::Tenant(tenant.parse().ok()?),

@@ -11,6 +11,8 @@ use rcgen::{
 };
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 
+use super::der::{BadDer, Reader, tag};
+use super::jwk;
 use super::mint::MintError;
 use super::pem;
 use super::tbs::{self, PublicBits};
@@ -231,18 +233,27 @@ pub(super) fn issuer_params(common_name: &str, key_id: &[u8]) -> CertificatePara
 
 /// Whether `parent` (a certificate) signed `child`.
 pub(super) fn is_signed_by(child: &Signed<'_>, parent: &Tbs<'_>) -> bool {
-    let mut outer = super::der::Reader::new(parent.public_key);
-    let bits = outer.enter(super::der::tag::SEQUENCE).and_then(|mut inner| {
-        inner.expect(super::der::tag::SEQUENCE)?;
-        inner.bit_string()
-    });
-    let Ok(bits) = bits else { return false };
+    let Ok(bits) = key_bits(parent) else { return false };
     let (algorithm, named): (&'static dyn VerificationAlgorithm, _) = match bits.len() {
         32 => (&ED25519, oid::ED25519),
         _ => (&ECDSA_P256_SHA256_ASN1, oid::ECDSA_SHA256),
     };
     let identified = child.algorithm.ends_with(named);
     identified && UnparsedPublicKey::new(algorithm, bits).verify(child.message, child.signature).is_ok()
+}
+
+/// The id of an authority's key, as the records of what it signed have it.
+pub(super) fn kid(authority: &Tbs<'_>) -> Result<String, BadDer> {
+    let bits = key_bits(authority)?;
+    let algorithm = if bits.len() == 32 { Algorithm::Ed25519 } else { Algorithm::Es256 };
+    Ok(jwk::thumbprint(algorithm, bits))
+}
+
+/// The public key's bits.
+fn key_bits<'a>(certificate: &Tbs<'a>) -> Result<&'a [u8], BadDer> {
+    let mut inner = Reader::new(certificate.public_key).enter(tag::SEQUENCE)?;
+    inner.expect(tag::SEQUENCE)?;
+    inner.bit_string()
 }
 
 /// An authority's name: its role and the trust domain, or a digest of it when that is too long.

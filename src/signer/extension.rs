@@ -9,8 +9,13 @@
 //!     audience  UTF8String,
 //!     details   OCTET STRING (SIZE 32),  -- SHA-256 of the canonical authorization_details, the whole array
 //!     depth     INTEGER,                 -- of delegation; 0 for what the broker issues to an agent
-//!     tier      UTF8String }             -- auto, approval, break_glass
+//!     tier      UTF8String,              -- auto, approval, break_glass
+//!     txn       UTF8String,              -- the lineage: a break-glass session, a request that was approved
+//!     principal OCTET STRING (SIZE 32) } -- SHA-256 of the accountable party, as tokens name it in `sub`
 //! ```
+//! With the last two a verifier that follows the revocations can tell whether one of a lineage or a principal names this
+//! certificate. The principal is a digest, because certificates pass through proxies and logs in the clear.
+//!
 //! It is not critical, because verifiers refuse a critical extension that they don't know; so a server that
 //! can't read it sees an identity only.
 
@@ -22,7 +27,7 @@ use super::token;
 use crate::domain::catalogue::Tier;
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
-use crate::domain::id::CredentialId;
+use crate::domain::id::{CredentialId, Lineage};
 use crate::domain::name::{ActionName, Audience};
 use crate::domain::resource::Resource;
 
@@ -108,6 +113,10 @@ pub struct ActionBinding {
     pub depth: u8,
     /// How it was allowed.
     pub tier: Tier,
+    /// What joins it to its request.
+    pub lineage: Lineage,
+    /// SHA-256 of the accountable party.
+    pub principal: Digest,
 }
 
 impl ActionBinding {
@@ -124,6 +133,8 @@ impl ActionBinding {
             details: token::authorization_details_digest(record)?,
             depth: 0,
             tier: record.tier,
+            lineage: record.lineage,
+            principal: Digest::of(record.principal.as_bytes()),
         })
     }
 
@@ -141,6 +152,8 @@ impl ActionBinding {
                 &element(tag::OCTET_STRING, &[self.details.as_bytes()]),
                 &unsigned(&[self.depth]),
                 &text(self.tier.as_str()),
+                &text(&self.lineage.to_string()),
+                &element(tag::OCTET_STRING, &[self.principal.as_bytes()]),
             ],
         )
     }
@@ -158,16 +171,22 @@ impl ActionBinding {
             action: parsed(fields.utf8()?)?,
             resource: parsed(fields.utf8()?)?,
             audience: parsed(fields.utf8()?)?,
-            details: Digest::from_bytes(fields.expect(tag::OCTET_STRING)?.try_into().map_err(|_| BadDer)?),
+            details: digest(&mut fields)?,
             depth: match fields.expect(tag::INTEGER)? {
                 [depth @ 0..0x80] => *depth,
                 _ => return Err(BadDer),
             },
             tier: tier(fields.utf8()?).ok_or(BadDer)?,
+            lineage: parsed(fields.utf8()?)?,
+            principal: digest(&mut fields)?,
         };
         fields.finish()?;
         Ok(binding)
     }
+}
+
+fn digest(fields: &mut Reader<'_>) -> Result<Digest, BadDer> {
+    Ok(Digest::from_bytes(fields.expect(tag::OCTET_STRING)?.try_into().map_err(|_| BadDer)?))
 }
 
 fn parsed<T: FromStr>(text: &str) -> Result<T, BadDer> {

@@ -11,6 +11,7 @@ use super::mint::LintError;
 use super::token::{self, DELEGATION_DEPTH_MAX, DETAILS_TYPE, TYPE, TokenForm, session};
 use super::x509::{Tbs, oid};
 use crate::domain::credential::{Issuance, Kind};
+use crate::domain::digest::Digest;
 use crate::domain::limits::{
     CALLS_MAX, CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, CRL_INTERVAL_SECONDS, NOT_BEFORE_SLACK_SECONDS,
     PARAMETERS_MAX, TOKEN_BYTES_MAX, TTL_SECONDS_MAX,
@@ -219,5 +220,7 @@ fn binding_matches(form: &CertificateForm, record: &Issuance, tbs: &Tbs<'_>) -> 
     same("action binding: audience", &binding.audience, &record.audience)?;
     same("action binding: details", binding.details, details)?;
     same("action binding: depth", binding.depth, 0)?;
-    same("action binding: tier", binding.tier, record.tier)
+    same("action binding: tier", binding.tier, record.tier)?;
+    same("action binding: txn", binding.lineage, record.lineage)?;
+    same("action binding: principal", binding.principal, Digest::of(record.principal.as_bytes()))
 }

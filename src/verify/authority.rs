@@ -18,8 +18,10 @@ pub struct Authority {
     pub id: CredentialId,
     /// Who holds it.
     pub agent: AgentId,
-    /// The accountable party; a certificate does not say.
+    /// The accountable party by name; a certificate does not say.
     pub subject: Option<String>,
+    /// SHA-256 of the accountable party.
+    pub principal: Digest,
     /// Whom it is for.
     pub audience: Audience,
     /// When it was minted. From its id, which is exact to the millisecond where `iat` is not: a credential
@@ -27,8 +29,8 @@ pub struct Authority {
     pub issued: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
-    /// What joins it to its request; a certificate does not say.
-    pub lineage: Option<Lineage>,
+    /// What joins it to its request.
+    pub lineage: Lineage,
     /// The one action.
     pub action: ActionName,
     /// The one resource.
@@ -43,8 +45,8 @@ pub struct Authority {
     pub cnf: Confirmation,
     /// How it was allowed.
     pub tier: Tier,
-    /// The key that signed a token.
-    pub kid: Option<String>,
+    /// The key that signed it: a token key, or the authority's.
+    pub kid: String,
     /// The serial number of a certificate.
     pub serial: Option<Serial>,
     /// SHA-256 of what was signed: the broker's record has the same, or this is not what it recorded.
@@ -57,10 +59,11 @@ impl From<Claims> for Authority {
             issued: claims.id.time(),
             id: claims.id,
             agent: claims.agent,
+            principal: Digest::of(claims.subject.as_bytes()),
             subject: Some(claims.subject),
             audience: claims.audience,
             expires: claims.expires,
-            lineage: Some(claims.lineage),
+            lineage: claims.lineage,
             action: claims.action,
             resource: claims.resource,
             constraints: Some(claims.constraints),
@@ -68,7 +71,7 @@ impl From<Claims> for Authority {
             calls_max: claims.calls_max,
             cnf: claims.cnf,
             tier: claims.tier,
-            kid: Some(claims.kid),
+            kid: claims.kid,
             serial: None,
             content: claims.content,
         }
@@ -85,9 +88,10 @@ impl From<CertificateClaims> for Authority {
             id: binding.id,
             agent: claims.agent,
             subject: None,
+            principal: binding.principal,
             audience: binding.audience,
             expires: claims.expires,
-            lineage: None,
+            lineage: binding.lineage,
             action: binding.action,
             resource: binding.resource,
             constraints: plain.then(Vec::new),
@@ -95,7 +99,7 @@ impl From<CertificateClaims> for Authority {
             calls_max: None,
             cnf: Confirmation::default(),
             tier: binding.tier,
-            kid: None,
+            kid: claims.kid,
             serial: Some(claims.serial),
             content: claims.content,
         }

@@ -1,14 +1,14 @@
 //! What ended, as a verifier that follows the feed remembers it: by the names that a credential tells.
 //!
 //! The time of minting is that in the credential's id. What a credential does not tell (its agent's owner, the
-//! evidence behind it; of a certificate also principal, lineage and key) can't be judged here: for what was
-//! minted at that watermark or before the answer is [`Status::Unknown`]. The agent asks for a new credential,
-//! which the watermark does not cover.
+//! evidence behind it) can't be judged here: for what was minted at that watermark or before the answer is
+//! [`Status::Unknown`]. The agent asks for a new credential, which the watermark does not cover.
 
 use std::collections::HashMap;
 
 use super::authority::Authority;
 use super::standing::Status;
+use crate::domain::digest::Digest;
 use crate::domain::id::{CredentialId, Lineage, Serial};
 use crate::domain::limits::ENDS_REMEMBERED_MAX;
 use crate::domain::name::{ActionName, AgentId, ApiName, TenantName};
@@ -32,8 +32,8 @@ pub enum Subject {
     Key(String),
     /// A lineage.
     Lineage(Lineage),
-    /// An accountable party.
-    Principal(String),
+    /// An accountable party, by SHA-256: certificates tell no more.
+    Principal(Digest),
     /// A resource and what is below it.
     Resource(Resource),
     /// One certificate.
@@ -140,26 +140,8 @@ impl Ends {
 
     /// Whether an end covers it by something that it does not tell.
     fn may_be_covered(&self, credential: &Authority) -> bool {
-        let certificate = credential.serial.is_some();
-        let untold = |subject: &Subject| match subject {
-            Subject::Untold => true,
-            Subject::Key(_) | Subject::Lineage(_) | Subject::Principal(_) => certificate,
-            Subject::Action(_)
-            | Subject::Agent(_)
-            | Subject::All
-            | Subject::Api(_)
-            | Subject::Credential(_)
-            | Subject::Resource(_)
-            | Subject::Serial(_)
-            | Subject::Tenant(_) => false,
-        };
-        if !certificate {
-            let marks = self.by_subject.get(&Subject::Untold);
-            return marks.is_some_and(|marks| marks.iter().any(|mark| mark.may_cover(credential)));
-        }
-        let mut marks =
-            self.by_subject.iter().filter(|(subject, _)| untold(subject)).flat_map(|(_, marks)| marks);
-        marks.any(|mark| mark.may_cover(credential))
+        let marks = self.by_subject.get(&Subject::Untold);
+        marks.is_some_and(|marks| marks.iter().any(|mark| mark.may_cover(credential)))
     }
 }
 
@@ -174,9 +156,9 @@ fn subjects(credential: &Authority) -> Vec<Subject> {
         credential.action.api().parse().ok().map(Subject::Api),
         Some(Subject::Tenant(credential.agent.tenant().clone())),
         Some(Subject::Resource(credential.resource.clone())),
-        credential.kid.clone().map(Subject::Key),
-        credential.lineage.map(Subject::Lineage),
-        credential.subject.clone().map(Subject::Principal),
+        Some(Subject::Key(credential.kid.clone())),
+        Some(Subject::Lineage(credential.lineage)),
+        Some(Subject::Principal(credential.principal)),
         credential.serial.map(Subject::Serial),
     ];
     told.into_iter().flatten().chain(above).collect()
@@ -198,9 +180,9 @@ mod tests {
         all
     }
 
-    fn certificate() -> Authority {
-        let serial = Some(Serial::new([3; 16]));
-        Authority { serial, lineage: None, subject: None, kid: None, ..authority() }
+    /// The same as a certificate says it.
+    fn as_certificate(own: &Authority) -> Authority {
+        Authority { serial: Some(Serial::new([3; 16])), subject: None, ..own.clone() }
     }
 
     #[test]
@@ -222,17 +204,20 @@ mod tests {
                 "repo/acme/sit".parse().ok().map(Subject::Resource),
             ),
             (Subject::Resource("repo/acme".parse().unwrap()), "acme".parse().ok().map(Subject::Resource)),
-            (Subject::Key(own.kid.clone().unwrap()), Some(Subject::Key("x".into()))),
-            (Subject::Lineage(own.lineage.unwrap()), Some(Subject::Lineage(Lineage::new(NOW, &[7; 10])))),
-            (Subject::Principal(own.subject.clone().unwrap()), Some(Subject::Principal("x".into()))),
+            (Subject::Key(own.kid.clone()), Some(Subject::Key("x".into()))),
+            (Subject::Lineage(own.lineage), Some(Subject::Lineage(Lineage::new(NOW, &[7; 10])))),
+            (Subject::Principal(own.principal), Some(Subject::Principal(Digest::of(b"x")))),
         ] {
-            assert_eq!(after([end(subject.clone())]).status(&own), Status::Ended, "{subject:?}");
-            if let Some(other) = other {
-                assert_eq!(after([end(other.clone())]).status(&own), Status::Live, "{other:?}");
+            // A certificate tells all of it, too: nothing of another makes it unknown.
+            for own in [&own, &as_certificate(&own)] {
+                assert_eq!(after([end(subject.clone())]).status(own), Status::Ended, "{subject:?}");
+                if let Some(other) = &other {
+                    assert_eq!(after([end(other.clone())]).status(own), Status::Live, "{other:?}");
+                }
             }
         }
         let serial = end(Subject::Serial(Serial::new([3; 16])));
-        assert_eq!(after([serial.clone()]).status(&certificate()), Status::Ended);
+        assert_eq!(after([serial.clone()]).status(&as_certificate(&own)), Status::Ended);
         assert_eq!(after([serial]).status(&own), Status::Live);
     }
 
@@ -254,11 +239,8 @@ mod tests {
         let untold = after([end(Subject::Untold)]);
         assert_eq!(untold.status(&minted(authority(), 10)), Status::Unknown);
         assert_eq!(untold.status(&minted(authority(), 11)), Status::Live);
-        // A certificate does not tell its lineage; the broker that ended it mints no more of it.
-        let lineage = after([End { until: None, ..end(Subject::Lineage(Lineage::new(NOW, &[7; 10]))) }]);
-        assert_eq!(lineage.status(&minted(certificate(), 10)), Status::Unknown);
-        assert_eq!(lineage.status(&minted(certificate(), 11)), Status::Live);
-        assert_eq!(lineage.status(&minted(authority(), 10)), Status::Live);
+        assert_eq!(untold.status(&minted(as_certificate(&authority()), 10)), Status::Unknown);
+        assert_eq!(untold.status(&minted(as_certificate(&authority()), 11)), Status::Live);
     }
 
     #[test]

@@ -37,8 +37,12 @@ mod scenarios;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod scene;
 mod secrets;
+mod session_certificates;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod signing;
 mod sockets;
 mod support;
+#[allow(dead_code, reason = "the targets that share it each need a part")]
+#[path = "../recipes/tls.rs"]
+mod tls;
 mod unit;

@@ -20,6 +20,8 @@ pub struct CertificateClaims {
     pub binding: ActionBinding,
     /// Who holds it.
     pub agent: AgentId,
+    /// The authority's key that signed it, by its id.
+    pub kid: String,
     /// Its serial number.
     pub serial: Serial,
     /// When it begins.
@@ -89,6 +91,7 @@ fn certificate_claims(
         content,
         binding,
         agent: AgentId::new(&trust_domain, tenant.parse().ok()?, agent.parse().ok()?),
+        kid: ca::kid(authority).ok()?,
         serial: hex::encode(leaf.serial).parse().ok()?,
         not_before: Timestamp::from_seconds(leaf.not_before.max(authority.not_before)),
         expires: Timestamp::from_seconds(leaf.not_after.min(authority.not_after)),
@@ -131,6 +134,8 @@ mod tests {
             (record.action.clone(), record.resource.clone())
         );
         assert_eq!(claims.agent, record.agent);
+        assert_eq!((claims.kid.as_str(), claims.binding.lineage), (ca.signer().kid(), record.lineage));
+        assert_eq!(claims.binding.principal, Digest::of(record.principal.as_bytes()));
         assert!(check(at(119)).is_ok());
         assert_eq!(check(at(120)).err(), Some(NotVerified::Expired));
         assert_eq!(check(at(-31)).err(), Some(NotVerified::NotYet));
