@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::attest::AttestError;
 use crate::broker::break_glass::GlassStatus;
-use crate::broker::inventory::Status;
+use crate::broker::inventory::{Live, Status};
 use crate::broker::{IssueError, Issued};
 use crate::domain::credential::Kind;
 use crate::domain::emergency::Cause;
@@ -154,6 +154,7 @@ pub struct Metrics {
     issuing: Gauge,
     emergency: Labelled<CauseLabel, Gauge>,
     live: Gauge,
+    live_at_most: Gauge,
     log_entries: Gauge,
     epoch: Gauge,
     subscribers: Gauge,
@@ -182,6 +183,7 @@ impl Metrics {
             issuing: Gauge::default(),
             emergency: Family::default(),
             live: Gauge::default(),
+            live_at_most: Gauge::default(),
             log_entries: Gauge::default(),
             epoch: Gauge::default(),
             subscribers: Gauge::default(),
@@ -216,7 +218,10 @@ impl Metrics {
         );
         let help = "1 while the broker runs in an emergency, by what it does without";
         registry.register("emergency", help, self.emergency.clone());
-        registry.register("credentials_live", "Credentials that are live", self.live.clone());
+        let help = "Credentials that are live; at most as many while credentials_live_at_most is 1";
+        registry.register("credentials_live", help, self.live.clone());
+        let help = "1 while some of them may have been ended: there were too many to look at each";
+        registry.register("credentials_live_at_most", help, self.live_at_most.clone());
         registry.register("log_entries", "Entries of the log", self.log_entries.clone());
         registry.register("revocation_epoch", "The newest epoch of revocations", self.epoch.clone());
         let help = "Verifiers that follow the revocations";
@@ -228,18 +233,19 @@ impl Metrics {
         self.notices.register(registry);
     }
 
-    /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status` at `now`.
+    /// The registry as text, in the OpenMetrics format, with the gauges as they are in `status` and `live` at `now`.
     ///
     /// # Errors
     /// When a metric can't be written, which is a defect.
-    pub fn text(&self, status: &Status, now: Timestamp) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, status: &Status, live: Live, now: Timestamp) -> Result<String, std::fmt::Error> {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.issuing.set(i64::from(status.problem.is_none()));
         for cause in Cause::ALL {
             let is = status.emergency.as_ref().is_some_and(|emergency| emergency.causes.contains(&cause));
             self.emergency.get_or_create(&CauseLabel { cause: cause.code() }).set(i64::from(is));
         }
-        self.live.set(gauge(status.live));
+        self.live.set(gauge(live.count));
+        self.live_at_most.set(i64::from(live.at_most));
         self.log_entries.set(gauge(status.ledger.size));
         self.epoch.set(gauge(status.feed.epoch));
         self.subscribers.set(i64::try_from(status.feed.connected).unwrap_or(i64::MAX));

@@ -48,7 +48,8 @@ fn readiness(draining: bool, problem: Option<String>) -> Response {
 }
 
 async fn scrape(State(parts): State<Parts>) -> Response {
-    match parts.metrics.text(&parts.broker.status(), parts.broker.time()) {
+    let live = parts.broker.live_or_bound().await;
+    match parts.metrics.text(&parts.broker.status(), live, parts.broker.time()) {
         Ok(text) => answer(StatusCode::OK, OPEN_METRICS, text),
         Err(error) => {
             tracing::error!(%error, "the metrics can't be written");

@@ -5,6 +5,7 @@
 
 mod approval;
 mod session;
+mod signable;
 
 use std::num::NonZeroU8;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::domain::time::{Timestamp, Ttl};
 use crate::policy::{Query, Verdict};
 
 pub(super) use self::approval::may_decide;
+pub(super) use self::signable::{Signable, signable};
 use super::Rules;
 use super::announce::Announced;
 
@@ -256,30 +258,6 @@ pub(super) fn unlocked(
         serial: None,
     };
     locks.refusing(&facts, now).map_or(Ok(()), |held| Err(Arc::clone(held).into()))
-}
-
-/// Whether no lock refuses what the key `kid` would sign of it. Asked before the key is used; the ledger asks again.
-pub(super) fn signable(
-    locks: &Locks,
-    permitted: Permitted,
-    kid: &str,
-    now: Timestamp,
-) -> Result<Permitted, Denied> {
-    let facts = Facts {
-        action: &permitted.request.action,
-        agent: &permitted.agent.id,
-        attested: &permitted.attested,
-        key: Some(kid),
-        lineage: None,
-        owner: Some(&permitted.agent.entry.owner),
-        principal: permitted.agent.principal(),
-        resource: &permitted.request.resource,
-        serial: None,
-    };
-    match locks.refusing(&facts, now) {
-        None => Ok(permitted),
-        Some(held) => Err(Arc::clone(held).into()),
-    }
 }
 
 /// The policy question that a request is.

@@ -55,9 +55,6 @@ pub struct Status {
     pub problem: Option<String>,
     /// What the broker does without, in an emergency.
     pub emergency: Option<Arc<Emergency>>,
-    /// Live credentials; those too that were ended by another selector than their agent, tenant or everything, until
-    /// they would have expired. [`Broker::live`] tells exactly.
-    pub live: u64,
     /// The feed of revocations.
     pub feed: FeedStatus,
     /// Locks in force.
@@ -228,6 +225,15 @@ impl Broker {
         })
     }
 
+    /// [`Self::live`], or how many there are at most when the index can't be read.
+    pub async fn live_or_bound(&self) -> Live {
+        let bound = |error: ReadError| {
+            tracing::warn!(%error, "live credentials can't be counted");
+            Live { count: self.ledger.live_total(self.time()), at_most: true }
+        };
+        self.live().await.unwrap_or_else(bound)
+    }
+
     /// A look at each record where the counts can't tell what was ended.
     async fn live_by_agent(&self) -> Result<LiveByAgent, ReadError> {
         let (known, now) = (self.ledger.revocations(), self.time());
@@ -247,11 +253,11 @@ impl Broker {
         let said = emergency.as_ref().map(|emergency| format!("emergency: {emergency}"));
         let problem = ledger.problem.clone().or(said).or(clock);
         let now = self.time();
-        let (live, feed) = (self.ledger.live_total(now), self.feed_status(now));
+        let feed = self.feed_status(now);
         let locks = self.ledger.locks().iter().filter(|held| now < held.lock.terms.expires).count();
         let (notifiers, break_glass) = (self.notifiers(), self.break_glass_status());
         let about = self.about.clone();
-        Status { about, live, ledger, problem, emergency, feed, locks, break_glass, notifiers }
+        Status { about, ledger, problem, emergency, feed, locks, break_glass, notifiers }
     }
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {

@@ -152,8 +152,8 @@ impl Broker {
         let permitted = decide(&rules, standing, &attested, request.clone(), holder, now);
         let kid = self.minter.signing_key(kind, now);
         let signable = |permitted| signable(&locks, permitted, &kid, now).map_err(Undecided::from);
-        let permitted = match permitted.and_then(signable) {
-            Ok(permitted) => permitted,
+        let signable = match permitted.and_then(signable) {
+            Ok(signable) => signable,
             Err(Undecided::Denied(denied)) => {
                 return Err(self.deny(&rules, &attested, request, kind, denied, now).await);
             }
@@ -164,7 +164,7 @@ impl Broker {
                 };
             }
         };
-        let sealed = seal(permitted, form, &self.minter, &*self.entropy, &self.places)?;
+        let sealed = seal(signable, form, &self.minter, &*self.entropy, &self.places)?;
         let recorded = match record(&self.ledger, sealed, form, &self.minter).await {
             // A lock came in between.
             Err(IssueError::Ledger(LedgerError::Refused(Refusal::Locked(held)))) => {

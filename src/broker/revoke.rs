@@ -1,5 +1,6 @@
 //! Revoke: an operator ends credentials that exist.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -132,8 +133,8 @@ impl Broker {
                 // What it ended is known by what had not ended before it. A failed count takes nothing back.
                 let patience = if asked.wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
                 let until = deadline(patience);
-                let count = self.read(move |reader| reader.count_live(&covered, &known, time, until));
-                count.await.unwrap_or(Count { live: 0, complete: false, expires: None })
+                in_time(patience, self.read(move |reader| reader.count_live(&covered, &known, time, until)))
+                    .await
             }
         };
         let residual = residual(&count, time);
@@ -217,6 +218,14 @@ pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), Revo
     }
 }
 
+/// What was counted, if that was soon enough. The count ends by itself at its deadline; but it may wait for its turn,
+/// or for a disk, and an acknowledgement waits for neither.
+async fn in_time(patience_ms: u64, count: impl Future<Output = Result<Count, ReadError>>) -> Count {
+    let unknown = Count { live: 0, complete: false, expires: None };
+    let counted = tokio::time::timeout(Duration::from_millis(patience_ms.saturating_mul(2)), count).await;
+    counted.ok().and_then(Result::ok).unwrap_or(unknown)
+}
+
 pub(super) fn deadline(patience_ms: u64) -> Instant {
     let now = Instant::now();
     now.checked_add(Duration::from_millis(patience_ms)).unwrap_or(now)
@@ -228,5 +237,27 @@ fn residual(count: &Count, time: Timestamp) -> Option<Timestamp> {
         (0, true) => None,
         (_, true) => Some(count.expires.unwrap_or(longest)),
         (_, false) => Some(longest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acknowledgement_does_not_wait_for_its_count() {
+        let found = Count { live: 3, complete: true, expires: None };
+        assert_eq!(in_time(COUNT_UNASKED_MS_MAX, ready(Ok(found))).await, found);
+        let began = tokio::time::Instant::now();
+        let late = in_time(COUNT_UNASKED_MS_MAX, pending()).await;
+        assert_eq!(late, Count { live: 0, complete: false, expires: None });
+        assert!(
+            began.elapsed() <= Duration::from_millis(2 * COUNT_UNASKED_MS_MAX + 1),
+            "by the clock of the test"
+        );
+        // What is not known to be all may be anything until the longest life is over.
+        assert!(residual(&late, Timestamp::from_seconds(1_000)).is_some());
     }
 }

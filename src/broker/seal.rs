@@ -16,7 +16,7 @@ use crate::signer::csr::SubjectKey;
 use crate::signer::minter::{MintFailed, Minted, Minter};
 use crate::signer::secret::Secret;
 
-use super::decide::Permitted;
+use super::decide::{Permitted, Signable};
 use super::entropy::{Entropy, EntropyFailed};
 
 /// A minted credential that nobody can read yet. Not `Clone`; only `record` opens it.
@@ -117,12 +117,13 @@ pub enum SealError {
 
 /// Mints what was permitted, with new ids.
 pub(super) fn seal<F: Form>(
-    permitted: Permitted,
+    signable: Signable,
     form: &F,
     minter: &Minter,
     entropy: &dyn Entropy,
     places: &Allocator,
 ) -> Result<Sealed<F::Material>, SealError> {
+    let permitted = signable.into_permitted();
     let mut ids = Ids::new(permitted.issued, F::KIND, entropy)?;
     if let Some(held) = &permitted.session {
         // All that is minted under a session ends with its lineage.

@@ -14,9 +14,8 @@ use hotwork::signer::jwk::parse_jwks;
 use hotwork::signer::keystore::KeyStore;
 use hotwork::signer::verify::{Moment, Trust};
 use hotwork::verify::{Authority, Followed, Standing as _, Status, WhenLost};
-use serde_json::Value;
 
-use crate::support::{Daemon, channel, claims, code, eventually, http, text};
+use crate::support::{Daemon, channel, claims, code, eventually, http, part, text};
 
 fn dev() -> (tempfile::TempDir, Daemon) {
     let dir = tempfile::tempdir().unwrap();
@@ -27,11 +26,6 @@ fn dev() -> (tempfile::TempDir, Daemon) {
 fn issue(daemon: &Daemon) -> String {
     let issued = daemon.json(&["issue", "demo.read", "--resource", "demo/hello", "--ttl", "10m"]);
     issued["token"].as_str().unwrap().to_owned()
-}
-
-fn part(token: &str, at: usize) -> Value {
-    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap()).unwrap();
-    serde_json::from_slice(&bytes).unwrap()
 }
 
 fn verified(daemon: &Daemon, token: &str) -> i32 {

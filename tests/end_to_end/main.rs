@@ -27,6 +27,7 @@ mod forged;
 mod init;
 mod kill_nine;
 mod listeners;
+mod locks_by_key;
 mod lost_feed;
 mod oauth;
 mod operations;

@@ -7,7 +7,7 @@ use hotwork::domain::entry::Call;
 use hotwork::domain::evidence::Selector as Fact;
 use hotwork::domain::id::{Lineage, Serial};
 use hotwork::domain::ledger::Command;
-use hotwork::domain::limits::VERIFY_LEEWAY_SECONDS_MAX;
+use hotwork::domain::limits::{COUNT_ENTRIES, VERIFY_LEEWAY_SECONDS_MAX};
 use hotwork::domain::revocation::{KEPT_MS, LINEAGE_MS, Lock, Revocation, Selector, Terms, Unlock};
 use hotwork::domain::time::Timestamp;
 use hotwork::store::{Covered, Ledger};
@@ -348,4 +348,25 @@ fn a_key_that_ended_for_good_long_ago_is_found_again_and_a_lineage_that_is_over_
             assert!(refused(Issuance { lineage, ..issuance(now, 3, "a") }), "{millis} {rebuild}");
         }
     }
+}
+
+#[test]
+fn a_count_whose_time_is_over_stops_and_says_that_it_is_not_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let ledger = open(dir.path(), &clock);
+    let many = u64::try_from(COUNT_ENTRIES).unwrap() * 2;
+    for number in 0..many {
+        submit(&ledger, issue(START, number, "a")).unwrap();
+    }
+    let selector = Selector::Api("demo".parse().unwrap());
+    let covered = Covered { selector, tenants: vec![], until: None };
+    let count = |deadline| {
+        let count = ledger.reader().count_live(&covered, &ledger.revocations(), START, deadline).unwrap();
+        (count.live, count.complete)
+    };
+    let now = std::time::Instant::now();
+    assert_eq!(count(now + std::time::Duration::from_secs(600)), (many, true));
+    let (found, complete) = count(now);
+    assert!(!complete && found <= many / 2, "{found} of {many}");
 }

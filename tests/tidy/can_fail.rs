@@ -80,6 +80,7 @@ fn proofs(path: &str, text: &str) -> Vec<Finding> {
         ("Permitted", "src/broker/decide.rs"),
         ("Recorded", "src/broker/record.rs"),
         ("Sealed", "src/broker/seal.rs"),
+        ("Signable", "src/broker/decide/signable.rs"),
     ] {
         let taken = path == home || (text.contains("struct") && text.contains(name));
         if !taken {

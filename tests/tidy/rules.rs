@@ -176,7 +176,7 @@ const fn proof(name: &'static str, homes: &'static [&'static str]) -> Proof {
     Proof { name, homes, reusable: false }
 }
 
-const PROOFS: [Proof; 10] = [
+const PROOFS: [Proof; 11] = [
     // It is asked for again at each use of the session.
     proof("Announced", &["src/broker/announce.rs"]),
     proof("Attested", &["src/attest/"]),
@@ -189,6 +189,7 @@ const PROOFS: [Proof; 10] = [
     // The store's receipt, and the broker's opened seal that can only be had with it.
     proof("Recorded", &["src/broker/record.rs", "src/store/"]),
     proof("Sealed", &["src/broker/seal.rs"]),
+    proof("Signable", &["src/broker/decide/signable.rs"]),
     proof("SignedBy", &["src/ssh/"]),
     proof("Verified", &["src/verify/mod.rs"]),
 ];
