@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::api::server::Listeners;
 use crate::attest::Attestation;
-use crate::attest::unix::UnixAttestor;
+use crate::attest::unix::{Images, UnixAttestor};
 use crate::attest::x509::X509Attestor;
 use crate::broker::{About, Broker, Entropy as _, Fresh, Loader, Parts, SystemEntropy};
 use crate::clock::SystemClock;
@@ -98,7 +98,7 @@ impl App {
         let outbox = outbox(&config, &ledger, &clock)?;
         let broker = Arc::new(Broker::new(Parts {
             attestation: Attestation::new(vec![
-                Box::new(UnixAttestor::new()),
+                Box::new(unix_attestor(&config)),
                 Box::new(X509Attestor::new(Arc::clone(&clock))),
             ]),
             clock,
@@ -172,6 +172,13 @@ fn outbox(config: &Config, ledger: &Ledger, clock: &Arc<dyn Clock>) -> Result<Ar
     let trust_domain = config.trust_domain.clone();
     let opened = Outbox::open(&directory, config.notifiers.clone(), trust_domain, size, clock, durable);
     opened.map(Arc::new).map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
+}
+
+fn unix_attestor(config: &Config) -> UnixAttestor {
+    match &config.container_runtime {
+        Some(socket) => UnixAttestor::with_images(Images::new(socket.clone())),
+        None => UnixAttestor::new(),
+    }
 }
 
 fn places(ledger: &Ledger) -> Result<Allocator, Failure> {

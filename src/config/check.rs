@@ -37,6 +37,8 @@ pub struct Config {
     pub edge: Edge,
     /// Where Envoy and nginx ask. `None` is off.
     pub authz_socket: Option<Socket>,
+    /// The socket of the container runtime that is asked for images. `None` asks nobody.
+    pub container_runtime: Option<PathBuf>,
     /// The form of the daemon's log.
     pub log_format: LogFormat,
     /// How much it says.
@@ -170,6 +172,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
     let (http, ops) = (listener(&table, "http", "127.0.0.1:8420"), listener(&table, "ops", "127.0.0.1:8421"));
     let edge = edge::read(&table, trust_domain.as_ref());
     let authz_socket = optional_socket(&table, "authz_socket", 0o660);
+    let container_runtime = container_runtime(&table);
     let (log_format, log_level) = log(&table);
     let retention = table.or("retention", Seconds(24 * 3_600));
     let passphrase_file = table.optional::<AbsolutePath>("passphrase_file");
@@ -200,6 +203,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         ops: ops?,
         edge: edge?,
         authz_socket: authz_socket?,
+        container_runtime: container_runtime?,
         log_format: log_format?,
         log_level: log_level?,
         retention_seconds: retention?.0,
@@ -268,6 +272,13 @@ fn listener(table: &Table<'_>, key: &'static str, default: &str) -> Option<Optio
     let listen = section.or("listen", Listen(default.parse().ok()));
     section.done();
     listen.map(|Listen(address)| address)
+}
+
+fn container_runtime(table: &Table<'_>) -> Option<Option<PathBuf>> {
+    let section = table.table("containers")?;
+    let socket = section.optional::<SocketPath>("socket");
+    section.done();
+    socket.map(|socket| socket.map(|SocketPath(path)| path))
 }
 
 fn log(table: &Table<'_>) -> (Option<LogFormat>, Option<LogLevel>) {

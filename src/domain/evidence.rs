@@ -78,8 +78,9 @@ impl<'de> Deserialize<'de> for Selector {
 
 /// The kinds that a record keeps, because credentials are revoked and locked by them: few, and such as an
 /// incident names.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 10] = [
     "container.id",
+    "container.image",
     "systemd.unit",
     "systemd.user_unit",
     "unix.sha256",

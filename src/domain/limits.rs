@@ -1,8 +1,13 @@
 //! Every bound in one place, each with its reason.
 
+mod attest;
 mod shares;
 mod signing;
 
+pub use self::attest::{
+    CONTAINERS_ASKED_MAX, CONTAINERS_KNOWN_MAX, EXECUTABLE_BYTES_MAX, EXECUTABLE_SECONDS_MAX,
+    EXECUTABLES_EXAMINED_MAX, EXECUTABLES_KNOWN_MAX, RUNTIME_ANSWER_BYTES_MAX, RUNTIME_SECONDS_MAX,
+};
 pub use self::shares::{
     APPROVAL_WATCHERS_PER_TENANT_MAX, APPROVALS_BUT_FOR_THE_KEY_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL,
     LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
@@ -130,14 +135,6 @@ pub const SELECTOR_VALUE_BYTES_MAX: usize = 4096;
 /// Supplementary groups of a process that become evidence. With more of them none does, so that the other
 /// facts keep their room in [`SELECTORS_MAX`].
 pub const GROUPS_MAX: usize = 32;
-/// Largest executable that is hashed, in bytes. Agents are some 100 MiB at most; this takes half a second.
-pub const EXECUTABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// Longest time to examine an executable, waiting for one's turn included, in seconds. A disk can hang.
-pub const EXECUTABLE_SECONDS_MAX: u64 = 5;
-/// Executables examined at once. Callers choose when, and hashing must not take every core.
-pub const EXECUTABLES_EXAMINED_MAX: usize = 4;
-/// Digests of executables remembered, some 200 bytes each: more than the programs of one machine.
-pub const EXECUTABLES_KNOWN_MAX: usize = 1_024;
 /// Connections that wait to be accepted on a Unix socket. The kernel caps it at `net.core.somaxconn`.
 pub const ACCEPT_BACKLOG_MAX: i32 = 1_024;
 

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod agent;
+mod containers;
 mod listener;
 mod race;
 mod users;

@@ -93,8 +93,8 @@ fn selector(field: &'static str, message: Option<&v1::RevocationSelector>) -> Re
 fn attested(fact: &v1::AttestedFact) -> Result<evidence::Selector, BadField> {
     let kind: evidence::SelectorKind = parsed("selector.attested.kind", &fact.kind)?;
     if !kind.is_kept() {
-        let expected = "`container.id`, `systemd.unit`, `systemd.user_unit`, `unix.sha256`, `unix.uid` or one of `x509`: records keep \
-             no other";
+        let expected = "`container.id`, `container.image`, `systemd.unit`, `systemd.user_unit`, `unix.sha256`, `unix.uid` or one of \
+             `x509`: records keep no other";
         return Err(BadField::new("selector.attested.kind", expected));
     }
     evidence::Selector::new(kind.as_str(), &fact.value)

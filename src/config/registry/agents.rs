@@ -18,10 +18,11 @@ use super::Declared;
 
 /// The selectors that attestation can establish, those that single out the fewest processes first, whether
 /// one process has several of the kind, and the form of their values.
-const KINDS: [(&str, bool, Form); 12] = [
+const KINDS: [(&str, bool, Form); 13] = [
     ("container.id", false, Form::Text),
     ("systemd.unit", false, Form::Text),
     ("cgroup.path", false, Form::Path),
+    ("container.image", false, Form::Image),
     ("unix.sha256", false, Form::Digest),
     ("unix.exe", false, Form::Path),
     ("unix.uid", false, Form::Number),
@@ -36,6 +37,7 @@ const KINDS: [(&str, bool, Form); 12] = [
 #[derive(Clone, Copy)]
 enum Form {
     Digest,
+    Image,
     Number,
     Path,
     SpiffeId,
@@ -49,6 +51,10 @@ impl Form {
         let number = || text.parse::<u32>().is_ok_and(|number| number.to_string() == text);
         let (good, expected) = match self {
             Self::Digest => (text.parse::<Digest>().is_ok(), "64 lowercase hex digits"),
+            Self::Image => {
+                let digest = text.strip_prefix("sha256:").map(str::parse::<Digest>);
+                (matches!(digest, Some(Ok(_))), "`sha256:` and 64 lowercase hex digits")
+            }
             Self::Number => (number(), "a number below 2^32"),
             Self::Path => (text.starts_with('/'), "a path from `/`"),
             Self::SpiffeId => (text.parse::<SpiffeId>().is_ok(), "a SPIFFE ID, `spiffe://TRUST-DOMAIN/PATH`"),

@@ -196,7 +196,7 @@ fn problems_of_agents() {
             (
                 "name = \"me\"",
                 "name = \"me-{unix.pid}\"",
-                "1:1: name: no attestor establishes `unix.pid`; expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
+                "1:1: name: no attestor establishes `unix.pid`; expected one of `container.id`, `systemd.unit`, `cgroup.path`, `container.image`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
             ),
             (
                 "name = \"me\"",
@@ -227,12 +227,12 @@ fn problems_of_attestation_rules() {
             (
                 "\"unix.uid\" = 1000\n",
                 "",
-                "8:2: rules: empty: such an agent could be anybody; give at least one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
+                "8:2: rules: empty: such an agent could be anybody; give at least one of `container.id`, `systemd.unit`, `cgroup.path`, `container.image`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
             ),
             (
                 "\"unix.uid\"",
                 "\"unix.pid\"",
-                "9:14: rules.\"unix.pid\": unknown selector, expected one of `container.id`, `systemd.unit`, `cgroup.path`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
+                "9:14: rules.\"unix.pid\": unknown selector, expected one of `container.id`, `systemd.unit`, `cgroup.path`, `container.image`, `unix.sha256`, `unix.exe`, `unix.uid`, `unix.gid`, `unix.groups`, `x509.spki_sha256`, `x509.spiffe_id`, `x509.issuer_sha256`, `x509.trust_domain`",
             ),
             (
                 "\"unix.uid\" = 1000",
@@ -261,6 +261,11 @@ fn problems_of_attestation_rules() {
                 "\"unix.uid\" = 1000",
                 "\"unix.sha256\" = \"abc\"",
                 "9:17: rules.\"unix.sha256\": expected 64 lowercase hex digits, got `abc`",
+            ),
+            (
+                "\"unix.uid\" = 1000",
+                "\"container.image\" = \"nginx:latest\"",
+                "9:21: rules.\"container.image\": expected `sha256:` and 64 lowercase hex digits, got `nginx:latest`",
             ),
         ],
     );
