@@ -27,6 +27,7 @@ fn entry(at: usize) -> AgentEntry {
         rules: vec![Rule { kind: "unix.uid".parse().unwrap(), any_of: vec![at.to_string().into()] }],
         review: Day(100_000),
         state: AgentState::Active,
+        identity: None,
     }
 }
 

@@ -85,6 +85,7 @@ fn registry() -> Registry {
         rules: vec![Rule { kind: "unix.uid".parse().expect("a kind"), any_of: vec!["1000".into()] }],
         review: Day(100_000),
         state: AgentState::Active,
+        identity: None,
     };
     Registry::new(Parts {
         trust_domain: "example.org".parse().expect("a trust domain"),

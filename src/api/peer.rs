@@ -41,9 +41,8 @@ pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     }
     match certified(request).map(|certified| &certified.standing) {
         Some(Standing::Enrolled(Enrolled::Operator(name), _)) => Ok(Caller::Certificate(name.clone())),
-        Some(Standing::Enrolled(Enrolled::Verifier(_), _) | Standing::Workload(_)) | None => {
-            Err(Refused::no_peer().into())
-        }
+        Some(Standing::Enrolled(Enrolled::Agent(_) | Enrolled::Verifier(_), _) | Standing::Workload(_))
+        | None => Err(Refused::no_peer().into()),
     }
 }
 

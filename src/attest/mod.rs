@@ -227,6 +227,7 @@ mod tests {
             rules: vec![rule],
             review: Day(0),
             state: AgentState::Active,
+            identity: None,
         };
         Registry::new(Parts {
             trust_domain: "example.org".parse().unwrap(),

@@ -167,11 +167,11 @@ impl Trust {
         match self.accepts {
             Accepts::Operators => match enrolled()? {
                 (who @ Enrolled::Operator(_), serial) => Ok(Standing::Enrolled(who, serial)),
-                (Enrolled::Verifier(_), _) => Err(BadChain::Other),
+                (Enrolled::Agent(_) | Enrolled::Verifier(_), _) => Err(BadChain::Other),
             },
             Accepts::Verifiers => match enrolled()? {
                 (who @ Enrolled::Verifier(_), serial) => Ok(Standing::Enrolled(who, serial)),
-                (Enrolled::Operator(_), _) => Err(BadChain::Other),
+                (Enrolled::Agent(_) | Enrolled::Operator(_), _) => Err(BadChain::Other),
             },
             Accepts::Workloads => facts.evidence(issuer).map(Arc::new).map(Standing::Workload),
         }

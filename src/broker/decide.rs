@@ -282,7 +282,8 @@ fn lifetime(request: &ActionRequest, action: &Action) -> Ttl {
     request.ttl.unwrap_or_else(|| Ttl::DEFAULT.min(action.ttl_max))
 }
 
-fn standing(agent: &Agent, now: Timestamp) -> Result<(), Reason> {
+/// Whether the entry lets the agent have anything at all now.
+pub(super) fn standing(agent: &Agent, now: Timestamp) -> Result<(), Reason> {
     match agent.entry.state {
         AgentState::Active => {}
         AgentState::Suspended => return Err(Reason::AgentSuspended),

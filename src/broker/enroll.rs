@@ -113,15 +113,16 @@ impl Broker {
         let (content, certificate) = self.minter.identity(&svid, key)?;
         let enrollment = Enrollment {
             content,
+            evidence: None,
             expires,
             issued,
-            operator: by.operator().name.clone(),
+            operator: Some(by.operator().name.clone()),
             serial: svid.serial,
             spki: Digest::of(key.spki()),
             who,
         };
         let recorded = self.ledger.submit(Command::Enroll(enrollment.clone())).await?;
-        let Enrollment { operator, who, .. } = enrollment.clone();
+        let (operator, who) = (by.operator().name.clone(), enrollment.who.clone());
         self.notifier.notify(&Notice::Enrolled { operator, who });
         Ok(Admitted { enrollment, certificate, index: recorded.index() })
     }
@@ -178,7 +179,7 @@ impl Broker {
         Ok(ServerIdentity { certificate, key: secret, expires })
     }
 
-    fn serial(&self) -> Result<Serial, EntropyFailed> {
+    pub(super) fn serial(&self) -> Result<Serial, EntropyFailed> {
         let mut random = [0; 16];
         self.entropy.fill(&mut random)?;
         Ok(Serial::new(random))

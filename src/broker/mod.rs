@@ -12,6 +12,7 @@ pub mod emergency;
 pub mod enroll;
 mod entropy;
 pub mod explain;
+pub mod identity;
 pub mod introspect;
 pub mod inventory;
 pub mod issue;

@@ -14,6 +14,7 @@ use crate::domain::credential::EndedHow;
 use crate::domain::enrollment::{Enrollments, Removed};
 use crate::domain::id::Serial;
 use crate::domain::limits::{PUBLISH_AGAIN_SECONDS, STATUS_LISTS_KEPT_MAX};
+use crate::domain::revocation::Revocations;
 use crate::domain::signer::SigningFailed;
 use crate::domain::status_list::{ListId, Status};
 use crate::domain::time::Timestamp;
@@ -197,8 +198,11 @@ impl Broker {
         let mut published = self.publisher.state.lock().await;
         self.follow(&mut published, now).await?;
         let enrollments = self.ledger.enrollments();
-        // Both only grow, so the sum tells whether either did.
+        let revocations = self.ledger.revocations();
+        // All only grow, so the sum tells whether one did.
         let changes = published.serials.changes.saturating_add(enrollments.changes());
+        let identities = enrollments.has_agents();
+        let changes = changes.saturating_add(if identities { revocations.epoch() } else { 0 });
         if let Some(signed) = published.crls.as_ref().filter(|signed| signed.will_do(now, changes)) {
             return Ok(Arc::clone(&signed.document));
         }
@@ -206,7 +210,8 @@ impl Broker {
         let number = self.publisher.crl_number(published.crl_count);
         let revoked: Vec<RevokedSerial> =
             published.serials.ended.values().map(|(_, revoked)| revoked.clone()).collect();
-        let removed = removed(&enrollments, now);
+        let mut removed = removed(&enrollments, now);
+        removed.extend(ended(&enrollments, &revocations, now));
         let crls = Arc::new(self.minter.crls(&revoked, &removed, number, now)?);
         published.crls = Some(Signed { document: Arc::clone(&crls), time: now, changes });
         Ok(crls)
@@ -235,6 +240,18 @@ fn removed(enrollments: &Enrollments, now: Timestamp) -> Vec<RevokedSerial> {
         how: EndedHow::Revoked,
     };
     removed.map(revoked).collect()
+}
+
+/// The certificates of agents' identities that a revocation of the agent ended.
+fn ended<'a>(
+    enrollments: &'a Enrollments,
+    revocations: &'a Revocations,
+    now: Timestamp,
+) -> impl Iterator<Item = RevokedSerial> + 'a {
+    enrollments.agents(now).filter_map(move |(agent, one)| {
+        let ended = revocations.ended_of(agent, one.issued)?;
+        Some(RevokedSerial { serial: one.serial, time: ended.time, how: EndedHow::Revoked })
+    })
 }
 
 #[cfg(test)]

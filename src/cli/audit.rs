@@ -135,7 +135,8 @@ fn said(event: &Event) -> (&'static str, String, String) {
         Event::Emergency(emergency) => ("emergency", own(), emergency.to_string()),
         Event::Enroll(enrolled) => {
             let what = format!("{} until {}", enrolled.who, seconds(enrolled.expires.seconds()));
-            ("enroll", enrolled.operator.to_string(), what)
+            let by = enrolled.operator.as_ref().map_or_else(own, ToString::to_string);
+            ("enroll", by, what)
         }
         Event::Issue(issue) => {
             let what = format!("{} on {} ({})", issue.action, issue.resource, issue.id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Evidence, Selector, SelectorKind};
-use super::name::{AgentId, AgentName, BadName, GroupName, TenantName, TrustDomain};
+use super::name::{AgentId, AgentName, BadName, GroupName, HostName, TenantName, TrustDomain};
 
 /// One entry of the registry: an agent, or a template that makes agents from selectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub struct AgentEntry {
     pub review: Day,
     /// Whether it may ask at all.
     pub state: AgentState,
+    /// The certificate of its own identity that it may have, if it may have one.
+    pub identity: Option<IdentityCertificate>,
+}
+
+/// What the certificate of an agent's identity says beside its SPIFFE ID.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityCertificate {
+    /// What TLS clients know it by; empty for what is no server.
+    pub names: Vec<HostName>,
 }
 
 /// Whether an agent may ask at all.

@@ -1,4 +1,5 @@
-//! Enrolment: the certificates by which operators and verifiers are known over the network.
+//! Enrolment: the certificates by which operators and verifiers are known over the network, and those of the
+//! identities of agents that take theirs from us.
 //!
 //! A certificate of ours is worth something while its serial number stands here. One that is not here, for
 //! whatever reason, is nobody's: a removal has nothing to hide from, and a lost state refuses.
@@ -13,13 +14,15 @@ use super::digest::Digest;
 use super::entry::Event;
 use super::id::Serial;
 use super::limits::{ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX, ENROLLMENTS_REMEMBERED_MAX};
-use super::name::{OperatorName, Reason, TrustDomain, VerifierName};
+use super::name::{AgentId, OperatorName, Reason, TrustDomain, VerifierName};
 use super::time::Timestamp;
 
 /// Who is enrolled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Enrolled {
+    /// An agent, whose registry entry lets it have a certificate of its identity. It is nobody to our own listeners.
+    Agent(AgentId),
     /// An operator, who has the roles of the registry's entry of that name and nothing without one.
     Operator(OperatorName),
     /// A verifier, which may ask what credentials are worth.
@@ -27,9 +30,12 @@ pub enum Enrolled {
 }
 
 impl Enrolled {
-    /// The SPIFFE ID of its certificates: `spiffe://TD/operator/NAME` or `spiffe://TD/verifier/NAME`.
+    /// The SPIFFE ID of its certificates: `spiffe://TD/operator/NAME`, `spiffe://TD/verifier/NAME`, or the agent's.
     pub fn spiffe_id(&self, trust_domain: &TrustDomain) -> String {
-        format!("spiffe://{trust_domain}/{self}")
+        match self {
+            Self::Agent(agent) => agent.to_string(),
+            Self::Operator(_) | Self::Verifier(_) => format!("spiffe://{trust_domain}/{self}"),
+        }
     }
 
     /// Who a SPIFFE ID's path is; `None` for any other path.
@@ -41,9 +47,10 @@ impl Enrolled {
         }
     }
 
-    /// The name alone.
+    /// The name alone; of an agent its SPIFFE ID.
     pub fn name(&self) -> &str {
         match self {
+            Self::Agent(agent) => agent.as_str(),
             Self::Operator(name) => name.as_str(),
             Self::Verifier(name) => name.as_str(),
         }
@@ -53,6 +60,7 @@ impl Enrolled {
 impl fmt::Display for Enrolled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Agent(agent) => write!(f, "agent/{}/{}", agent.tenant(), agent.name()),
             Self::Operator(name) => write!(f, "operator/{name}"),
             Self::Verifier(name) => write!(f, "verifier/{name}"),
         }
@@ -65,12 +73,16 @@ impl fmt::Display for Enrolled {
 pub struct Enrollment {
     /// SHA-256 of the certificate's signed part.
     pub content: Digest,
+    /// Digest of the evidence that an agent was attested by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Digest>,
     /// The certificate's end. Whole seconds.
     pub expires: Timestamp,
     /// When it was made.
     pub issued: Timestamp,
-    /// Who enrolled.
-    pub operator: OperatorName,
+    /// Who enrolled; nobody, when it is an agent's and the registry's entry allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorName>,
     /// The certificate's serial number.
     pub serial: Serial,
     /// SHA-256 of the holder's public key (SubjectPublicKeyInfo).
@@ -154,6 +166,19 @@ impl Enrollments {
         let mut found: Vec<_> = self.by_serial.values().filter(|one| now < one.expires).cloned().collect();
         found.sort_by(|a, b| (&a.who, a.expires, a.serial).cmp(&(&b.who, b.expires, b.serial)));
         found
+    }
+
+    /// Those of agents that have not ended at `now`, in no order.
+    pub fn agents(&self, now: Timestamp) -> impl Iterator<Item = (&AgentId, &Enrollment)> {
+        self.by_serial.values().filter(move |one| now < one.expires).filter_map(|one| match &one.who {
+            Enrolled::Agent(agent) => Some((agent, &**one)),
+            Enrolled::Operator(_) | Enrolled::Verifier(_) => None,
+        })
+    }
+
+    /// Whether there is one of an agent, ended ones included.
+    pub fn has_agents(&self) -> bool {
+        self.by_serial.values().any(|one| matches!(one.who, Enrolled::Agent(_)))
     }
 
     /// Whether one more may be added.
@@ -259,9 +284,10 @@ mod tests {
     fn enrollment(who: &Enrolled, serial: u8) -> Enrollment {
         Enrollment {
             content: Digest::of(b"content"),
+            evidence: None,
             expires: Timestamp::from_seconds(2_000),
             issued: NOW,
-            operator: "root".parse().unwrap(),
+            operator: "root".parse().ok(),
             serial: Serial::new([serial; 16]),
             spki: Digest::of(b"key"),
             who: who.clone(),
@@ -289,6 +315,14 @@ mod tests {
         assert!(!all.holds(&serial, &Enrolled::Verifier("alice".parse().unwrap()), NOW));
         assert!(!all.holds(&Serial::new([2; 16]), &alice, NOW));
         assert!(!all.holds(&serial, &alice, Timestamp::from_seconds(2_000)));
+    }
+
+    #[test]
+    fn a_record_of_before_is_read_and_written_as_it_was() {
+        let old = enrollment(&operator("alice"), 1);
+        let text = serde_json::to_string(&old).unwrap();
+        assert!(text.contains(r#""operator":"root""#) && !text.contains("evidence"), "{text}");
+        assert_eq!(serde_json::from_str::<Enrollment>(&text).unwrap(), old);
     }
 
     #[test]
@@ -353,12 +387,30 @@ mod tests {
     #[test]
     fn only_the_two_kinds_of_path_are_somebody() {
         assert_eq!(Enrolled::from_path("operator/alice"), Some(operator("alice")));
-        for bad in
-            ["operator", "operator/", "operator/a/b", "operator/..", "agent/a", "action/a", "", "/operator/a"]
-        {
+        for bad in [
+            "operator",
+            "operator/",
+            "operator/a/b",
+            "operator/..",
+            "agent/a",
+            "agent/t/a",
+            "tenant/t/agent/a",
+            "action/a",
+            "",
+            "/operator/a",
+        ] {
             assert_eq!(Enrolled::from_path(bad), None, "{bad}");
         }
         let id = operator("alice").spiffe_id(&"example.org".parse().unwrap());
         assert_eq!(id, "spiffe://example.org/operator/alice");
+        let agent = Enrolled::Agent("spiffe://example.org/tenant/t/agent/edge".parse().unwrap());
+        assert_eq!(
+            agent.spiffe_id(&"example.org".parse().unwrap()),
+            "spiffe://example.org/tenant/t/agent/edge"
+        );
+        assert_eq!(
+            (agent.to_string().as_str(), agent.name()),
+            ("agent/t/edge", "spiffe://example.org/tenant/t/agent/edge")
+        );
     }
 }

@@ -18,7 +18,7 @@ use super::catalogue::Tier;
 use super::consumption::Consumptions;
 use super::credential::{Ended, Idempotency, Issuance};
 use super::digest::Digest;
-use super::enrollment::Enrollments;
+use super::enrollment::{Enrolled, Enrollment, Enrollments};
 use super::entry::{Entry, Event, VERSION};
 use super::id::CredentialId;
 use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
@@ -125,6 +125,7 @@ impl State {
             Command::Emergency(emergency) => change(Event::Emergency(emergency)),
             Command::Enroll(enrollment) => {
                 self.enrollments.admit(&enrollment, time)?;
+                self.may_identify(&enrollment)?;
                 change(Event::Enroll(enrollment))
             }
             Command::Issue(issuance) => {
@@ -181,6 +182,13 @@ impl State {
         // After the retry keys: a retry of the one use is that use.
         self.is_approved(issuance, time)?;
         let ended = self.revocations.ended_issuance(issuance);
+        if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
+    }
+
+    /// The identity of an agent, all of whose credentials up to then were ended meanwhile, is not given.
+    fn may_identify(&self, enrollment: &Enrollment) -> Result<(), Refusal> {
+        let Enrolled::Agent(agent) = &enrollment.who else { return Ok(()) };
+        let ended = self.revocations.ended_of(agent, enrollment.issued);
         if ended.is_some() { Err(Refusal::Overtaken) } else { Ok(()) }
     }
 

@@ -229,6 +229,9 @@ pub const TRUST_BUNDLES_MAX: usize = 64;
 pub const TRUST_BUNDLE_ROOTS_MAX: usize = 64;
 /// Names of one server certificate.
 pub const SERVER_NAMES_MAX: usize = 32;
+/// Seconds of a certificate of an agent's identity whose key was made here, as long as the longest credential. It is
+/// made anew after half of it.
+pub const AGENT_CERTIFICATE_SECONDS: i64 = 900;
 /// Seconds of a server certificate that we mint for our own listeners. It is renewed after half of it.
 pub const SERVER_CERTIFICATE_SECONDS: i64 = 24 * 3_600;
 /// Seconds between two looks at certificates, keys and trust bundles in files.

@@ -94,6 +94,10 @@ name!(
     VerifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
 name!(
+    /// A name that clients know a server by, in lowercase (RFC 1123 section 2.1). No address.
+    HostName, is_host, "a DNS name in lowercase, 253 bytes at most"
+);
+name!(
     /// A destination of notices: who is told.
     NotifierName, is_segment, "letters, digits, `.`, `_` or `-`, 63 bytes at most"
 );
@@ -287,6 +291,19 @@ fn is_purpose(text: &str) -> bool {
 fn is_reason(text: &str) -> bool {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     !text.trim().is_empty() && text.len() <= super::limits::REASON_BYTES_MAX && printable
+}
+
+fn is_host(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // What ends in digits alone is an address to some readers.
+    let named = text.rsplit('.').next().is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= 253 && text.split('.').all(label) && named
 }
 
 #[cfg(test)]

@@ -123,7 +123,9 @@ impl Notice {
             Event::BreakGlass(step) => Some(Self::BreakGlass(step.clone())),
             Event::Emergency(emergency) => Some(Self::Emergency(emergency.clone())),
             Event::Enroll(enrollment) => {
-                Some(Self::Enrolled { operator: enrollment.operator.clone(), who: enrollment.who.clone() })
+                // An agent's own, which is made anew every few minutes, is nothing to tell.
+                let operator = enrollment.operator.clone()?;
+                Some(Self::Enrolled { operator, who: enrollment.who.clone() })
             }
             Event::Load(load) => {
                 Some(Self::Loaded { operator: load.operator.clone(), registry: load.registry })

@@ -19,7 +19,7 @@ use super::x509::{Tbs, oid};
 use crate::domain::digest::Digest;
 use crate::domain::id::Serial;
 use crate::domain::limits::{CERTIFICATE_NOT_BEFORE_SLACK_SECONDS, COMMON_NAME_CHARS_MAX};
-use crate::domain::name::BadName;
+use crate::domain::name::{BadName, HostName};
 use crate::domain::signer::SigningFailed;
 use crate::domain::time::Timestamp;
 
@@ -43,17 +43,14 @@ impl FromStr for ServerName {
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
         }
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(allowed)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if text.len() <= 253 && text.split('.').all(label) {
-            return Ok(Self::Dns(text.into()));
-        }
-        Err(BadName { expected: "a DNS name in lowercase, or an IP address" })
+        let bad = |_| BadName { expected: "a DNS name in lowercase, or an IP address" };
+        text.parse::<HostName>().map(|name| Self::from(&name)).map_err(bad)
+    }
+}
+
+impl From<&HostName> for ServerName {
+    fn from(name: &HostName) -> Self {
+        Self::Dns(name.as_str().into())
     }
 }
 

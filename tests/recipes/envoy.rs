@@ -108,3 +108,63 @@ fn envoy_takes_trust_and_crls_by_sds_and_a_revoked_certificate_does_not_get_in()
     assert_eq!(first(&after), Some(200));
     assert!(server.0.try_wait().unwrap().is_none());
 }
+
+/// The last certificate of a file: the root.
+fn root_of(chain: &Path) -> String {
+    let text = std::fs::read_to_string(chain).unwrap();
+    let at = text.rfind("-----BEGIN CERTIFICATE-----").unwrap();
+    text[at..].to_owned()
+}
+
+#[test]
+fn envoy_takes_its_own_certificate_by_sds_and_clients_know_it_by_its_name() {
+    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let scene = Scene::start();
+    // Envoy and the agent are of one user here, so their programs tell them apart.
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let agents = scene.path("config/agents");
+    let coder = agents.join("coder.toml");
+    let only = format!("[rules]\n\"unix.exe\" = \"{}\"\n", env!("CARGO_BIN_EXE_hotwork"));
+    let text = std::fs::read_to_string(&coder).unwrap();
+    assert!(text.contains("[rules]\n"), "{text}");
+    std::fs::write(&coder, text.replace("[rules]\n", &only)).unwrap();
+    let program = std::fs::canonicalize(&envoy).unwrap();
+    let entry = moved(
+        &block_below("envoy.md", "## Envoy's own certificate from the broker", "toml"),
+        &[("/usr/bin/envoy", program.to_str().unwrap()), ("= 101", &format!("= {uid}"))],
+    );
+    std::fs::write(agents.join("edge.toml"), entry).unwrap();
+    assert_eq!(scene.daemon.json(&["reload"])["changed"], true);
+
+    let files = "            tls_certificates:\n            - certificate_chain: { filename: /etc/envoy/api.pem }\n              private_key: { filename: /etc/envoy/api.key }\n";
+    let own = block_below("envoy.md", "## Envoy's own certificate from the broker", "yaml");
+    let indented: String = own.lines().map(|line| format!("            {line}\n")).collect();
+    let page = moved(&page_with_sds(), &[(files, &indented)]);
+    let port = free_port();
+    let path = |name: &str| scene.path(name).display().to_string();
+    let config = moved(
+        &page,
+        &[
+            ("port_value: 8443", &format!("port_value: {port}")),
+            ("port_value: 9000", &format!("port_value: {}", scene.upstream.port)),
+            ("/run/hotwork/authz.sock", &path("authz.sock")),
+        ],
+    );
+    let _server = start(&envoy, &scene, port, &config);
+    // Clients of the root that believe no other authority.
+    std::fs::write(scene.path("api-ca.pem"), root_of(&scene.path("ca.pem"))).unwrap();
+    let token = scene.token("repo.file.read");
+    let mut open = scene.client(port, None);
+    assert_eq!(scene.read(&mut open, &token).status, 200);
+    let folder = scene.certificate("own");
+    assert_eq!(scene.client(port, Some(&folder)).first(READ), Some(200), "with a client's certificate, too");
+    // What the agent had is ended; a new certificate takes its place, and nobody notices.
+    scene.revoke(&["--agent", "spiffe://example.org/tenant/default/agent/edge"]);
+    let enrolled = || {
+        let log = scene.daemon.hotwork(&["audit", "tail", "-n", "60"]).stdout;
+        String::from_utf8(log).unwrap().matches("agent/default/edge").count()
+    };
+    eventually("a new one is made", &scene, || enrolled() >= 2);
+    assert_eq!(scene.read(&mut open, &token).status, 200);
+    assert_eq!(scene.read(&mut scene.client(port, None), &token).status, 200);
+}

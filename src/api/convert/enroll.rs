@@ -34,6 +34,8 @@ pub struct Removal {
 /// The kinds that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Agents.
+    Agent,
     /// Operators.
     Operator,
     /// Verifiers.
@@ -44,6 +46,7 @@ impl Kind {
     /// Whether it is `who`'s.
     pub const fn is_of(self, who: &Enrolled) -> bool {
         match who {
+            Enrolled::Agent(_) => matches!(self, Self::Agent),
             Enrolled::Operator(_) => matches!(self, Self::Operator),
             Enrolled::Verifier(_) => matches!(self, Self::Verifier),
         }
@@ -56,6 +59,10 @@ impl Kind {
 /// The first bad field.
 pub fn enrollment(message: &v1::EnrollRequest) -> Result<Enrollment, BadField> {
     let who = who(message.enrolled_as, &message.name)?;
+    // An agent is attested, not enrolled by a person.
+    if matches!(who, Enrolled::Agent(_)) {
+        return Err(bad_kind());
+    }
     let key = SubjectKey::from_csr(&message.csr_der);
     let key = key.map_err(|error| BadField::from_error("csr_der", &error))?;
     Ok(Enrollment { who, key, seconds: seconds(message.lifetime_seconds)? })
@@ -79,6 +86,7 @@ pub fn removal(message: &v1::RemoveEnrollmentRequest) -> Result<Removal, BadFiel
 /// When it is a number that means nothing.
 pub fn kind(given: i32) -> Result<Option<Kind>, BadField> {
     match v1::EnrolledAs::try_from(given) {
+        Ok(v1::EnrolledAs::Agent) => Ok(Some(Kind::Agent)),
         Ok(v1::EnrolledAs::Operator) => Ok(Some(Kind::Operator)),
         Ok(v1::EnrolledAs::Unspecified) => Ok(None),
         Ok(v1::EnrolledAs::Verifier) => Ok(Some(Kind::Verifier)),
@@ -88,6 +96,7 @@ pub fn kind(given: i32) -> Result<Option<Kind>, BadField> {
 
 fn who(given: i32, name: &str) -> Result<Enrolled, BadField> {
     match kind(given)?.ok_or_else(bad_kind)? {
+        Kind::Agent => parsed("name", name).map(Enrolled::Agent),
         Kind::Operator => parsed("name", name).map(Enrolled::Operator),
         Kind::Verifier => parsed("name", name).map(Enrolled::Verifier),
     }

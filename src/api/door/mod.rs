@@ -1,14 +1,15 @@
 //! The door for servers that stand in front of an API: Envoy asks over gRPC (`ext_authz`), nginx over HTTP
 //! (`auth_request`), both on one Unix socket, and the same check answers both from memory. Envoy also gets
-//! here what it verifies client certificates with (SDS).
+//! here what it verifies client certificates with, and its own certificate (SDS).
 //!
 //! It is no public endpoint. Who may connect is the socket's mode; what they learn is whether a credential
-//! that they hold permits a request, and never anything about another.
+//! that they hold permits a request, and never anything about another. A certificate gets only who is attested.
 
 mod auth_request;
 pub mod certificate;
 mod ext_authz;
 mod gate;
+mod identities;
 mod sds;
 mod secrets;
 mod serve;

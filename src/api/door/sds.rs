@@ -1,5 +1,5 @@
 //! Envoy's secret discovery (SDS), state of the world: Envoy names what it wants, gets it at once, and again
-//! whenever a CRL or an authority changes. It takes or refuses each answer by its nonce.
+//! whenever a CRL or an authority changes, or its own certificate is made anew. It takes or refuses each answer by its nonce.
 //!
 //! There is one task for each stream. It holds one version and waits for its subscriber; what a slow one has
 //! missed it gets as the newest.
@@ -14,8 +14,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::api::convert::BadField;
 use crate::api::drain::Drain;
+use crate::api::peer::presented;
 use crate::api::status::{Refused, status};
+use crate::attest::Presented;
 use crate::broker::Broker;
+use crate::broker::identity::AgentIdentity;
 use crate::domain::limits::{
     FEED_STALL_SECONDS_MAX, SECRET_NAMES_MAX, SECRET_STREAMS_MAX, SECRETS_LOOK_SECONDS,
 };
@@ -23,6 +26,7 @@ use crate::proto::sds::secret_discovery_service_server::SecretDiscoveryService;
 use crate::proto::sds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
 use crate::signer::crl::Crls;
 
+use super::identities::Identities;
 use super::secrets::{Context, SECRET_TYPE, Snapshot, snapshot};
 
 /// Characters of a subscriber's own words that get into the log.
@@ -34,12 +38,14 @@ type Answer = Result<DiscoveryResponse, Status>;
 pub(super) struct Secrets {
     broker: Arc<Broker>,
     drain: Drain,
+    identities: Arc<Identities>,
     places: Arc<Semaphore>,
 }
 
 impl Secrets {
     pub(super) fn new(broker: Arc<Broker>, drain: Drain) -> Self {
-        Self { broker, drain, places: Arc::new(Semaphore::new(SECRET_STREAMS_MAX)) }
+        let identities = Arc::new(Identities::new(Arc::clone(&broker)));
+        Self { broker, drain, identities, places: Arc::new(Semaphore::new(SECRET_STREAMS_MAX)) }
     }
 }
 
@@ -67,6 +73,10 @@ impl SecretDiscoveryService for Secrets {
             broker: Arc::clone(&self.broker),
             ends: self.broker.ledger().watch_revocations(),
             sender,
+            identities: Arc::clone(&self.identities),
+            presented: presented(&request),
+            own: None,
+            refused: false,
             subscription: Subscription::default(),
             seen: None,
             failing: false,
@@ -80,10 +90,16 @@ impl SecretDiscoveryService for Secrets {
         &self,
         request: Request<DiscoveryRequest>,
     ) -> Result<Response<DiscoveryResponse>, Status> {
-        let request = request.into_inner();
-        let wanted = wanted(&request).map_err(status)?;
+        let presented = presented(&request);
+        let wanted = wanted(&request.into_inner()).map_err(status)?;
+        let own = if wanted.contains(&Context::Certificate) {
+            // It waits for it, as for every resource that is not there.
+            self.identities.current(&presented).await.ok()
+        } else {
+            None
+        };
         let crls = self.broker.crls().await.map_err(|error| status(&error))?;
-        let now = snapshot(self.broker.minter(), &crls, &wanted);
+        let now = snapshot(self.broker.minter(), &crls, own.as_deref(), &wanted);
         Ok(Response::new(DiscoveryResponse {
             version_info: now.version,
             resources: now.resources,
@@ -93,7 +109,7 @@ impl SecretDiscoveryService for Secrets {
     }
 }
 
-/// The contexts that a request names. A name that is none of ours is passed over, as for every resource of
+/// The secrets that a request names. A name that is none of ours is passed over, as for every resource of
 /// xDS that is not there: Envoy waits for it.
 fn wanted(request: &DiscoveryRequest) -> Result<Vec<Context>, BadField> {
     if !request.type_url.is_empty() && request.type_url != SECRET_TYPE {
@@ -170,6 +186,13 @@ struct Stream {
     broker: Arc<Broker>,
     ends: watch::Receiver<u64>,
     sender: mpsc::Sender<Answer>,
+    identities: Arc<Identities>,
+    /// Who asks, for its own certificate.
+    presented: Presented,
+    /// The certificate that was sent last.
+    own: Option<Arc<AgentIdentity>>,
+    /// Whether it got none at the last look.
+    refused: bool,
     subscription: Subscription,
     /// The CRLs that were looked at last: while they are the same, nothing is encoded.
     seen: Option<Arc<Crls>>,
@@ -232,6 +255,7 @@ impl Stream {
         if self.subscription.wanted.is_empty() {
             return Ok(());
         }
+        let own = self.own_certificate().await;
         let crls = match self.broker.crls().await {
             Ok(crls) => crls,
             Err(error) => {
@@ -245,18 +269,54 @@ impl Stream {
             }
         };
         self.failing = false;
-        let same = self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &crls));
+        let same = self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &crls)) && self.has(own.as_ref());
         if same && self.subscription.sent.is_some() {
             return Ok(());
         }
-        let now = snapshot(self.broker.minter(), &crls, &self.subscription.wanted);
-        self.seen = Some(crls);
+        let now = snapshot(self.broker.minter(), &crls, own.as_deref(), &self.subscription.wanted);
+        (self.seen, self.own) = (Some(crls), own);
+        // Who wants its certificate alone waits for it.
+        if now.resources.is_empty() {
+            return Ok(());
+        }
         let Some(answer) = self.subscription.answer(now) else { return Ok(()) };
         let stall = Duration::from_secs(FEED_STALL_SECONDS_MAX);
         match tokio::time::timeout(stall, self.sender.send(Ok(answer))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Gone),
             Err(_) => Err(Ended::Refused(Refused::secrets_stalled())),
+        }
+    }
+}
+
+impl Stream {
+    /// The subscriber's own certificate, when it wants one and may have it.
+    async fn own_certificate(&mut self) -> Option<Arc<AgentIdentity>> {
+        if !self.subscription.wanted.contains(&Context::Certificate) {
+            return None;
+        }
+        match self.identities.current(&self.presented).await {
+            Ok(own) => {
+                self.refused = false;
+                Some(own)
+            }
+            Err(error) => {
+                // It keeps what it has until that ends. Said once: the next look is a second away.
+                if !self.refused {
+                    tracing::warn!(%error, "a proxy gets no certificate of its own");
+                }
+                self.refused = true;
+                None
+            }
+        }
+    }
+
+    /// Whether that is the certificate that was sent last.
+    fn has(&self, own: Option<&Arc<AgentIdentity>>) -> bool {
+        match (&self.own, own) {
+            (None, None) => true,
+            (Some(sent), Some(own)) => Arc::ptr_eq(sent, own),
+            (None, Some(_)) | (Some(_), None) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -44,13 +44,16 @@ pub async fn serve(listener: Listener, router: Router, open: Gauge, drain: Drain
         while connections.try_join_next().is_some() {}
         match (permit, accepted) {
             (Some(permit), Ok(stream)) => {
-                let user = stream.peer().credentials().map_or(NOBODY, |credentials| credentials.uid);
+                let peer = stream.peer();
+                let user = peer.credentials().map_or(NOBODY, |credentials| credentials.uid);
                 let Some(place) = places.take(permit, user) else {
                     tracing::warn!(listener = NAME, user, "a user has its share of connections");
                     continue;
                 };
                 let guarded = Guarded::new(stream, place);
-                connections.spawn(connection(guarded, router.clone(), Arc::clone(&builder), drain.clone()));
+                // Who asks for a certificate has to be attested.
+                let router = router.clone().layer(Extension(peer));
+                connections.spawn(connection(guarded, router, Arc::clone(&builder), drain.clone()));
             }
             (None, _) => break,
             (_, Err(error)) if is_of_one_connection(&error) => {}

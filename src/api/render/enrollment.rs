@@ -14,6 +14,7 @@ use super::timestamp;
 /// A record.
 pub fn enrollment(one: &Enrollment, trust_domain: &TrustDomain) -> v1::Enrollment {
     let enrolled_as = match one.who {
+        Enrolled::Agent(_) => v1::EnrolledAs::Agent,
         Enrolled::Operator(_) => v1::EnrolledAs::Operator,
         Enrolled::Verifier(_) => v1::EnrolledAs::Verifier,
     };
@@ -24,7 +25,7 @@ pub fn enrollment(one: &Enrollment, trust_domain: &TrustDomain) -> v1::Enrollmen
         serial: one.serial.to_string(),
         issue_time: Some(timestamp(one.issued)),
         expire_time: Some(timestamp(one.expires)),
-        enrolled_by: one.operator.to_string(),
+        enrolled_by: one.operator.as_ref().map(ToString::to_string).unwrap_or_default(),
         public_key_sha256: one.spki.to_string(),
     }
 }

@@ -300,6 +300,7 @@ mod tests {
             rules: vec![Rule { kind: "unix.uid".parse().unwrap(), any_of: vec!["1".into(), "2".into()] }],
             review: Day(20_780),
             state: AgentState::Suspended,
+            identity: None,
         };
         let view = AgentView {
             id: "x".into(),

@@ -7,11 +7,11 @@ use toml::de::DeValue;
 
 use crate::config::forms::{Date, Line, word};
 use crate::config::raw::{Field, Table};
-use crate::domain::agent::{AgentEntry, AgentState, NameTemplate, Rule};
+use crate::domain::agent::{AgentEntry, AgentState, IdentityCertificate, NameTemplate, Rule};
 use crate::domain::digest::Digest;
 use crate::domain::evidence::Selector;
-use crate::domain::limits::SELECTORS_MAX;
-use crate::domain::name::{GroupName, TenantName, TrustDomain};
+use crate::domain::limits::{SELECTORS_MAX, SERVER_NAMES_MAX};
+use crate::domain::name::{GroupName, HostName, TenantName, TrustDomain};
 use crate::domain::spiffe::SpiffeId;
 
 use super::Declared;
@@ -97,6 +97,7 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<AgentEntry>> {
     let groups: Option<Vec<GroupName>> = table.list("groups");
     let review: Option<Date> = table.required("review");
     let state = table.or("state", State(AgentState::Active));
+    let identity = identity(&table, name.as_ref());
     let rules = rules(&table);
     table.done();
     let entry = AgentEntry {
@@ -109,8 +110,26 @@ pub(super) fn read(table: Table<'_>) -> Option<Declared<AgentEntry>> {
         rules: rules?,
         review: review?.0,
         state: state?.0,
+        identity: identity?,
     };
     Some(Declared { item: entry, place, others })
+}
+
+/// The certificate that the agent may have of its own identity.
+fn identity(table: &Table<'_>, name: Option<&NameTemplate>) -> Option<Option<IdentityCertificate>> {
+    let allowed = table.flag("identity_certificate", false);
+    let names: Option<Vec<HostName>> = table.list("server_names");
+    let (allowed, names) = (allowed?, names?);
+    if names.len() > SERVER_NAMES_MAX {
+        table.error("server_names", format!("at most {SERVER_NAMES_MAX} names, found `{}`", names.len()));
+    }
+    if !allowed && !names.is_empty() {
+        table.error("server_names", "only an agent with `identity_certificate = true` is known by names");
+    }
+    if !names.is_empty() && name.is_some_and(NameTemplate::is_template) {
+        table.error("server_names", "a template makes many agents, and they would all be one server");
+    }
+    Some(allowed.then_some(IdentityCertificate { names }))
 }
 
 /// The accountable party's name as `sub` carries it.

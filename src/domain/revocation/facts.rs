@@ -94,6 +94,19 @@ impl<'a> From<&'a Issuance> for Facts<'a> {
     }
 }
 
+/// What is known of an agent beside any credential.
+#[derive(Clone, Copy, Debug)]
+pub struct HolderFacts<'a> {
+    /// Its id; it tells the tenant.
+    pub agent: &'a AgentId,
+    /// What attestation established, of the kinds that are kept.
+    pub attested: &'a [evidence::Selector],
+    /// Who answers for it, where that is known.
+    pub owner: Option<&'a str>,
+    /// The accountable party, where that is known.
+    pub principal: Option<&'a str>,
+}
+
 /// Values by selector, but for single credentials. Its clone is a snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Table<V> {
@@ -159,6 +172,17 @@ impl<V: Clone + Default> Table<V> {
     /// The value of a key.
     pub(super) fn of_key(&self, kid: &str) -> Option<&V> {
         self.keys.get(kid)
+    }
+
+    /// Visits what names everything of a holder, by whatever is known of it.
+    pub(super) fn visit_holder<'s>(&'s self, holder: &HolderFacts<'_>, mut visit: impl FnMut(&'s V)) {
+        self.visit_agent(holder.agent, &mut visit);
+        let parties = [
+            holder.owner.and_then(|owner| self.owners.get(owner)),
+            holder.principal.and_then(|principal| self.principals.get(principal)),
+        ];
+        parties.into_iter().flatten().for_each(&mut visit);
+        holder.attested.iter().filter_map(|fact| self.attested.get(fact)).for_each(visit);
     }
 
     /// Visits what names everything of an agent, whatever else its credentials are.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, Table};
+use super::facts::{Facts, HolderFacts, Table};
 use super::selector::Selector;
 use crate::domain::limits::{
     LOCKS_MAX, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL,
@@ -73,6 +73,24 @@ pub enum LockShare {
     Tenant,
 }
 
+/// The oldest lock that is in force for a tenant.
+struct Found<'t, 's> {
+    now: Timestamp,
+    tenant: &'t TenantName,
+    oldest: Option<&'s Arc<InForce>>,
+}
+
+impl<'s> Found<'_, 's> {
+    fn look(&mut self, locks: &'s [Arc<InForce>]) {
+        let refuses = |held: &&Arc<InForce>| {
+            let tenants = &held.lock.tenants;
+            let mine = tenants.is_empty() || tenants.contains(self.tenant);
+            mine && self.now < held.lock.terms.expires
+        };
+        self.oldest = locks.iter().filter(refuses).chain(self.oldest).min_by_key(|held| held.index);
+    }
+}
+
 /// The locks, as an immutable snapshot. At most [`LOCKS_MAX`].
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
@@ -86,16 +104,16 @@ impl Locks {
         if self.by_index.is_empty() {
             return None;
         }
-        let mut found: Option<&Arc<InForce>> = None;
-        self.table.visit(facts, |locks| {
-            let refuses = |held: &&Arc<InForce>| {
-                let tenants = &held.lock.tenants;
-                let mine = tenants.is_empty() || tenants.contains(facts.agent.tenant());
-                mine && now < held.lock.terms.expires
-            };
-            found = locks.iter().filter(refuses).chain(found).min_by_key(|held| held.index);
-        });
-        found
+        let mut found = Found { now, tenant: facts.agent.tenant(), oldest: None };
+        self.table.visit(facts, |locks| found.look(locks));
+        found.oldest
+    }
+
+    /// The oldest lock that refuses everything of this holder at `now`.
+    pub fn refusing_holder(&self, holder: &HolderFacts<'_>, now: Timestamp) -> Option<&Arc<InForce>> {
+        let mut found = Found { now, tenant: holder.agent.tenant(), oldest: None };
+        self.table.visit_holder(holder, |locks| found.look(locks));
+        found.oldest
     }
 
     /// The lock made by the entry `index`.

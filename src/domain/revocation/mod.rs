@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::facts::Facts;
 use self::facts::Table;
+pub use self::facts::{Facts, HolderFacts};
 pub use self::lock::{InForce, Lock, LockShare, Locks, Terms, Unlock};
 pub use self::selector::{KeyId, Party, Selector};
 use self::shared::SharedMap;
@@ -213,7 +213,12 @@ impl Revocations {
     /// As [`Self::ended_issuance`], as far as id, agent and time of minting tell: by itself, its agent, its
     /// tenant, or everything. For callers that have not read the record yet.
     pub fn ended(&self, id: &CredentialId, agent: &AgentId, issued: Timestamp) -> Option<&Arc<Ended>> {
-        let mut first = self.singles.get(id);
+        self.singles.get(id).into_iter().chain(self.ended_of(agent, issued)).min_by_key(|ended| ended.index)
+    }
+
+    /// How everything of the agent that was issued then ended, if it did: by its name, its tenant, or as everything.
+    pub fn ended_of(&self, agent: &AgentId, issued: Timestamp) -> Option<&Arc<Ended>> {
+        let mut first: Option<&Arc<Ended>> = None;
         self.marks.visit_agent(agent, |marks| {
             let ends = marks.iter().filter(|mark| mark.covers(agent, issued)).map(|mark| &mark.ended);
             first = ends.chain(first).min_by_key(|ended| ended.index);

@@ -27,6 +27,7 @@ fn entry(tenant: &str, name: &str, groups: &[&str]) -> AgentEntry {
         rules: vec![Rule { kind: "unix.uid".parse().unwrap(), any_of: vec!["1".into()] }],
         review: Day(100_000),
         state: AgentState::Active,
+        identity: None,
     }
 }
 

@@ -1,0 +1,193 @@
+//! The certificate of an agent's own identity, with a key that is made here because the asker can make none: a
+//! proxy that takes its certificates from a service. Attested as every agent, allowed by its registry entry,
+//! recorded before it leaves, short, and made anew while the asker is still who it was.
+
+use std::sync::Arc;
+
+use crate::attest::{AttestError, Presented};
+use crate::domain::agent::Agent;
+use crate::domain::denial::Reason;
+use crate::domain::digest::Digest;
+use crate::domain::enrollment::{Enrolled, Enrollment};
+use crate::domain::evidence::Evidence;
+use crate::domain::id::Serial;
+use crate::domain::ledger::Command;
+use crate::domain::limits::AGENT_CERTIFICATE_SECONDS;
+use crate::domain::name::{AgentId, HostName};
+use crate::domain::revocation::HolderFacts;
+use crate::domain::time::Timestamp;
+use crate::signer::csr;
+use crate::signer::secret::SecretKeyPem;
+use crate::signer::svid::{ServerName, Svid};
+use crate::store::LedgerError;
+
+use super::Broker;
+use super::decide::standing;
+use super::enroll::EnrollError;
+
+/// A certificate of an agent's identity, and its key.
+pub struct AgentIdentity {
+    /// The leaf and the authority that issued it, in PEM.
+    pub chain_pem: String,
+    /// Its key.
+    pub key: SecretKeyPem,
+    /// Its serial number.
+    pub serial: Serial,
+    agent: AgentId,
+    names: Vec<HostName>,
+    issued: Timestamp,
+    expires: Timestamp,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum NoIdentity {
+    /// It is not known who asks.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// The agent's entry, or its state, allows none.
+    #[error("the agent may not: {}", .0.code())]
+    Denied(Reason),
+    /// It could not be made or recorded.
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
+    /// The agent's entry does not say `identity_certificate`.
+    #[error("the agent's entry does not say `identity_certificate = true`")]
+    NotDeclared,
+}
+
+impl From<LedgerError> for NoIdentity {
+    fn from(error: LedgerError) -> Self {
+        Self::Enroll(error.into())
+    }
+}
+
+impl AgentIdentity {
+    /// Whether it will do for the same agent at `now`: half of its life is left, its names are those of the entry, and
+    /// nothing ended it.
+    fn will_do(&self, names: &[HostName], ended: bool, now: Timestamp) -> bool {
+        let half = self.issued.plus_millis(self.expires.millis_since(self.issued) / 2);
+        self.names == names && !ended && (self.issued..half).contains(&now)
+    }
+}
+
+impl Broker {
+    /// The certificate of whoever presents this: the one that `held` knows for the agent while that will do, or a new
+    /// one. It is attested and allowed by the registry in force either way.
+    ///
+    /// # Errors
+    /// [`NoIdentity`]; then there is no certificate.
+    pub async fn agent_identity(
+        &self,
+        presented: &Presented,
+        held: impl FnOnce(&AgentId) -> Option<Arc<AgentIdentity>>,
+    ) -> Result<Arc<AgentIdentity>, NoIdentity> {
+        self.is_ordinary()?;
+        let attested = self.attest(presented).await?;
+        let (agent, evidence) = (attested.agent(), attested.evidence());
+        let declared = agent.entry.identity.as_ref().ok_or(NoIdentity::NotDeclared)?;
+        let now = self.trusted_time().map_err(EnrollError::from)?;
+        standing(agent, now).map_err(NoIdentity::Denied)?;
+        let kept = evidence.kept();
+        let holder = HolderFacts {
+            agent: &agent.id,
+            attested: &kept,
+            owner: Some(&agent.entry.owner),
+            principal: Some(agent.principal()),
+        };
+        if self.ledger.locks().refusing_holder(&holder, now).is_some() {
+            return Err(NoIdentity::Denied(Reason::Locked));
+        }
+        if let Some(held) = held(&agent.id) {
+            let enrollments = self.ledger.enrollments();
+            let who = Enrolled::Agent(agent.id.clone());
+            let ended = self.ledger.revocations().ended_of(&agent.id, held.issued).is_some()
+                || !enrollments.holds(&held.serial, &who, now);
+            if held.will_do(&declared.names, ended, now) {
+                return Ok(held);
+            }
+        }
+        let made = self.make_identity(agent, &declared.names, evidence, now).await?;
+        // A lock that came in between: the record stands, and nothing leaves.
+        if self.ledger.locks().refusing_holder(&holder, now).is_some() {
+            return Err(NoIdentity::Denied(Reason::Locked));
+        }
+        Ok(Arc::new(made))
+    }
+
+    async fn make_identity(
+        &self,
+        agent: &Agent,
+        names: &[HostName],
+        evidence: &Evidence,
+        issued: Timestamp,
+    ) -> Result<AgentIdentity, EnrollError> {
+        let (subject, key) = csr::generate()?;
+        let authority = self.minter.keys().identity_ca();
+        let expires = Timestamp::from_seconds(issued.seconds().saturating_add(AGENT_CERTIFICATE_SECONDS));
+        let expires = expires.min(authority.not_after());
+        let expires =
+            evidence.expires().map_or(expires, |end| expires.min(Timestamp::from_seconds(end.seconds())));
+        let svid = Svid {
+            id: agent.id.to_string(),
+            common_name: names.first().map_or_else(|| agent.id.name().to_string(), ToString::to_string),
+            names: names.iter().map(ServerName::from).collect(),
+            serial: self.serial()?,
+            issued,
+            expires,
+        };
+        let (content, certificate) = self.minter.identity(&svid, &subject)?;
+        let enrollment = Enrollment {
+            content,
+            evidence: Some(evidence.digest()),
+            expires,
+            issued,
+            operator: None,
+            serial: svid.serial,
+            spki: Digest::of(subject.spki()),
+            who: Enrolled::Agent(agent.id.clone()),
+        };
+        self.ledger.submit(Command::Enroll(enrollment)).await?;
+        let chain_pem = format!("{}{}", certificate.pem(), authority.certificate_pem());
+        let (agent, names) = (agent.id.clone(), names.to_vec());
+        Ok(AgentIdentity { chain_pem, key, serial: svid.serial, agent, names, issued, expires })
+    }
+}
+
+impl AgentIdentity {
+    /// Whose it is.
+    pub const fn agent(&self) -> &AgentId {
+        &self.agent
+    }
+
+    /// When it ends.
+    pub const fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_will_do_for_half_of_its_life_and_for_the_same_names() {
+        let at = Timestamp::from_seconds;
+        let (_, key) = csr::generate().unwrap();
+        let names: Vec<HostName> = vec!["git.example.org".parse().unwrap()];
+        let identity = AgentIdentity {
+            chain_pem: String::new(),
+            key,
+            serial: Serial::new([1; 16]),
+            agent: "spiffe://td/tenant/t/agent/edge".parse().unwrap(),
+            names: names.clone(),
+            issued: at(1_000),
+            expires: at(1_900),
+        };
+        assert!(identity.will_do(&names, false, at(1_000)) && identity.will_do(&names, false, at(1_449)));
+        assert!(!identity.will_do(&names, false, at(1_450)), "half of it is over");
+        assert!(!identity.will_do(&names, false, at(999)), "the clock was set back");
+        assert!(!identity.will_do(&names, true, at(1_001)), "it was ended");
+        assert!(!identity.will_do(&[], false, at(1_001)), "the entry changed");
+    }
+}
