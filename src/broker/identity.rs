@@ -82,7 +82,7 @@ impl Broker {
         presented: &Presented,
         held: impl FnOnce(&AgentId) -> Option<Arc<AgentIdentity>>,
     ) -> Result<Arc<AgentIdentity>, NoIdentity> {
-        self.is_ordinary()?;
+        self.has_way_in(None, None)?;
         let attested = self.attest(presented).await?;
         let (agent, evidence) = (attested.agent(), attested.evidence());
         let declared = agent.entry.identity.as_ref().ok_or(NoIdentity::NotDeclared)?;
