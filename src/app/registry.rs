@@ -25,6 +25,8 @@ const NEXT: &str = "mend the registry's files; `hotworkd check --config FILE` sh
 pub(super) struct Loaded {
     pub(super) fresh: Fresh,
     pub(super) cause: Option<Cause>,
+    /// Whether the log's last load is of just this: then it is in force by a record, whatever becomes of the next.
+    pub(super) recorded: bool,
 }
 
 /// Loads the registry for a start on this ledger. Blocking.
@@ -38,10 +40,13 @@ pub(super) fn load(
     key: &VerifierKey,
 ) -> Result<Loaded, Failure> {
     let problems = match loader() {
-        Ok(fresh) if !ledger.is_emergency() || is_recorded(&fresh, ledger)? => {
-            return Ok(Loaded { fresh, cause: None });
+        Ok(fresh) => {
+            let recorded = is_recorded(&fresh, ledger)?;
+            if recorded || !ledger.is_emergency() {
+                return Ok(Loaded { fresh, cause: None, recorded });
+            }
+            CHANGED.to_owned()
         }
-        Ok(_) => CHANGED.to_owned(),
         Err(problems) => problems.join("\n"),
     };
     // Whoever tries things has the files at hand, and wants to read what is wrong with them.
@@ -55,7 +60,7 @@ pub(super) fn load(
         registry = %fresh.rules.registry.digest(),
         "EMERGENCY START: the registry can't be loaded, the last good one is in force"
     );
-    Ok(Loaded { fresh, cause: Some(Cause::Registry) })
+    Ok(Loaded { fresh, cause: Some(Cause::Registry), recorded: true })
 }
 
 /// Whether the log says that this was loaded last.

@@ -240,6 +240,32 @@ fn while_the_store_takes_no_writes_a_changed_registry_waits() {
 }
 
 #[test]
+fn an_edit_that_can_not_be_recorded_is_not_in_force_because_something_else_is_broken() {
+    let scene = Scene::new();
+    let good = fs::read_to_string(&scene.config).unwrap();
+    fs::write(&scene.config, format!("{good}\nnonsense = [")).unwrap();
+    // No load can be sealed, so none can be recorded.
+    let (sealed, kept) = (scene.dir.path().join("state/sealed"), scene.dir.path().join("sealed"));
+    fs::rename(&sealed, &kept).unwrap();
+    fs::write(&sealed, "").unwrap();
+    // What was loaded last stays in force.
+    let daemon = scene.start();
+    let status = text(&daemon.hotwork(&["status"]));
+    assert!(status.contains("emergency: the configuration is broken"), "{status}");
+    assert!(daemon.log().contains("first load"), "{}", daemon.log());
+    assert_eq!(daemon.json(&["break-glass", "list"]), scene.good);
+    assert_eq!(daemon.stop(), 0);
+    widen(&scene.file("playbooks/node-repair.toml"));
+    let said = scene.refused();
+    assert!(said.contains("first load"), "{said}");
+    // With its record it is.
+    fs::remove_file(&sealed).unwrap();
+    fs::rename(&kept, &sealed).unwrap();
+    let daemon = scene.start();
+    assert_ne!(daemon.json(&["break-glass", "list"]), scene.good);
+}
+
+#[test]
 fn nothing_starts_that_was_never_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let config = example("orchestration", dir.path());
