@@ -14,6 +14,7 @@
     reason = "tests"
 )]
 
+mod memory;
 mod night;
 #[path = "../notify/receiver.rs"]
 mod receiver;

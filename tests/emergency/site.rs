@@ -47,7 +47,7 @@ impl Site {
     }
 
     /// The endpoints are where the configuration says; a full disk has no `env`.
-    fn known(&self, mut daemon: Daemon) -> Daemon {
+    pub fn known(&self, mut daemon: Daemon) -> Daemon {
         let socket = |name: &str| format!("unix://{}", self.dir.path().join(name).display());
         daemon.env = BTreeMap::from([
             ("HOTWORK_ENDPOINT".to_owned(), socket("agent.sock")),
