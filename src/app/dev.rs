@@ -24,7 +24,7 @@ pub fn run(arguments: &Dev) -> Result<(), Failure> {
     make_keys(&state.path)?;
     make_registry(&state.path)?;
     let config = config(&state.path, arguments)?;
-    serve::run(config.into(), |bound| print_first_steps(bound, &state))
+    serve::run(&config.into(), |bound| print_first_steps(bound, &state))
 }
 
 fn loopback_only(flag: &str, address: std::net::SocketAddr) -> Result<(), Failure> {

@@ -1,9 +1,9 @@
-//! Serves until told to stop: signals, reload, sweep, drain.
+//! Serves until told to stop: signals, reload, sweep, drain. A ledger that has stopped is started anew.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +22,16 @@ use super::{Failure, descriptors, emergency, environment, last_good};
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// How often the ledger is asked whether it has stopped.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// From a ledger that has stopped to a new start: so long the notice of it, which is in no log, has at least.
+const RESTART_PAUSE: Duration = Duration::from_secs(2);
+/// The longest such pause.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A ledger that took writes for so long stops for another reason than the last one.
+const CALM: Duration = Duration::from_secs(3_600);
+/// What may still run, such as a read of the disk, has so long to let go of the ledger.
+const LET_GO_MAX: Duration = Duration::from_secs(10);
 
 /// How long after the announcing broke it begins anew.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
@@ -33,14 +43,14 @@ const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 /// A file with problems, all of them, when there was no good one; else as [`run`].
 pub fn run_file(file: &Path, state: &Path) -> Result<(), Failure> {
     let problems = match Config::load(file) {
-        Ok(config) => return run(Configured { file: Some(file.to_owned()), ..config.into() }, |_| {}),
+        Ok(config) => return run(&Configured { file: Some(file.to_owned()), ..config.into() }, |_| {}),
         Err(problems) => problems.to_string(),
     };
     let Some(config) = last_good::load(file, state) else {
         let next = "next: mend the file; `hotworkd check` shows all problems";
         return Err(Failure::usage(format!("{problems}\n{next}")));
     };
-    run(Configured { problems: Some(problems), ..config.into() }, |_| {})
+    run(&Configured { problems: Some(problems), ..config.into() }, |_| {})
 }
 
 /// What the daemon is started with.
@@ -59,12 +69,30 @@ impl From<Config> for Configured {
     }
 }
 
-/// Serves as configured, and calls `ready` when the listeners are bound.
+/// Serves as configured, and calls `ready` when the listeners are bound. Once the ledger has stopped, everything is
+/// made anew, as a restart would (`docs/decisions/0027`): where the store takes no writes that is an emergency.
 ///
 /// # Errors
 /// The first part that can't be made, or a listener that ended by itself.
-pub fn run(configured: Configured, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
-    let Configured { config, file, problems } = configured;
+pub fn run(configured: &Configured, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
+    prepare(&configured.config)?;
+    let (mut ready, mut pause) = (Some(ready), RESTART_PAUSE);
+    loop {
+        let begun = Instant::now();
+        let once = |bound: &Bound| {
+            if let Some(ready) = ready.take() {
+                ready(bound);
+            }
+        };
+        match start(configured, pause, once)? {
+            Ended::LedgerStopped => pause = next_pause(pause, begun.elapsed()),
+            Ended::Told => return Ok(()),
+        }
+    }
+}
+
+/// What is set once for the process: the log, its descriptors, its capabilities.
+fn prepare(config: &Config) -> Result<(), Failure> {
     let format = match config.log_format {
         LogFormat::Json => telemetry::Format::Json,
         LogFormat::Text => telemetry::Format::Pretty,
@@ -80,24 +108,61 @@ pub fn run(configured: Configured, ready: impl FnOnce(&Bound)) -> Result<(), Fai
     if let Err(error) = rustix::thread::clear_ambient_capability_set() {
         tracing::warn!(%error, "ambient capabilities stay: a notifier's program would inherit them");
     }
+    Ok(())
+}
+
+/// Why serving ended.
+enum Ended {
+    /// The ledger takes nothing more.
+    LedgerStopped,
+    /// Somebody said so.
+    Told,
+}
+
+/// Makes everything, and serves until something ends it.
+fn start(configured: &Configured, pause: Duration, ready: impl FnOnce(&Bound)) -> Result<Ended, Failure> {
+    let Configured { config, file, problems } = configured;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
-    runtime.block_on(async {
-        if let Some(problems) = &problems {
+    let ended = runtime.block_on(async {
+        if let Some(problems) = problems {
             tracing::error!(
                 problems,
                 "EMERGENCY START: the configuration is broken, the last good one is in force"
             );
         }
-        let app = App::build(config, problems.map(|_| Cause::Config)).await?;
+        let app = App::build(config.clone(), problems.as_ref().map(|_| Cause::Config)).await?;
         if let (Some(file), None) = (file, app.broker.emergency()) {
-            last_good::keep(&file, &app.config);
+            last_good::keep(file, &app.config);
         }
-        serve(app, ready).await
-    })
+        serve(app, pause, ready).await
+    });
+    // What still runs holds the ledger, whose directory takes no second one.
+    runtime.shutdown_timeout(LET_GO_MAX);
+    ended
 }
 
-async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
+/// Twice the last one while ledgers stop soon after their start, so that a disk that is full now and then makes no
+/// storm of starts and notices.
+fn next_pause(last: Duration, served: Duration) -> Duration {
+    if served > CALM { RESTART_PAUSE } else { last.saturating_mul(2).min(RESTART_PAUSE_MAX) }
+}
+
+/// Ends when the ledger has stopped, and whoever is told of that had a moment to be. In an emergency there is no
+/// further place to record in: what was revoked is told, until an operator has mended the disk.
+async fn until_ledger_stops(broker: &Broker, pause: Duration) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        look.tick().await;
+        if !broker.ledger().is_emergency() && broker.ledger().status().problem.is_some() {
+            break;
+        }
+    }
+    tracing::error!(?pause, "the ledger has stopped: everything is started anew");
+    tokio::time::sleep(pause).await;
+}
+
+async fn serve(app: App, pause: Duration, ready: impl FnOnce(&Bound)) -> Result<Ended, Failure> {
     // Who is told that we are ready may stop us at once.
     let signals = Signals::listen()?;
     let (stop, stopped) = watch::channel(false);
@@ -124,12 +189,16 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
         admin_tcp = ?app.bound.edge.admin,
         "ready"
     );
-    tokio::select! {
-        () = signals.until_stopped(&app.broker) => {}
+    let why = tokio::select! {
+        () = signals.until_stopped(&app.broker) => Ended::Told,
+        () = until_ledger_stops(&app.broker, pause) => Ended::LedgerStopped,
         // Nobody may take a daemon without its listeners for one that works.
         ended = &mut served => return Err(ended_early(ended)),
+    };
+    match why {
+        Ended::LedgerStopped => tell(&[NotifyState::Status("the ledger has stopped: starting anew")]),
+        Ended::Told => tell(&[NotifyState::Stopping]),
     }
-    tell(&[NotifyState::Stopping]);
     // Readers of the file must not find a daemon that is going away.
     let _ = std::fs::remove_file(app.config.state_dir.join("env"));
     stop.send_replace(true);
@@ -137,7 +206,7 @@ async fn serve(app: App, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     // What was not told yet is told after the next start.
     announcing.abort();
     match ended {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(why),
         ended => Err(ended_early(ended)),
     }
 }
@@ -223,4 +292,18 @@ async fn sweep_once(broker: &Broker) {
 /// Tells the service manager; without one it does nothing (`sd_notify(3)`).
 fn tell(state: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(state);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_two_starts_grows_to_a_minute_and_shrinks_after_a_calm_hour() {
+        let (soon, late) = (Duration::from_secs(5), CALM + Duration::from_secs(1));
+        let pauses = std::iter::successors(Some(RESTART_PAUSE), |last| Some(next_pause(*last, soon)));
+        let seconds: Vec<u64> = pauses.take(7).map(|pause| pause.as_secs()).collect();
+        assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(next_pause(RESTART_PAUSE_MAX, late), RESTART_PAUSE);
+    }
 }

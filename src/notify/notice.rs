@@ -47,7 +47,7 @@ pub enum Notice {
         /// Who.
         who: Enrolled,
     },
-    /// The ledger has stopped; nothing is issued until a verified restart.
+    /// The ledger has stopped; nothing is issued until a verified restart, which follows by itself.
     LedgerStopped {
         /// Why.
         problem: String,

@@ -22,6 +22,7 @@ mod registry;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 mod site;
+mod stopped;
 #[path = "../end_to_end/support.rs"]
 mod support;
 
@@ -50,12 +51,12 @@ fn issue(daemon: &Daemon) -> std::process::Output {
 }
 
 /// A site that tells `receiver`.
-fn told_site(receiver: &Receiver) -> Option<Site> {
+fn told_site(name: &str, receiver: &Receiver) -> Option<Site> {
     let hook = format!(
         "[[notify]]\nname = \"oncall\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/hook\"\nsecret_file = \"{{dir}}/secret\"\n",
         receiver.port
     );
-    let site = Site::new("coding", &hook)?;
+    let site = Site::new(name, &hook)?;
     let secret = site.dir.path().join("secret");
     std::fs::write(&secret, "s3cr3t-of-the-receiver\n").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -89,7 +90,7 @@ fn notices(receiver: &Receiver, kind: &str) -> usize {
 #[test]
 fn on_a_full_disk_without_a_network_nothing_ordinary_is_issued_and_what_is_revoked_stays_so() {
     let receiver = Receiver::start(200);
-    let Some(site) = told_site(&receiver) else {
+    let Some(site) = told_site("coding", &receiver) else {
         eprintln!("SKIPPED: on_a_full_disk_nothing_ordinary_is_issued needs root to mount a small disk");
         return;
     };

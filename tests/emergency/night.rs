@@ -84,13 +84,13 @@ fn break_everything(site: &Site) {
 }
 
 /// Whether this credential is good, as a verifier asks.
-fn is_live(site: &Site, daemon: &Daemon, token: &str) -> bool {
+pub fn is_live(site: &Site, daemon: &Daemon, token: &str) -> bool {
     let file = site.dir.path().join("credential");
     std::fs::write(&file, token).unwrap();
     code(&daemon.hotwork(&["credential", "verify", path(&file)])) == 0
 }
 
-fn state(daemon: &Daemon, session: &str) -> String {
+pub fn state(daemon: &Daemon, session: &str) -> String {
     let list = daemon.json(&["break-glass", "list"]);
     let sessions = list["sessions"].as_array().cloned().unwrap_or_default();
     let found = sessions.iter().find(|one| one["id"] == session);
@@ -179,6 +179,7 @@ fn on_a_disk_that_is_read_only_what_was_revoked_is_told_and_nothing_is_granted()
     assert_eq!(code(&refused), 7, "{}", text(&refused));
     let refused = daemon.hotwork(&["revoke", "--all", "--yes", "--reason", "again"]);
     assert_eq!(code(&refused), 7, "what can't be recorded is not acknowledged: {}", text(&refused));
+    crate::stopped::stays(&daemon);
     drop(daemon);
     site.remount("rw");
 }

@@ -33,8 +33,7 @@ impl From<LedgerError> for Refused {
             }
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Stopped(_) => {
-                let message =
-                    "the broker's record has stopped; nothing is issued until an operator restarts it";
+                let message = "the broker's record has stopped; nothing is issued until it has started anew, in an emergency if need be";
                 internal(Code::Unavailable, "ledger-stopped", message, &error)
             }
             LedgerError::TooLong(_) => {
