@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::Channel;
 
-use crate::break_glass::{DELETE, NODE, Scene};
+use crate::scene::{DELETE, NODE, Scene};
 use crate::support::{channel, eventually, text};
 use crate::tls::{Client, server_files};
 
