@@ -58,11 +58,11 @@ impl Kind {
 /// # Errors
 /// The first bad field.
 pub fn enrollment(message: &v1::EnrollRequest) -> Result<Enrollment, BadField> {
-    let who = who(message.enrolled_as, &message.name)?;
     // An agent is attested, not enrolled by a person.
-    if matches!(who, Enrolled::Agent(_)) {
+    if kind(message.enrolled_as)? == Some(Kind::Agent) {
         return Err(bad_kind());
     }
+    let who = who(message.enrolled_as, &message.name)?;
     let key = SubjectKey::from_csr(&message.csr_der);
     let key = key.map_err(|error| BadField::from_error("csr_der", &error))?;
     Ok(Enrollment { who, key, seconds: seconds(message.lifetime_seconds)? })
@@ -144,6 +144,7 @@ mod tests {
         for (bad, name) in [
             (v1::EnrollRequest { enrolled_as: 0, ..r() }, "enrolled_as"),
             (v1::EnrollRequest { enrolled_as: 3, ..r() }, "enrolled_as"),
+            (v1::EnrollRequest { enrolled_as: 4, ..r() }, "enrolled_as"),
             (v1::EnrollRequest { name: String::new(), ..r() }, "name"),
             (v1::EnrollRequest { name: "a/b".into(), ..r() }, "name"),
             (v1::EnrollRequest { name: "..".into(), ..r() }, "name"),
