@@ -198,7 +198,8 @@ fn loader(config: &Config) -> Loader {
             loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let untold = loaded.untold(&notifiers);
         if !untold.is_empty() {
-            return Err(untold.iter().map(ToString::to_string).collect());
+            let problem = |problem| format!("{problem}; a new one is known after a restart");
+            return Err(untold.iter().map(problem).collect());
         }
         Ok(registry::fresh(loaded))
     })

@@ -351,3 +351,51 @@ fn waits() -> impl Iterator<Item = Duration> {
     let waits = ExponentialBuilder::default().with_min_delay(Duration::from_secs(1)).with_max_delay(longest);
     waits.with_jitter().without_max_times().build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::Untrustworthy;
+    use crate::notify::destination::{Program, Target, Wanted};
+    use crate::notify::notice::Severity;
+
+    /// Always the same time.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Result<Timestamp, Untrustworthy> {
+            Ok(Timestamp::from_seconds(1_763_900_000))
+        }
+    }
+
+    fn outbox(directory: &Path, size: u64) -> Outbox {
+        let destination = Destination {
+            name: "oncall".parse().unwrap(),
+            target: Target::Command(Program { path: "/bin/true".into(), arguments: Vec::new() }),
+            wanted: Wanted { severity_min: Severity::Info, kinds: Vec::new() },
+        };
+        let trust_domain = "a.example".parse().unwrap();
+        Outbox::open(directory, vec![destination], trust_domain, size, Arc::new(Stopped), true).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_covered_until_and_after_it_was_told_and_not_when_somebody_began_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = outbox(dir.path(), 5);
+        assert!(outbox.covers(5) && outbox.covers(6));
+        assert!(outbox.covers(4), "what came before this start was that start's to look at");
+        let workers = outbox.deliver();
+        let operator: OperatorName = "ann".parse().unwrap();
+        outbox.recorded(5, Timestamp::from_millis(1), Notice::Unlocked { operator, lock: 1 }, b"x", &[]);
+        outbox.reach(9);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Cursor::read(&dir.path().join("oncall.cursor")).unwrap() != Some(Cursor::at(9)) {
+            assert!(Instant::now() < deadline, "it was not told: {:?}", outbox.views());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(outbox.covers(5), "it was told, however quickly");
+        drop(workers);
+        outbox.size = 3;
+        assert!(!outbox.covers(4), "nobody would hear of it");
+    }
+}

@@ -217,11 +217,14 @@ impl Sessions {
         if !responders.contains(&signature.operator) {
             return Err(GlassRefusal::NotResponder(signature.operator));
         }
-        self.may_ask(&proposal, now)?;
+        // The digest is of the whole text, so the same digest is the same proposal.
         let known = self.pending.get(&proposal.statement);
+        // Before what it asks for is looked at: whoever lost the answer learns that it was done.
+        if known.is_some_and(|pending| pending.done) {
+            return Err(GlassRefusal::Spent);
+        }
+        self.may_ask(&proposal, now)?;
         let mut signatures = match known {
-            // The digest is of the whole text, so the same digest is the same proposal.
-            Some(pending) if pending.done => return Err(GlassRefusal::Spent),
             Some(pending) => pending.signatures.clone(),
             None => {
                 self.may_propose(&signature.operator, now)?;

@@ -229,7 +229,7 @@ fn an_extension_needs_the_quorum_again_and_an_open_session() {
     assert_eq!(log.sessions.get(id).unwrap().until, at(600));
     assert!(matches!(log.sign(&longer, "carol", 2, at(2)), Ok(Step::Extend(_))));
     assert_eq!(log.sessions.get(id).unwrap().until, at(1_000));
-    assert_eq!(log.sign(&longer, "dave", 2, at(2)), Err(GlassRefusal::BadEnd), "again");
+    assert_eq!(log.sign(&longer, "dave", 2, at(2)), Err(GlassRefusal::Spent), "it was done");
     assert_eq!(log.sign(&extend(3, id, at(1_000), START), "bob", 3, at(3)), Err(GlassRefusal::BadEnd));
     let longest = 3 + i64::from(BREAK_GLASS_SECONDS_MAX);
     assert_eq!(log.sign(&extend(4, id, at(longest + 1), START), "bob", 4, at(3)), Err(GlassRefusal::BadEnd));
