@@ -1,16 +1,23 @@
 //! Every bound in one place, each with its reason.
 
+mod approvals;
 mod attest;
 mod shares;
 mod signing;
 
+pub use self::approvals::{
+    APPROVAL_COOL_DOWN_MS, APPROVAL_MS, APPROVAL_VOTES_MAX, APPROVAL_WATCHERS_MAX,
+    APPROVAL_WATCHERS_PER_AGENT_MAX, APPROVAL_WATCHERS_PER_TENANT_MAX, APPROVALS_BUT_FOR_THE_KEY_MAX,
+    APPROVALS_MAX, APPROVALS_NEEDED_MAX, APPROVALS_PENDING_PER_AGENT_MAX, APPROVALS_PER_AGENT_MAX,
+    APPROVALS_PER_TENANT_MAX, JUSTIFICATION_BYTES_MAX,
+};
 pub use self::attest::{
     CONTAINERS_ASKED_MAX, CONTAINERS_KNOWN_MAX, EXECUTABLE_BYTES_MAX, EXECUTABLE_SECONDS_MAX,
     EXECUTABLES_EXAMINED_MAX, EXECUTABLES_KNOWN_MAX, RUNTIME_ANSWER_BYTES_MAX, RUNTIME_SECONDS_MAX,
 };
 pub use self::shares::{
-    APPROVAL_WATCHERS_PER_TENANT_MAX, APPROVALS_BUT_FOR_THE_KEY_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL,
-    LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
+    LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED,
+    LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
 };
 pub use self::signing::{SIGNER_CLOCK_SECONDS_MAX, STATEMENT_ID_DIGITS_MIN};
 
@@ -292,29 +299,6 @@ pub const LOCKS_MAX: usize = 1_000;
 pub const LOCK_SECONDS_MAX: u32 = 7 * 24 * 3600;
 /// How long a lock lasts when its maker does not say, in seconds.
 pub const LOCK_SECONDS_DEFAULT: u32 = 3600;
-
-/// How long a request waits for operators and its use, in milliseconds: an hour. Whoever is asked may be at lunch.
-pub const APPROVAL_MS: i64 = 3_600_000;
-/// Most operators that one action can ask for.
-pub const APPROVALS_NEEDED_MAX: u8 = 8;
-/// Decisions on one request.
-pub const APPROVAL_VOTES_MAX: usize = 2 * APPROVALS_NEEDED_MAX as usize;
-/// Requests of one agent that wait or are approved and unused. More of them nobody reads with care.
-pub const APPROVALS_PENDING_PER_AGENT_MAX: usize = 8;
-/// Requests of one agent that are remembered, decided ones among them. All are in memory, some 2 KiB each.
-pub const APPROVALS_PER_AGENT_MAX: usize = 64;
-/// Requests of the agents of one tenant that are remembered, so that none keeps others out.
-pub const APPROVALS_PER_TENANT_MAX: usize = APPROVALS_MAX / 4;
-/// Requests that are remembered.
-pub const APPROVALS_MAX: usize = 4_096;
-/// How long an agent waits after a denial before it can ask for the same action, in milliseconds: five minutes.
-pub const APPROVAL_COOL_DOWN_MS: i64 = 300_000;
-/// Longest justification in bytes: a paragraph. It is shown to operators and decides nothing.
-pub const JUSTIFICATION_BYTES_MAX: usize = 1024;
-/// Callers that wait for the outcome of approvals at once.
-pub const APPROVAL_WATCHERS_MAX: usize = 1_000;
-/// Of one agent: each of its open requests a few times.
-pub const APPROVAL_WATCHERS_PER_AGENT_MAX: usize = 32;
 
 /// Ends that a verifier can resume over, some 200 bytes each. One that was away for longer gets a snapshot.
 pub const FEED_HISTORY_MAX: usize = 16_384;

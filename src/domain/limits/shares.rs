@@ -16,10 +16,5 @@ pub const LEDGER_QUEUE_CALLS: usize = 64;
 /// And after those, for what stops something: locks, revocations, break-glass.
 pub const LEDGER_QUEUE_VITAL: usize = 128;
 
-/// Open requests of one agent that differ in the holder's key alone. Further ones are of an agent that was started anew
-/// and has lost its key; with a new key for each try they would bury the one that can be used.
-pub const APPROVALS_BUT_FOR_THE_KEY_MAX: usize = 3;
 /// Facts that show the processes of one operator: a few hosts and accounts.
 pub const OPERATOR_FACTS_MAX: usize = 16;
-/// Callers that wait for the outcome of approvals of the agents of one tenant.
-pub const APPROVAL_WATCHERS_PER_TENANT_MAX: usize = 250;
