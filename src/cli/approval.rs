@@ -149,7 +149,7 @@ async fn decide(context: &Context, args: &Decide, verdict: v1::ApprovalVerdict) 
     let mut client = context.admin().await?;
     let reason = args.reason.as_ref().map(ToString::to_string).unwrap_or_default();
     let found = fetch(context, &mut client, args.id, (verdict, reason.clone())).await?;
-    consent::to_approval(&found, verdict, args, now())?;
+    consent::to_approval(&found, verdict, args, now())?.accept(&context.screen, args.yes)?;
     if args.print {
         return match context.screen.format {
             // The bytes to sign, and nothing else.

@@ -45,17 +45,48 @@ pub fn to_break_glass(
     wanted: &Wanted<'_>,
     trust_domain: Option<&TrustDomain>,
     now: i64,
-) -> Result<(), Failure> {
+) -> Result<Timing, Failure> {
     let statement = parsed(text)?;
     let said = read(&statement).ok_or_else(not_ours)?;
     addressed(&statement, trust_domain)?;
-    in_time(&said.window, PROPOSAL_SECONDS_MAX, now)?;
+    let timing = in_time(&said.window, PROPOSAL_SECONDS_MAX, now)?;
     match wanted {
-        Wanted::Extension(args) => extends(&said, args, now),
-        Wanted::Opening { drill, args } => opens(&said, *drill, args),
+        // By the text's own clock, which is looked at apart.
+        Wanted::Extension(args) => extends(&said, args, said.window.from.seconds())?,
+        Wanted::Opening { drill, args } => opens(&said, *drill, args)?,
         Wanted::Prepared(id) => {
             let own = statement.digest().to_string();
-            if id.begins(&own) { Ok(()) } else { Err(differs("its id", &own, id.as_str())) }
+            if !id.begins(&own) {
+                return Err(differs("its id", &own, id.as_str()));
+            }
+        }
+    }
+    Ok(timing)
+}
+
+/// Whether a text is for now, by the clock of whoever signs it.
+#[derive(Debug)]
+#[must_use]
+pub enum Timing {
+    /// It is.
+    Now,
+    /// It is for another time, or one of the clocks is wrong.
+    Other(Failure),
+}
+
+impl Timing {
+    /// Lets a person at a terminal go on, who is told: in an emergency the clocks can be what is broken.
+    ///
+    /// # Errors
+    /// For everybody else.
+    pub fn accept(self, screen: &Screen, yes: bool) -> Result<(), Failure> {
+        match self {
+            Self::Now => Ok(()),
+            Self::Other(failure) if screen.interactive && !yes => {
+                screen.note(&format!("CAREFUL: {failure}"));
+                Ok(())
+            }
+            Self::Other(failure) => Err(failure),
         }
     }
 }
@@ -103,11 +134,11 @@ pub fn to_approval(
     verdict: v1::ApprovalVerdict,
     args: &Decide,
     now: i64,
-) -> Result<(), Failure> {
+) -> Result<Timing, Failure> {
     let statement = parsed(&found.statement)?;
     let said = approval::read(&statement).ok_or_else(not_ours)?;
     addressed(&statement, args.trust_domain.as_ref())?;
-    in_time(&said.window, APPROVAL_MS / 1000, now)?;
+    let timing = in_time(&said.window, APPROVAL_MS / 1000, now)?;
     let asked = match verdict {
         v1::ApprovalVerdict::Approve => Verdict::Approve,
         v1::ApprovalVerdict::Deny | v1::ApprovalVerdict::Unspecified => Verdict::Deny,
@@ -121,7 +152,8 @@ pub fn to_approval(
     same("agent", &said.agent, &shown.agent)?;
     same("action", &said.action, &shown.action)?;
     same("resource", &said.resource, &shown.resource)?;
-    same("request-sha256", &said.request, &shown.request_sha256)
+    same("request-sha256", &said.request, &shown.request_sha256)?;
+    Ok(timing)
 }
 
 fn parsed(text: &str) -> Result<Statement, Failure> {
@@ -135,18 +167,19 @@ fn addressed(statement: &Statement, trust_domain: Option<&TrustDomain>) -> Resul
 }
 
 /// Whether it is for now, and for no longer than such a text lasts.
-fn in_time(window: &Window, longest: i64, now: i64) -> Result<(), Failure> {
+fn in_time(window: &Window, longest: i64, now: i64) -> Result<Timing, Failure> {
     let (from, until) = (window.from.seconds(), window.until.seconds());
-    let now_is = || Utc(crate::domain::time::Timestamp::from_seconds(now)).to_string();
-    if from > now + SIGNER_CLOCK_SECONDS_MAX || from + longest + SIGNER_CLOCK_SECONDS_MAX < now {
-        return Err(differs("not-before", &Utc(window.from).to_string(), &now_is()).hint(
-            "nothing was signed: the broker's clock, or this machine's, is wrong, or the text is not for now",
-        ));
-    }
     if until <= from || until - from > longest {
         return Err(differs("not-after", &Utc(window.until).to_string(), "a time soon after `not-before`"));
     }
-    Ok(())
+    if from > now + SIGNER_CLOCK_SECONDS_MAX || from + longest + SIGNER_CLOCK_SECONDS_MAX < now {
+        let now = Utc(crate::domain::time::Timestamp::from_seconds(now)).to_string();
+        return Ok(Timing::Other(differs("not-before", &Utc(window.from).to_string(), &now).hint(
+            "the broker's clock, or this machine's, is wrong, or the text is for another time; on a terminal you can \
+             look at it and go on",
+        )));
+    }
+    Ok(Timing::Now)
 }
 
 fn same(what: &str, said: &impl ToString, asked: &impl ToString) -> Result<(), Failure> {
@@ -197,6 +230,7 @@ pub fn ask(screen: &Screen, text: &str, yes: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Format;
     use crate::domain::time::Timestamp;
 
     #[test]
@@ -209,10 +243,19 @@ mod tests {
         };
         let slack = SIGNER_CLOCK_SECONDS_MAX;
         for good in [(0, longest), (0, 1), (slack, longest), (-longest - slack, longest)] {
-            assert!(in_time(&window(good.0, good.1), longest, now).is_ok(), "{good:?}");
+            assert!(matches!(in_time(&window(good.0, good.1), longest, now), Ok(Timing::Now)), "{good:?}");
         }
-        for bad in [(slack + 1, longest), (-longest - slack - 1, longest), (0, longest + 1), (0, 0), (0, -1)]
-        {
+        for other in [(slack + 1, longest), (-longest - slack - 1, longest)] {
+            let found = in_time(&window(other.0, other.1), longest, now);
+            let Ok(timing @ Timing::Other(_)) = found else { panic!("{other:?}") };
+            let screen =
+                Screen { format: Format::Table, terminal: false, color: false, interactive: other.0 > 0 };
+            // A person at a terminal is told; nobody else goes on, nor who does not look.
+            assert_eq!(timing.accept(&screen, false).is_ok(), other.0 > 0);
+            let Ok(timing) = in_time(&window(other.0, other.1), longest, now) else { panic!("{other:?}") };
+            assert!(timing.accept(&screen, true).is_err());
+        }
+        for bad in [(0, longest + 1), (0, 0), (0, -1)] {
             assert!(in_time(&window(bad.0, bad.1), longest, now).is_err(), "{bad:?}");
         }
     }

@@ -81,7 +81,8 @@ async fn prepared(context: &Context, asks: Asks, key: &Key, wanted: &Wanted<'_>)
     let mut client = context.break_glass().await?;
     let message = context.request(v1::PrepareRequest { asks: Some(asks) });
     let answer = context.call(client.prepare(message)).await?;
-    consent::to_break_glass(&answer.statement, wanted, key.trust_domain.as_ref(), now())?;
+    let timing = consent::to_break_glass(&answer.statement, wanted, key.trust_domain.as_ref(), now())?;
+    timing.accept(&context.screen, key.yes)?;
     match &key.ssh_key {
         Some(file) => {
             consent::ask(&context.screen, &answer.statement, key.yes)?;

@@ -29,8 +29,9 @@ pub(super) async fn again(context: &Context, id: &StatementId, key: &Key) -> Res
             .hint("`hotwork break-glass list` shows what can be signed"));
     };
     let text = &proposal.statement;
-    consent::to_break_glass(text, &Wanted::Prepared(id), key.trust_domain.as_ref(), now())?;
     let screen = &context.screen;
+    let timing = consent::to_break_glass(text, &Wanted::Prepared(id), key.trust_domain.as_ref(), now())?;
+    timing.accept(screen, key.yes)?;
     if let Some(file) = &key.statement_file {
         consent::show(screen, text);
         std::fs::write(file, text).map_err(|error| Failure::file("write", file, &error))?;
