@@ -124,8 +124,7 @@ async fn who_is_attested_and_may_has_a_certificate_that_ends_with_the_agent_s_cr
     }
 
     // A lock gives no other one.
-    let lock =
-        ["revoke", "--agent", &agent, "--reason", "a test", "--lock", "10m", "--message", "stop", "--yes"];
+    let lock = ["revoke", "--agent", &agent, "--reason", "a test", "--lock", "--lock-ttl", "10m", "--yes"];
     let output = daemon.hotwork(&lock);
     assert_eq!(code(&output), 0, "{}", text(&output));
     assert!(has_none(&daemon).await);
