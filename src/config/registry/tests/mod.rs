@@ -2,6 +2,7 @@
 
 mod examples;
 mod files;
+mod operators;
 mod playbooks;
 mod problems;
 mod routes;
