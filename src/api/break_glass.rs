@@ -36,7 +36,7 @@ impl Responders {
         signed: Option<v1::SignedStatement>,
     ) -> Result<Option<v1::Progress>, Status> {
         let given = convert::glass::signed(signed).map_err(status)?;
-        let progress = self.broker.sign_break_glass(by, act, &given).await.map_err(status)?;
+        let progress = self.broker.sign_break_glass(by, act, given).await.map_err(status)?;
         Ok(Some(render::glass::progress(&progress)))
     }
 }

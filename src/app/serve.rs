@@ -9,6 +9,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use crate::api;
 use crate::api::server::ServeError;
@@ -19,6 +20,9 @@ use crate::telemetry;
 
 use super::build::{App, Bound};
 use super::{Failure, descriptors, emergency, environment, last_good};
+
+/// How often it is looked whether what break-glass shuts is shut.
+const RESTRICT_EVERY: Duration = Duration::from_secs(10);
 
 /// How often expired records leave the index.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -252,11 +256,14 @@ impl Signals {
     /// Reloads on SIGHUP, sweeps now and then, and returns on SIGTERM or SIGINT.
     async fn until_stopped(mut self, broker: &Broker) {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut restrict = tokio::time::interval(RESTRICT_EVERY);
+        restrict.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => reload(broker).await,
+                _ = restrict.tick() => broker.finish_restrictions().await,
                 _ = sweep.tick() => sweep_once(broker).await,
             }
         }

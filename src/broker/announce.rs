@@ -142,7 +142,12 @@ impl Broker {
             let of = |session| sessions.get(session).map(|held| held.opening.playbook.clone());
             let signed = match step {
                 Step::Sign(signed) => sessions.proposal(&signed.statement),
-                Step::Close(_) | Step::Extend(_) | Step::Open(_) | Step::Propose(_) | Step::Review(_) => None,
+                Step::Close(_)
+                | Step::Extend(_)
+                | Step::Open(_)
+                | Step::Propose(_)
+                | Step::Restrict(_)
+                | Step::Review(_) => None,
             };
             match signed.map(|pending| &pending.proposal.asks) {
                 Some(Asks::Open(opening)) => Some(opening.playbook.clone()),

@@ -150,6 +150,7 @@ pub struct Broker {
     /// it: the log has the digest.
     words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
+    restricting: tokio::sync::Mutex<()>,
     verifiers: Arc<verifiers::Verifiers>,
 }
 
@@ -180,6 +181,7 @@ impl Broker {
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
             words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
+            restricting: tokio::sync::Mutex::new(()),
             verifiers: Arc::default(),
         }
     }

@@ -192,6 +192,10 @@ fn stepped(step: &Step) -> String {
             )
         }
         Step::Propose(proposed) => format!("proposed {}", asked(&proposed.proposal)),
+        Step::Restrict(restricted) => {
+            let (locks, revocations) = (restricted.left.lock.len(), restricted.left.revoke.len());
+            format!("restricted by {}, left: {locks} locks, {revocations} revocations", restricted.session)
+        }
         Step::Review(review) => format!("reviewed {}: {}", review.session, review.finding),
         Step::Sign(signed) => format!("signed {}", signed.statement),
     }

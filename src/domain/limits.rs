@@ -351,6 +351,11 @@ pub const PROPOSAL_SECONDS_MAX: i64 = 15 * 60;
 pub const PROPOSALS_PER_SIGNER_MAX: usize = 8;
 /// Sessions that are open or whose review is owed. Each had its quorum, so only signers could fill this.
 pub const BREAK_GLASS_SESSIONS_MAX: usize = 1_000;
+/// How often a lock or revocation of a brake is tried while the ledger's queue is full; each wait is twice the one before,
+/// so the last comes after some 6 s, which is below [`REQUEST_SECONDS_MAX`].
+pub const RESTRICT_TRIES: u32 = 8;
+/// The first of these waits, in milliseconds: some groups of the ledger's.
+pub const RESTRICT_WAIT_MS: u64 = 50;
 /// Seconds after a session's end in which its review is due: three days, a weekend.
 pub const REVIEW_DUE_SECONDS: i64 = 3 * 86_400;
 /// How often an open session is told of again, in seconds, when the configuration does not say: twice in the half hour

@@ -88,13 +88,20 @@ pub struct Expansion {
 }
 
 /// What is shut and ended. Fields in alphabetical order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restriction {
     /// Nothing that these name is issued while the session lasts.
     pub lock: Vec<Selector>,
     /// What these name ends when the session opens.
     pub revoke: Vec<Selector>,
+}
+
+impl Restriction {
+    /// Whether it names nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.lock.is_empty() && self.revoke.is_empty()
+    }
 }
 
 impl Expansion {

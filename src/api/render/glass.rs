@@ -111,7 +111,7 @@ fn scope(scope: &Scope) -> v1::Scope {
 /// The text that a step is about.
 const fn statement(step: &Step) -> Option<Digest> {
     match step {
-        Step::Close(_) | Step::Review(_) => None,
+        Step::Close(_) | Step::Restrict(_) | Step::Review(_) => None,
         Step::Extend(extended) => Some(extended.proposal.statement),
         Step::Open(opened) => Some(opened.proposal.statement),
         Step::Propose(proposed) => Some(proposed.proposal.statement),

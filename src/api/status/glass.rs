@@ -16,6 +16,7 @@ impl From<GlassError> for Refused {
             }
             GlassError::Clock(error) => error.into(),
             GlassError::Entropy(error) => error.into(),
+            GlassError::Interrupted => Self::new(Code::Internal, "signing-interrupted", error.to_string()),
             GlassError::Ledger(error) => error.into(),
             GlassError::NotFound(what) => Self::not_found(what),
             GlassError::NotPut(error) => error.into(),

@@ -45,6 +45,9 @@ pub enum GlassError {
     /// There is no randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyFailed),
+    /// The step broke off; what was recorded is done whole by the broker all the same.
+    #[error("the step was interrupted; look at what is open before it is tried again")]
+    Interrupted,
     /// The record could not be made.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

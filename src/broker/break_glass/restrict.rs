@@ -1,16 +1,21 @@
-//! Restrict: what a session of a playbook that restricts shuts and ends. Applied when it opens, and again at a start
-//! when a crash came between the opening and its locks.
+//! Restrict: what a session of a playbook that restricts shuts and ends. Applied when it opens, and later what could not
+//! be done then, or was cut short by a crash. What was done is in the log, and is not done again: an operator may have
+//! lifted it meanwhile.
 
-use crate::domain::break_glass::{Held, Phase};
+use std::time::Duration;
+
+use crate::domain::break_glass::{self, Ask, Held, Phase};
 use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
+use crate::domain::limits::{RESTRICT_TRIES, RESTRICT_WAIT_MS};
 use crate::domain::name::{OperatorName, Reason};
 use crate::domain::playbook::{Restriction, Scope};
 use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
 use crate::notify::Notice;
+use crate::store::{LedgerError, Recorded};
 
 use crate::broker::Broker;
-use crate::broker::announce::Announced;
+use crate::broker::announce::{Announced, NotPut};
 
 /// What a restriction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,37 +24,53 @@ pub struct Restricted {
     pub locks: Vec<u64>,
     /// How many revocations were made.
     pub revocations: usize,
-    /// What could not be done; it is tried again at the next start, and `hotwork lock` and `hotwork revoke` do it.
+    /// What could not be done; it is tried again soon, and `hotwork lock` and `hotwork revoke` do it.
     pub failed: Vec<String>,
 }
 
 impl Broker {
-    /// Does what open sessions shut and end, where it was not done. For the start.
+    /// Does what open sessions shut and end and was not done. For the start, and again now and then.
     pub async fn finish_restrictions(&self) {
-        let sessions: Vec<Lineage> = self.ledger.sessions().iter().map(|held| held.session).collect();
-        for session in sessions {
-            match self.announced(session) {
-                Ok(Some(announced)) => drop(self.restrict(&announced, true).await),
-                Ok(None) => {}
-                Err(error) => tracing::error!(%session, %error, "a break-glass restriction was not applied"),
+        let sessions = self.ledger.sessions();
+        let left: Vec<Lineage> =
+            sessions.iter().filter(|held| !held.left.is_empty()).map(|held| held.session).collect();
+        for session in left {
+            if let Err(error) = self.restrict(session).await {
+                tracing::error!(%session, %error, "a break-glass restriction was not applied");
             }
         }
     }
 
-    /// Does what the session shuts and, when `ends`, what it ends. `None` when it is a drill, over, or expands.
-    pub(super) async fn restrict(&self, announced: &Announced, ends: bool) -> Option<Restricted> {
+    /// Does what the session shuts and ends and has not. `None` when it is a drill, over, or expands.
+    ///
+    /// # Errors
+    /// When it is not certain that somebody hears of the session: then nothing comes of it.
+    pub(super) async fn restrict(&self, session: Lineage) -> Result<Option<Restricted>, NotPut> {
+        // Two at a time would lock the same twice.
+        let _one_at_a_time = self.restricting.lock().await;
+        let Some(announced) = self.announced(session)? else { return Ok(None) };
+        Ok(self.apply(&announced).await)
+    }
+
+    async fn apply(&self, announced: &Announced) -> Option<Restricted> {
         let held = announced.held();
         let Scope::Restrict(restriction) = &held.opening.scope else { return None };
         if held.opening.drill || held.phase(self.log_time()) != Phase::Open {
             return None;
         }
         let operator = held.signatures.last().map(|signature| signature.operator.clone())?;
-        let mut done = Restricted::default();
+        let (mut done, mut left) = (Restricted::default(), Restriction::default());
         let by = (operator, reason(held)?);
         // Locks first: what comes is worse than what is there.
-        self.shut(held, restriction, &by, &mut done).await;
-        if ends {
-            self.end(restriction, &by, &mut done).await;
+        left.lock = self.shut(held, &restriction.lock, &by, &mut done).await;
+        left.revoke = self.end(&held.left.revoke, &by, &mut done).await;
+        if left != held.left {
+            let applied = break_glass::Restricted { left, session: held.session, until: held.until };
+            // Without the record all of it is done once more, which is the safe side.
+            if let Err(error) = self.insist(Command::BreakGlass(Ask::Restrict(applied))).await {
+                let session = held.session;
+                tracing::warn!(%session, %error, "that a break-glass restriction was applied is not recorded");
+            }
         }
         for failure in &done.failed {
             tracing::error!(session = %held.session, failure, "a break-glass restriction was not applied");
@@ -57,41 +78,52 @@ impl Broker {
         Some(done)
     }
 
+    /// Makes the locks; gives what could not be locked.
     async fn shut(
         &self,
         held: &Held,
-        restriction: &Restriction,
+        all: &[Selector],
         (operator, reason): &(OperatorName, Reason),
         done: &mut Restricted,
-    ) {
-        for selector in &restriction.lock {
+    ) -> Vec<Selector> {
+        let mut left = Vec::new();
+        for selector in all {
             if let Some(known) = self.has_lock(held, selector, reason) {
                 done.locks.push(known);
+                continue;
+            }
+            // It was locked, and somebody has lifted it.
+            if !held.left.lock.contains(selector) {
                 continue;
             }
             let terms = Terms { expires: held.until, message: reason.clone() };
             let lock =
                 Lock { operator: operator.clone(), selector: selector.clone(), tenants: vec![], terms };
-            match self.ledger.submit(Command::Lock(lock)).await {
+            match self.insist(Command::Lock(lock)).await {
                 Ok(recorded) => {
                     done.locks.push(recorded.index());
                     let (operator, selector) = (operator.clone(), selector.clone());
                     self.notifier.notify(&Notice::Locked { operator, selector });
                 }
-                Err(error) => done.failed.push(format!("lock {selector}: {error}")),
+                Err(error) => {
+                    done.failed.push(format!("lock {selector}: {error}"));
+                    left.push(selector.clone());
+                }
             }
         }
+        left
     }
 
-    /// Whether it was done before a crash is not told by the state. Once more ends what came since, which is the safe
-    /// side.
+    /// Makes the revocations; gives what could not be revoked. Whether one was made before a crash is not told by the
+    /// state. Once more ends what came since, which is the safe side.
     async fn end(
         &self,
-        restriction: &Restriction,
+        all: &[Selector],
         (operator, reason): &(OperatorName, Reason),
         done: &mut Restricted,
-    ) {
-        for selector in &restriction.revoke {
+    ) -> Vec<Selector> {
+        let mut left = Vec::new();
+        for selector in all {
             let revocation = Revocation {
                 for_good: false,
                 issued_before: None,
@@ -102,15 +134,32 @@ impl Broker {
                 selector: selector.clone(),
                 tenants: Vec::new(),
             };
-            match self.ledger.submit(Command::Revoke { revocation, target: None }).await {
+            match self.insist(Command::Revoke { revocation, target: None }).await {
                 Ok(_) => {
                     done.revocations = done.revocations.saturating_add(1);
                     let (operator, selector) = (operator.clone(), selector.clone());
                     self.notifier.notify(&Notice::Revoked { operator, selector });
                 }
-                Err(error) => done.failed.push(format!("revoke {selector}: {error}")),
+                Err(error) => {
+                    done.failed.push(format!("revoke {selector}: {error}"));
+                    left.push(selector.clone());
+                }
             }
         }
+        left
+    }
+
+    /// Submits, and again while the queue is full: whoever keeps it full must not keep the brake off.
+    async fn insist(&self, command: Command) -> Result<Recorded, LedgerError> {
+        let mut wait = Duration::from_millis(RESTRICT_WAIT_MS);
+        for _ in 1..RESTRICT_TRIES {
+            match self.ledger.submit(command.clone()).await {
+                Err(LedgerError::Busy) => tokio::time::sleep(wait).await,
+                other => return other,
+            }
+            wait = wait.saturating_mul(2);
+        }
+        self.ledger.submit(command).await
     }
 
     /// The lock that this session made for `selector`, up to its end of now.

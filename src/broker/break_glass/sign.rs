@@ -3,6 +3,8 @@
 //! Who sends it does not count: the signature names the person. The text is read, written again from the registry in
 //! force and compared, so that an edited one, one of another broker, and one whose playbook has changed since are none.
 
+use std::sync::Arc;
+
 use crate::domain::break_glass::text::{self, Parts, Said, What};
 use crate::domain::break_glass::{
     Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Sign, Signature, Signed, Step,
@@ -92,11 +94,24 @@ pub struct GlassProgress {
 }
 
 impl Broker {
-    /// Takes a signature. When the quorum is there the session is open, or extended, as soon as this returns.
+    /// Takes a signature. When the quorum is there the session is open, or extended, and what it shuts is shut, as soon
+    /// as this returns.
     ///
     /// # Errors
     /// [`GlassError`]; every refusal of a known caller is recorded.
     pub async fn sign_break_glass(
+        self: &Arc<Self>,
+        by: &Authorized,
+        act: Act,
+        given: SignGlass,
+    ) -> Result<GlassProgress, GlassError> {
+        let (broker, by) = (Arc::clone(self), by.clone());
+        // A caller that goes away, on a bad line or on purpose, does not leave a brake open and nothing shut.
+        let taken = tokio::spawn(async move { broker.sign_whole(&by, act, &given).await });
+        taken.await.map_err(|_| GlassError::Interrupted)?
+    }
+
+    async fn sign_whole(
         &self,
         by: &Authorized,
         act: Act,
@@ -141,8 +156,8 @@ impl Broker {
         self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
         let (time, index) = (recorded.time(), recorded.index());
         let (session, until) = opened(&step);
-        let restricted = match session.map(|session| self.announced(session)).transpose()?.flatten() {
-            Some(announced) => self.restrict(&announced, matches!(step, Step::Open(_))).await,
+        let restricted = match session {
+            Some(session) => self.restrict(session).await?,
             None => None,
         };
         let sessions = self.ledger.sessions();
@@ -152,7 +167,9 @@ impl Broker {
         let needed = match &step {
             // Its own session is one without a review now.
             Step::Open(_) | Step::Extend(_) => signatures.len(),
-            Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => sessions.needed(&proposal),
+            Step::Close(_) | Step::Propose(_) | Step::Restrict(_) | Step::Review(_) | Step::Sign(_) => {
+                sessions.needed(&proposal)
+            }
         };
         let has = |name: &OperatorName| signatures.iter().any(|one| one.operator == *name);
         let able = responders.into_iter().filter(|name| !has(name)).collect();
@@ -230,7 +247,9 @@ const fn opened(step: &Step) -> (Option<Lineage>, Option<Timestamp>) {
         Step::Extend(Extended { session, until, .. }) | Step::Open(Opened { session, until, .. }) => {
             (Some(*session), Some(*until))
         }
-        Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => (None, None),
+        Step::Close(_) | Step::Propose(_) | Step::Restrict(_) | Step::Review(_) | Step::Sign(_) => {
+            (None, None)
+        }
     }
 }
 
@@ -241,6 +260,6 @@ fn signatures(step: &Step, pending: impl FnOnce() -> Option<Vec<Signature>>) -> 
         }
         Step::Propose(Proposed { signature, .. }) => vec![signature.clone()],
         Step::Sign(Signed { signature, .. }) => pending().unwrap_or_else(|| vec![signature.clone()]),
-        Step::Close(_) | Step::Review(_) => Vec::new(),
+        Step::Close(_) | Step::Restrict(_) | Step::Review(_) => Vec::new(),
     }
 }

@@ -18,7 +18,7 @@ use super::digest::Digest;
 use super::id::Lineage;
 use super::limits::{BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSALS_PER_SIGNER_MAX};
 use super::name::{OperatorName, PlaybookName, Reason, Ticket};
-use super::playbook::{Quorum, Scope};
+use super::playbook::{Quorum, Restriction, Scope};
 use super::statement::Nonce;
 use super::time::Timestamp;
 
@@ -116,6 +116,8 @@ pub enum Step {
     Open(Opened),
     /// Somebody signed first, and others must.
     Propose(Proposed),
+    /// What a session shuts and ends was shut and ended.
+    Restrict(Restricted),
     /// What was done was looked at by somebody else.
     Review(Review),
     /// Somebody signed, and others must.
@@ -178,6 +180,18 @@ pub struct Extended {
     pub until: Timestamp,
 }
 
+/// The record of what a session has shut and ended: what of it is left to do. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restricted {
+    /// What could not be done, and is tried again.
+    pub left: Restriction,
+    /// The session.
+    pub session: Lineage,
+    /// The end that it had, and that its locks have. After an extension this says nothing.
+    pub until: Timestamp,
+}
+
 /// The record of an early end. Fields in alphabetical order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,7 +232,7 @@ impl Step {
     /// When the entry no longer matters to any decision; `None` when that is not known beforehand.
     pub const fn matters_until(&self) -> Option<Timestamp> {
         match self {
-            Self::Close(_) | Self::Extend(_) | Self::Open(_) | Self::Review(_) => None,
+            Self::Close(_) | Self::Extend(_) | Self::Open(_) | Self::Restrict(_) | Self::Review(_) => None,
             Self::Propose(proposed) => Some(proposed.proposal.until),
             Self::Sign(signed) => Some(signed.until),
         }
@@ -232,6 +246,7 @@ impl Step {
                 signatures.last().map(|signature| &signature.operator)
             }
             Self::Propose(proposed) => Some(&proposed.signature.operator),
+            Self::Restrict(_) => None,
             Self::Review(review) => Some(&review.operator),
             Self::Sign(signed) => Some(&signed.signature.operator),
         }
@@ -246,7 +261,8 @@ impl Step {
                 proposal.opening().map(|opening| &opening.playbook)
             }
             Self::Review(review) => review.playbook.as_ref(),
-            Self::Sign(_) => None,
+            // Its session tells.
+            Self::Restrict(_) | Self::Sign(_) => None,
         }
     }
 
@@ -259,7 +275,8 @@ impl Step {
                 proposal.opening().is_some_and(|opening| opening.drill)
             }
             Self::Review(review) => review.drill,
-            Self::Sign(_) => false,
+            // A drill shuts nothing.
+            Self::Restrict(_) | Self::Sign(_) => false,
         }
     }
 
@@ -269,6 +286,7 @@ impl Step {
             Self::Close(closing) => Some(closing.session),
             Self::Extend(extended) => Some(extended.session),
             Self::Open(opened) => Some(opened.session),
+            Self::Restrict(restricted) => Some(restricted.session),
             Self::Review(review) => Some(review.session),
             Self::Propose(proposed) => match &proposed.proposal.asks {
                 Asks::Extend(extension) => Some(extension.session),
@@ -284,6 +302,8 @@ impl Step {
 pub enum Ask {
     /// End a session before its time.
     Close(Closing),
+    /// Note what a session has shut and ended.
+    Restrict(Restricted),
     /// Note a review.
     Review(Review),
     /// Add a signature, and do what is asked when it completes the quorum.

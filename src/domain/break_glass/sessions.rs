@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Review, Sign,
-    Signature, Signed, Step,
+    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Restricted,
+    Review, Sign, Signature, Signed, Step,
 };
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
@@ -15,7 +15,7 @@ use crate::domain::limits::{
     REVIEW_DUE_SECONDS,
 };
 use crate::domain::name::{OperatorName, PlaybookName, Reason};
-use crate::domain::playbook::Scope;
+use crate::domain::playbook::{Restriction, Scope};
 use crate::domain::revocation::Lock;
 use crate::domain::time::Timestamp;
 
@@ -47,6 +47,8 @@ pub struct Held {
     pub until: Timestamp,
     /// How it was ended before.
     pub closed: Option<Over>,
+    /// What it shuts and ends, and has not yet. What was done is not done again: an operator may have undone it.
+    pub left: Restriction,
     /// The entry that opened it.
     pub index: u64,
 }
@@ -181,6 +183,7 @@ impl Sessions {
                 let (drill, playbook) = (opening.drill, Some(opening.playbook.clone()));
                 Ok(Step::Close(Closing { drill, playbook, ..closing }))
             }
+            Ask::Restrict(restricted) => self.decide_restricted(restricted),
             Ask::Review(review) => self.decide_review(review, now),
             Ask::Sign(sign) => self.decide_sign(*sign, now),
         }
@@ -192,6 +195,12 @@ impl Sessions {
             Phase::Open => Ok(held),
             Phase::Over | Phase::Overdue => Err(GlassRefusal::NotOpen),
         }
+    }
+
+    /// What was done before an extension was done for another end, and says nothing of the new one.
+    fn decide_restricted(&self, restricted: Restricted) -> Result<Step, GlassRefusal> {
+        let held = self.held.get(&restricted.session).ok_or(GlassRefusal::Unknown)?;
+        if held.until == restricted.until { Ok(Step::Restrict(restricted)) } else { Err(GlassRefusal::Spent) }
     }
 
     fn decide_review(&self, review: Review, now: Timestamp) -> Result<Step, GlassRefusal> {
@@ -315,6 +324,8 @@ impl Sessions {
                 self.keep(&extended.proposal, &extended.signatures, true);
                 self.change(extended.session, |held| {
                     held.until = extended.until;
+                    // What was ended stays ended; the locks end with the session, and are made for longer.
+                    held.left.lock = restriction(&held.opening).lock;
                     held.signatures.extend(extended.signatures.iter().cloned());
                 });
             }
@@ -322,6 +333,9 @@ impl Sessions {
             Step::Propose(proposed) => {
                 self.keep(&proposed.proposal, std::slice::from_ref(&proposed.signature), false);
             }
+            Step::Restrict(restricted) => self.change(restricted.session, |held| {
+                held.left = restricted.left.clone();
+            }),
             Step::Review(review) => {
                 self.held.remove(&review.session);
                 if review.drill {
@@ -347,6 +361,7 @@ impl Sessions {
                 opened: time,
                 until: opened.until,
                 closed: None,
+                left: restriction(opening),
                 index,
             };
             self.held.insert(opened.session, Arc::new(held));
@@ -372,5 +387,13 @@ impl Sessions {
     /// Drops proposals that nobody can sign any more. It changes no answer.
     pub fn forget(&mut self, now: Timestamp) {
         self.pending.retain(|_, pending| now < pending.proposal.until);
+    }
+}
+
+/// What an opening shuts and ends: a drill and what expands nothing.
+fn restriction(opening: &Opening) -> Restriction {
+    match &opening.scope {
+        Scope::Restrict(restriction) if !opening.drill => restriction.clone(),
+        Scope::Expand(_) | Scope::Restrict(_) => Restriction::default(),
     }
 }

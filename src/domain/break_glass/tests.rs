@@ -1,5 +1,7 @@
 //! The rules of break-glass, one by one and as a whole.
 
+mod attacks;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -393,7 +395,7 @@ proptest! {
                         });
                         prop_assert!(!signed);
                     }
-                    Step::Close(_) | Step::Propose(_) | Step::Sign(_) => {}
+                    Step::Close(_) | Step::Propose(_) | Step::Restrict(_) | Step::Sign(_) => {}
                 }
             }
             prop_assert_eq!(&log.replayed(), &log.sessions);

@@ -136,7 +136,7 @@ impl Command {
     /// works under a session, or opens one, none of what can stop them.
     pub fn in_emergency(&self) -> InEmergency {
         match self {
-            Self::BreakGlass(Ask::Close(_) | Ask::Review(_))
+            Self::BreakGlass(Ask::Close(_) | Ask::Restrict(_) | Ask::Review(_))
             | Self::Lock(_)
             | Self::Remove(_)
             | Self::Revoke { .. }

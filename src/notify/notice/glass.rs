@@ -39,6 +39,9 @@ pub(super) fn severity(step: &Step) -> Severity {
     match step {
         Step::Extend(_) | Step::Open(_) if step.is_drill() => Severity::Warning,
         Step::Extend(_) | Step::Open(_) => Severity::Critical,
+        // Everybody takes all of it for shut.
+        Step::Restrict(restricted) if !restricted.left.is_empty() => Severity::Critical,
+        Step::Restrict(_) => Severity::Info,
         Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => Severity::Warning,
     }
 }
@@ -61,6 +64,15 @@ pub(super) fn summary(step: &Step) -> String {
             )
         }
         Step::Propose(_) => format!("{by} proposes to break glass, others must sign"),
+        Step::Restrict(restricted) if restricted.left.is_empty() => {
+            format!("what the break-glass session {} shuts and ends is shut and ended", restricted.session)
+        }
+        Step::Restrict(restricted) => {
+            format!(
+                "the break-glass session {} could not shut and end all that it should",
+                restricted.session
+            )
+        }
         Step::Review(review) => format!("{by} reviewed the break-glass {drill} {}", review.session),
         Step::Sign(_) => format!("{by} signed a proposal to break glass, others must sign"),
     }
@@ -71,7 +83,7 @@ pub(super) fn details(step: &Step) -> Value {
     let until = match step {
         Step::Extend(extended) => Some(extended.until),
         Step::Open(opened) => Some(opened.until),
-        Step::Close(_) | Step::Propose(_) | Step::Review(_) | Step::Sign(_) => None,
+        Step::Close(_) | Step::Propose(_) | Step::Restrict(_) | Step::Review(_) | Step::Sign(_) => None,
     };
     json!({
         "drill": step.is_drill(),
@@ -89,6 +101,7 @@ const fn word(step: &Step) -> &'static str {
         Step::Extend(_) => "extend",
         Step::Open(_) => "open",
         Step::Propose(_) => "propose",
+        Step::Restrict(_) => "restrict",
         Step::Review(_) => "review",
         Step::Sign(_) => "sign",
     }

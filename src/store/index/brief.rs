@@ -253,6 +253,7 @@ enum BriefStep {
     Extend(IgnoredAny),
     Open(IgnoredAny),
     Propose(BriefProposed),
+    Restrict(IgnoredAny),
     Review(IgnoredAny),
     Sign(BriefUntil),
 }
@@ -263,6 +264,7 @@ impl BriefStep {
             Self::Close(IgnoredAny)
             | Self::Extend(IgnoredAny)
             | Self::Open(IgnoredAny)
+            | Self::Restrict(IgnoredAny)
             | Self::Review(IgnoredAny) => FOR_GOOD,
             Self::Propose(proposed) => proposed.proposal.until,
             Self::Sign(signed) => signed.until,

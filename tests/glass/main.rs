@@ -1,0 +1,19 @@
+//! Break-glass in this process, on a clock that the test holds: what attackers try who have a key, a role or a bad line.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod brake;
+#[path = "../end_to_end/signing.rs"]
+mod signing;
+mod site;
+#[path = "../end_to_end/support.rs"]
+mod support;
