@@ -343,14 +343,15 @@ pub const BREAK_GLASS_SECONDS_DEFAULT: u32 = 30 * 60;
 pub const BREAK_GLASS_SECONDS_MAX: u32 = 4 * 3_600;
 /// Most people that one playbook can ask for: more of them are never awake at once.
 pub const BREAK_GLASS_QUORUM_MAX: u8 = 8;
-/// How long a proposal can be signed, in seconds: time to reach the second person. Until then it is remembered,
-/// so that its signatures are good once.
+/// How long a proposal can be signed, in seconds, no more and no less: time to reach the second person. It is
+/// remembered for as long after its first signature, so that its signatures are good once.
 pub const PROPOSAL_SECONDS_MAX: i64 = 15 * 60;
-/// Proposals of one signer within that time, finished or not. They are counted for each person, so that nobody
+/// Proposals of one signer within that time from their records, finished or not. They are counted for each person, so that nobody
 /// takes another's place.
 pub const PROPOSALS_PER_SIGNER_MAX: usize = 8;
-/// Sessions that are open or whose review is owed. Each had its quorum, so only signers could fill this.
-pub const BREAK_GLASS_SESSIONS_MAX: usize = 1_000;
+/// Sessions of one playbook that are open or whose review is owed; its drills are counted apart. Only its own signers
+/// could fill this, and they stand in the way of no other playbook.
+pub const BREAK_GLASS_SESSIONS_MAX: usize = 16;
 /// How often a lock or revocation of a brake is tried while the ledger's queue is full; each wait is twice the one before,
 /// so the last comes after some 6 s, which is below [`REQUEST_SECONDS_MAX`].
 pub const RESTRICT_TRIES: u32 = 8;

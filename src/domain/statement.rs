@@ -43,7 +43,8 @@ impl Namespace {
     }
 }
 
-/// 128 random bits that make a statement unlike every other one; 32 lowercase hex digits.
+/// 128 bits that make a statement unlike every other one; 32 lowercase hex digits. Random, but for what the broker may
+/// hide in a part of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce([u8; 16]);
 
@@ -56,6 +57,11 @@ impl Nonce {
     /// From random bytes.
     pub const fn new(random: [u8; 16]) -> Self {
         Self(random)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 

@@ -101,7 +101,7 @@ fn no_signature_but_two_responders_own_opens_anything() {
         Some(("not-after", _)) => "not-after: 2026-01-01T00:15:00Z\n".to_owned(),
         _ => format!("{line}\n"),
     });
-    scene.refuses(scene.sign(&old.collect::<String>(), &scene.bob), "statement-expired");
+    scene.refuses(scene.sign(&old.collect::<String>(), &scene.bob), "statement-changed");
     // One person with two keys is one person.
     assert_eq!(scene.sign(&text, &scene.alice[0]).0, 0);
     scene.refuses(scene.sign(&text, &scene.alice[1]), "already-signed");

@@ -17,3 +17,4 @@ mod signing;
 mod site;
 #[path = "../end_to_end/support.rs"]
 mod support;
+mod texts;

@@ -18,6 +18,11 @@ impl From<GlassError> for Refused {
             GlassError::Entropy(error) => error.into(),
             GlassError::Interrupted => Self::new(Code::Internal, "signing-interrupted", error.to_string()),
             GlassError::Ledger(error) => error.into(),
+            GlassError::Mark(error) => {
+                let message =
+                    "the text can't be marked, because the log's key can't sign; an operator must act";
+                internal(Code::Unavailable, "signer-failed", message, &error)
+            }
             GlassError::NotFound(what) => Self::not_found(what),
             GlassError::NotPut(error) => error.into(),
             GlassError::OtherAct(_) => Self::new(Code::InvalidArgument, "statement-other", error.to_string()),

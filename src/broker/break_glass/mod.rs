@@ -2,6 +2,7 @@
 //! every other request, in `decide`.
 
 mod finish;
+mod nonce;
 mod prepare;
 mod restrict;
 mod sign;
@@ -22,6 +23,7 @@ use crate::domain::ledger::Refusal;
 use crate::domain::name::OperatorName;
 use crate::domain::operator::Operator;
 use crate::domain::playbook::Playbook;
+use crate::domain::signer::SigningFailed;
 use crate::domain::statement::{NotAStatement, Statement};
 use crate::domain::time::Timestamp;
 use crate::ssh::BadSignature;
@@ -34,9 +36,10 @@ use super::{Broker, Rules};
 /// Why a step of break-glass was not taken. All that was refused after the caller was known is in the log.
 #[derive(Debug, thiserror::Error)]
 pub enum GlassError {
-    /// The text is not what this broker would write now: it was edited, is another broker's, or its playbook changed.
+    /// The text is not what this broker would write now: it was edited, written by hand, is another broker's, or its
+    /// playbook changed.
     #[error(
-        "the statement is not one of this broker's, or its playbook has changed since; prepare a new one"
+        "the statement is not one that this broker wrote, or its playbook has changed since; prepare a new one"
     )]
     Changed,
     /// The clock can't be trusted.
@@ -63,6 +66,9 @@ pub enum GlassError {
     /// It is longer than the playbook allows.
     #[error("the playbook allows {0} s at most")]
     TooLong(u32),
+    /// The log's key can't mark a text.
+    #[error(transparent)]
+    Mark(#[from] SigningFailed),
     /// The signature counts for nothing.
     #[error(transparent)]
     Signature(#[from] BadSignature),

@@ -6,7 +6,7 @@ use crate::domain::id::Lineage;
 use crate::domain::limits::PROPOSAL_SECONDS_MAX;
 use crate::domain::name::{OperatorName, PlaybookName, Reason, Ticket};
 use crate::domain::playbook::Playbook;
-use crate::domain::statement::{Nonce, Statement, Window};
+use crate::domain::statement::{Statement, Window};
 use crate::domain::time::Timestamp;
 
 use super::GlassError;
@@ -86,19 +86,14 @@ impl Broker {
                 (Asks::Extend(extension), found, held.opening.ticket.clone())
             }
         };
-        let mut random = [0; 16];
-        self.entropy.fill(&mut random)?;
-        let (nonce, quorum) = (Nonce::new(random), playbook.quorum);
+        let quorum = playbook.quorum;
         let until = from.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000));
-        let parts = Parts {
-            asks: &asks,
-            playbook: &playbook.name,
-            ticket: &ticket,
-            quorum,
-            nonce,
-            window: Window { from, until },
-        };
-        let statement = self.with_address(&rules, |to| text::statement(to, &parts))?;
+        let window = Window { from, until };
+        let (nonce, statement) = self.write_marked(|nonce| {
+            let (asks, playbook, ticket) = (&asks, &playbook.name, &ticket);
+            let parts = Parts { asks, playbook, ticket, quorum, nonce, window };
+            self.with_address(&rules, |to| text::statement(to, &parts))
+        })?;
         let proposal = Proposal { from, nonce, quorum, statement: statement.digest(), until, asks };
         let needed = self.ledger.sessions().needed(&proposal);
         let able = rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect();

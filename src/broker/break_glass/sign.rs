@@ -204,16 +204,20 @@ impl Broker {
             }
         };
         let playbook = rules.registry.playbook(&name).ok_or(GlassError::NotFound("playbook"))?;
+        let playbook_quorum = playbook.quorum;
         if let Asks::Extend(extension) = &asks {
             let lasts = extension.until.millis_since(window.from);
             if lasts > i64::from(playbook.seconds_max) * 1000 {
                 return Err(GlassError::TooLong(playbook.seconds_max));
             }
         }
-        let parts =
-            Parts { asks: &asks, playbook: &name, ticket: &ticket, quorum: playbook.quorum, nonce, window };
-        let ours = self.with_address(rules, |to| text::statement(to, &parts))?;
-        if ours != statement || quorum != playbook.quorum {
+        let ours = self.write_again(nonce, |nonce| {
+            let (asks, playbook, ticket) = (&asks, &name, &ticket);
+            let parts = Parts { asks, playbook, ticket, quorum: playbook_quorum, nonce, window };
+            self.with_address(rules, |to| text::statement(to, &parts))
+        })?;
+        // By their digests, so that the time tells nobody how much of a nonce they guessed.
+        if ours.digest() != statement.digest() || quorum != playbook_quorum {
             return Err(GlassError::Changed);
         }
         let (from, until) = (window.from, window.until);

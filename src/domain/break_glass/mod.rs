@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use self::sessions::{Held, Over, Pending, Phase, Sessions};
 use super::digest::Digest;
 use super::id::Lineage;
-use super::limits::{BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSALS_PER_SIGNER_MAX};
+use super::limits::{
+    BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSAL_SECONDS_MAX, PROPOSALS_PER_SIGNER_MAX,
+};
 use super::name::{OperatorName, PlaybookName, Reason, Ticket};
 use super::playbook::{Quorum, Restriction, Scope};
 use super::statement::Nonce;
@@ -37,7 +39,7 @@ pub struct Proposal {
     pub quorum: Quorum,
     /// SHA-256 of the text that is signed: the proposal's id.
     pub statement: Digest,
-    /// It can be signed before here, whole seconds, at most [`super::limits::PROPOSAL_SECONDS_MAX`] later.
+    /// It can be signed before here, [`super::limits::PROPOSAL_SECONDS_MAX`] later.
     pub until: Timestamp,
 }
 
@@ -233,7 +235,10 @@ impl Step {
     pub const fn matters_until(&self) -> Option<Timestamp> {
         match self {
             Self::Close(_) | Self::Extend(_) | Self::Open(_) | Self::Restrict(_) | Self::Review(_) => None,
-            Self::Propose(proposed) => Some(proposed.proposal.until),
+            // It counts for its signer from its record on, which was before its end.
+            Self::Propose(proposed) => {
+                Some(proposed.proposal.until.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000)))
+            }
             Self::Sign(signed) => Some(signed.until),
         }
     }
@@ -344,8 +349,8 @@ pub enum GlassRefusal {
     /// Who signed does not review.
     #[error("`{0}` signed for this session; somebody else must review it")]
     OwnReview(OperatorName),
-    /// There are too many sessions without a review.
-    #[error("more than {BREAK_GLASS_SESSIONS_MAX} sessions are open or wait for their review")]
+    /// There are too many sessions of the playbook without a review.
+    #[error("{BREAK_GLASS_SESSIONS_MAX} sessions of this playbook are open or wait for their review")]
     SessionsExhausted,
     /// The statement has done its work.
     #[error("the statement was used; prepare a new one")]

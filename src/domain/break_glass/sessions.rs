@@ -26,8 +26,19 @@ pub struct Pending {
     pub proposal: Proposal,
     /// By whom so far, in their order; never empty.
     pub signatures: Vec<Signature>,
+    /// Who signed first, and when that was recorded: for whom it counts, and from when on.
+    pub proposed: (OperatorName, Timestamp),
     /// Whether its quorum has been there.
     pub done: bool,
+}
+
+impl Pending {
+    /// Until when it counts for who signed first: from its record on, not from when its text was made. Otherwise texts that
+    /// are kept until they are about to end would be many in a short time. Never before its end.
+    fn counts_until(&self) -> Timestamp {
+        let (_, recorded) = self.proposed;
+        recorded.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000)).max(self.proposal.until)
+    }
 }
 
 /// A session that is open, or whose review is owed.
@@ -219,8 +230,8 @@ impl Sessions {
     fn decide_sign(&self, sign: Sign, now: Timestamp) -> Result<Step, GlassRefusal> {
         let Sign { proposal, signature, responders, session } = sign;
         let lasts = proposal.until.millis_since(proposal.from);
-        let bounded = (1..=PROPOSAL_SECONDS_MAX.saturating_mul(1000)).contains(&lasts);
-        if !bounded || now < proposal.from || now >= proposal.until {
+        if lasts != PROPOSAL_SECONDS_MAX.saturating_mul(1000) || now < proposal.from || now >= proposal.until
+        {
             return Err(GlassRefusal::Expired);
         }
         if !responders.contains(&signature.operator) {
@@ -270,7 +281,11 @@ impl Sessions {
                 if !(1..=BREAK_GLASS_SECONDS_MAX).contains(&opening.seconds) {
                     return Err(GlassRefusal::BadEnd);
                 }
-                if self.held.len() >= BREAK_GLASS_SESSIONS_MAX {
+                // Of this playbook alone, and drills apart: whoever signs for one must not stand in the way of another.
+                let alike = |held: &&Arc<Held>| {
+                    held.opening.playbook == opening.playbook && held.opening.drill == opening.drill
+                };
+                if self.held.values().filter(alike).count() >= BREAK_GLASS_SESSIONS_MAX {
                     return Err(GlassRefusal::SessionsExhausted);
                 }
             }
@@ -281,8 +296,8 @@ impl Sessions {
     /// Proposals are counted for each who signed first: nobody takes another's place.
     fn may_propose(&self, operator: &OperatorName, now: Timestamp) -> Result<(), GlassRefusal> {
         let own = self.pending.values().filter(|pending| {
-            let first = pending.signatures.first();
-            now < pending.proposal.until && first.is_some_and(|one| one.operator == *operator)
+            let (first, _) = &pending.proposed;
+            now < pending.counts_until() && first == operator
         });
         if own.count() < PROPOSALS_PER_SIGNER_MAX {
             return Ok(());
@@ -321,7 +336,7 @@ impl Sessions {
                 held.closed = Some(Over { closing: closing.clone(), time });
             }),
             Step::Extend(extended) => {
-                self.keep(&extended.proposal, &extended.signatures, true);
+                self.keep(&extended.proposal, &extended.signatures, true, time);
                 self.change(extended.session, |held| {
                     held.until = extended.until;
                     // What was ended stays ended; the locks end with the session, and are made for longer.
@@ -331,7 +346,7 @@ impl Sessions {
             }
             Step::Open(opened) => self.apply_open(opened, time, index),
             Step::Propose(proposed) => {
-                self.keep(&proposed.proposal, std::slice::from_ref(&proposed.signature), false);
+                self.keep(&proposed.proposal, std::slice::from_ref(&proposed.signature), false, time);
             }
             Step::Restrict(restricted) => self.change(restricted.session, |held| {
                 held.left = restricted.left.clone();
@@ -351,7 +366,7 @@ impl Sessions {
     }
 
     fn apply_open(&mut self, opened: &Opened, time: Timestamp, index: u64) {
-        self.keep(&opened.proposal, &opened.signatures, true);
+        self.keep(&opened.proposal, &opened.signatures, true, time);
         if let Asks::Open(opening) = &opened.proposal.asks {
             let held = Held {
                 session: opened.session,
@@ -368,8 +383,13 @@ impl Sessions {
         }
     }
 
-    fn keep(&mut self, proposal: &Proposal, signatures: &[Signature], done: bool) {
-        let pending = Pending { proposal: proposal.clone(), signatures: signatures.to_vec(), done };
+    fn keep(&mut self, proposal: &Proposal, signatures: &[Signature], done: bool, time: Timestamp) {
+        let known = self.pending.get(&proposal.statement).map(|pending| pending.proposed.clone());
+        let first = signatures.first().map(|first| (first.operator.clone(), time));
+        // A step without a signature is none.
+        let Some(proposed) = known.or(first) else { return };
+        let signatures = signatures.to_vec();
+        let pending = Pending { proposal: proposal.clone(), signatures, proposed, done };
         self.pending.insert(proposal.statement, Arc::new(pending));
     }
 
@@ -381,12 +401,12 @@ impl Sessions {
 
     /// Whether [`Self::forget`] has something to do.
     pub fn has_ended(&self, now: Timestamp) -> bool {
-        self.pending.values().any(|pending| pending.proposal.until <= now)
+        self.pending.values().any(|pending| pending.counts_until() <= now)
     }
 
-    /// Drops proposals that nobody can sign any more. It changes no answer.
+    /// Drops proposals that nobody can sign any more and that count for nobody. It changes no answer.
     pub fn forget(&mut self, now: Timestamp) {
-        self.pending.retain(|_, pending| now < pending.proposal.until);
+        self.pending.retain(|_, pending| now < pending.counts_until());
     }
 }
 

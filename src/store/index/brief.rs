@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::mark::FOR_GOOD;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::{ApprovalId, CredentialId};
-use crate::domain::limits::APPROVAL_COOL_DOWN_MS;
+use crate::domain::limits::{APPROVAL_COOL_DOWN_MS, PROPOSAL_SECONDS_MAX};
 use crate::domain::revocation::{Selector, watermark};
 use crate::domain::status_list::StatusRef;
 use crate::domain::time::Timestamp;
@@ -266,7 +266,9 @@ impl BriefStep {
             | Self::Open(IgnoredAny)
             | Self::Restrict(IgnoredAny)
             | Self::Review(IgnoredAny) => FOR_GOOD,
-            Self::Propose(proposed) => proposed.proposal.until,
+            Self::Propose(proposed) => {
+                proposed.proposal.until.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000))
+            }
             Self::Sign(signed) => signed.until,
         }
     }

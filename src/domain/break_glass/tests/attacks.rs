@@ -34,3 +34,61 @@ fn what_was_shut_is_left_no_more_until_an_extension_makes_it_last_longer() {
     assert_eq!(log.take(done(&some, at(600)), at(3)), Err(GlassRefusal::Spent), "done for the old end");
     assert_eq!(log.replayed(), log.sessions);
 }
+
+#[test]
+fn a_text_that_is_kept_until_it_is_about_to_end_counts_for_as_long_as_any() {
+    let mut log = Log::default();
+    let flood = u8::try_from(PROPOSALS_PER_SIGNER_MAX).unwrap();
+    // All but the last second of their time is over, and the next ones end a second later.
+    let (late, next) = (at(PROPOSAL_SECONDS_MAX - 1), at(PROPOSAL_SECONDS_MAX));
+    for number in 0..flood {
+        log.sign(&open(number, START), "dave", number, late).unwrap();
+    }
+    let kept = open(100, at(1));
+    let refused = Err(GlassRefusal::TooManyProposals("dave".parse().unwrap()));
+    assert_eq!(log.sign(&kept, "dave", 100, next), refused);
+    log.sessions.forget(next);
+    assert_eq!(log.sign(&kept, "dave", 100, next), refused, "and what is forgotten changes nothing");
+    assert_eq!(log.replayed().decide(ask(&kept, "dave", 100), next), refused, "nor does a start");
+    // Who completes what another proposed takes no place of theirs.
+    let ended = late.plus_millis(PROPOSAL_SECONDS_MAX * 1000);
+    log.sessions.forget(ended);
+    let free = open(101, ended);
+    assert!(log.sign(&free, "dave", 101, ended).is_ok());
+    // The index keeps such a step for as long.
+    for (step, time) in &log.steps {
+        let counts = time.plus_millis(PROPOSAL_SECONDS_MAX * 1000);
+        assert!(step.matters_until().is_none_or(|until| until >= counts), "{step:?}");
+    }
+}
+
+#[test]
+fn sessions_that_nobody_reviews_stand_in_the_way_of_no_other_playbook_and_drills_of_no_opening() {
+    let mut log = Log::default();
+    let one = Quorum::try_from(1).unwrap();
+    let numbered = |number: usize, playbook: &str, drill: bool, from| {
+        let statement = Digest::of(format!("{number} {playbook} {drill}").as_bytes());
+        Proposal { quorum: one, statement, ..proposal(0, Asks::Open(opening(playbook, drill)), from) }
+    };
+    let mut now = START;
+    for number in 0..BREAK_GLASS_SESSIONS_MAX {
+        now = at(i64::try_from(number).unwrap() * 1_000);
+        log.sign(&numbered(number, "brake", true, now), "dave", u8::try_from(number).unwrap(), now).unwrap();
+    }
+    let more = numbered(99, "brake", true, now);
+    assert_eq!(log.sign(&more, "dave", 99, now), Err(GlassRefusal::SessionsExhausted));
+    assert_eq!(log.sign(&more, "bob", 99, now), Err(GlassRefusal::SessionsExhausted));
+    assert!(matches!(log.sign(&numbered(99, "other", true, now), "bob", 99, now), Ok(Step::Open(_))));
+    assert!(matches!(log.sign(&numbered(100, "brake", false, now), "bob", 100, now), Ok(Step::Open(_))));
+    log.review(session(0), "bob", now).unwrap();
+    assert!(matches!(log.sign(&more, "dave", 101, now), Ok(Step::Open(_))));
+    // Openings have their own bound.
+    for number in 1..BREAK_GLASS_SESSIONS_MAX {
+        now = now.plus_millis(1_000_000);
+        let again = numbered(100 + number, "brake", false, now);
+        log.sign(&again, "alice", 110, now).unwrap();
+        log.sign(&again, "bob", u8::try_from(110 + number).unwrap(), now).unwrap();
+    }
+    let again = numbered(200, "brake", false, now);
+    assert_eq!(log.sign(&again, "carol", 200, now), Err(GlassRefusal::SessionsExhausted));
+}
