@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::approval::{Asked, Terms, Used, Verdict, Vote};
-use super::break_glass::{Ask, Asks, Opening, Proposal, Sign, Signature};
+use super::break_glass::{Ask, Asks, Opening, Proposal, Responder, Sign, Signature};
 use super::catalogue::{Access, Tier};
 use super::credential::{Issuance, Kind};
 use super::digest::Digest;
@@ -80,7 +80,8 @@ pub fn sign(now: Timestamp, operator: &str) -> Ask {
     };
     let signature =
         Signature { digest: Digest::of(b"s"), key: "SHA256:x".into(), operator: operator.parse().unwrap() };
-    let responders = vec!["alice".parse().unwrap(), "bob".parse().unwrap()];
+    let responder = |name: &str| Responder { keys: vec!["SHA256:x".to_owned()], name: name.parse().unwrap() };
+    let responders = vec![responder("alice"), responder("bob")];
     Ask::Sign(Box::new(Sign { proposal, signature, responders, session: Lineage::new(now, &[5; 10]) }))
 }
 

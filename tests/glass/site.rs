@@ -41,11 +41,7 @@ impl Site {
         let file = support::example("orchestration", dir.path());
         let keys: BTreeMap<_, _> =
             OPERATORS.iter().map(|(name, _)| (*name, KeyPair::ed25519(dir.path(), name))).collect();
-        let entries = OPERATORS.map(|(name, roles)| {
-            let key = keys[name].public();
-            format!("[[operator]]\nname = \"{name}\"\nroles = [{roles}]\nssh_keys = [\"{key}\"]\n")
-        });
-        std::fs::write(file.with_file_name("operators.toml"), entries.concat()).unwrap();
+        std::fs::write(file.with_file_name("operators.toml"), operators(&keys)).unwrap();
         let config = Config::load(&file).unwrap_or_else(|bad| panic!("{bad}"));
         let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
         let app = App::build_on(config, None, Arc::clone(&clock) as _).await.unwrap();
@@ -79,7 +75,20 @@ impl Site {
     }
 
     pub fn signed(&self, text: &str, name: &str) -> SignGlass {
-        SignGlass { text: text.to_owned(), signature: self.keys[name].sign(NAMESPACE, text) }
+        self.signed_with(text, &self.keys[name])
+    }
+
+    pub fn signed_with(&self, text: &str, key: &KeyPair) -> SignGlass {
+        SignGlass { text: text.to_owned(), signature: key.sign(NAMESPACE, text) }
+    }
+
+    /// Gives the person another key, and loads the registry; gives the old key.
+    pub async fn replace_key(&mut self, name: &'static str) -> KeyPair {
+        let new = KeyPair::ed25519(self.dir.path(), &format!("{name}-new"));
+        let old = self.keys.insert(name, new).unwrap();
+        std::fs::write(self.dir.path().join("config/operators.toml"), operators(&self.keys)).unwrap();
+        self.broker().reload(None).await.unwrap();
+        old
     }
 
     /// Sends a text with the signature of this person, whatever it asks for.
@@ -102,6 +111,14 @@ impl Site {
         }
         session.unwrap()
     }
+}
+
+fn operators(keys: &BTreeMap<&'static str, KeyPair>) -> String {
+    let entries = OPERATORS.map(|(name, roles)| {
+        let key = keys[name].public();
+        format!("[[operator]]\nname = \"{name}\"\nroles = [{roles}]\nssh_keys = [\"{key}\"]\n")
+    });
+    entries.concat()
 }
 
 /// Waits for what comes without the test.

@@ -1,6 +1,6 @@
 //! Texts that the broker did not write, or not now: signed truly, and worth nothing.
 
-use hotwork::broker::break_glass::GlassError;
+use hotwork::broker::break_glass::{Act, GlassError};
 use hotwork::domain::break_glass::GlassRefusal;
 use hotwork::domain::clock::Clock as _;
 use hotwork::domain::ledger::Refusal;
@@ -92,4 +92,23 @@ async fn drills_that_one_person_leaves_unreviewed_stand_in_nobody_s_way() {
     site.opened("node-repair", true, &["alice", "carol"]).await;
     site.opened("node-repair", false, &["alice", "carol"]).await;
     site.opened("freeze", false, &["carol"]).await;
+}
+
+#[tokio::test]
+async fn a_stolen_key_counts_no_more_once_it_has_left_the_registry() {
+    let mut site = Site::open().await;
+    let text = site.text("node-repair", false).await;
+    site.sign(&text, "alice").await.unwrap();
+    let thief = site.replace_key("alice").await;
+    let second = site.sign(&text, "bob").await.unwrap();
+    assert_eq!(second.session, None, "bob alone stands behind it");
+    let able: Vec<_> = second.able.iter().map(ToString::to_string).collect();
+    assert_eq!((second.signatures.len(), able), (1, vec!["alice".to_owned(), "carol".to_owned()]));
+    let by = site.by("bob", hotwork::api::authz::OPEN).await;
+    let view = site.broker().break_glass(by.operator());
+    assert_eq!((view.proposals[0].signatures.len(), view.proposals[0].able.len()), (1, 2));
+    let old = site.signed_with(&text, &thief);
+    let refused = site.broker().sign_break_glass(&by, Act::Open, old).await.unwrap_err();
+    assert!(matches!(refused, GlassError::Signature(_)), "{refused}");
+    assert!(site.sign(&text, "alice").await.unwrap().session.is_some(), "with her new one she is the second");
 }

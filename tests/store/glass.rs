@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hotwork::clock::ManualClock;
 use hotwork::domain::break_glass::{
-    Ask, Asks, Closing, GlassRefusal, Opening, Phase, Proposal, Review, Sign, Signature, Step,
+    Ask, Asks, Closing, GlassRefusal, Opening, Phase, Proposal, Responder, Review, Sign, Signature, Step,
 };
 use hotwork::domain::catalogue::Tier;
 use hotwork::domain::credential::Issuance;
@@ -59,7 +59,8 @@ pub fn sign(
         key: "SHA256:x".to_owned(),
         operator: who.parse().unwrap(),
     };
-    let responders = ["ann", "ben", "cyd"].map(|name| name.parse().unwrap()).to_vec();
+    let responder = |name: &str| Responder { keys: vec!["SHA256:x".to_owned()], name: name.parse().unwrap() };
+    let responders = ["ann", "ben", "cyd"].map(responder).to_vec();
     let sign = Sign { proposal: proposal.clone(), signature, responders, session };
     submit(ledger, Command::BreakGlass(Ask::Sign(Box::new(sign))))
 }

@@ -77,7 +77,7 @@ fn proposal(view: &ProposalView) -> v1::Proposal {
     v1::Proposal {
         statement_id: view.pending.proposal.statement.to_string(),
         statement: view.statement.as_str().to_owned(),
-        signed_by: signers(&view.pending.signatures),
+        signed_by: signers(&view.signatures),
         signers_needed: count(view.needed),
         signers_able: texts(&view.able),
         sign_before: Some(timestamp(view.pending.proposal.until)),

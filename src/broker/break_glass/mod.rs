@@ -16,7 +16,7 @@ pub use restrict::Restricted;
 pub use sign::{Act, GlassProgress, SignGlass};
 
 use crate::domain::break_glass::text::{self, Addressee};
-use crate::domain::break_glass::{Asks, GlassRefusal, Held, Opening, Pending, Phase};
+use crate::domain::break_glass::{Asks, GlassRefusal, Held, Opening, Pending, Phase, Responder, Signature};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
 use crate::domain::ledger::Refusal;
@@ -99,6 +99,8 @@ pub struct ProposalView {
     pub pending: Arc<Pending>,
     /// What is signed.
     pub statement: Statement,
+    /// Signatures that count now, in their order.
+    pub signatures: Vec<Signature>,
     /// How many people must sign.
     pub needed: usize,
     /// Those who can and have not.
@@ -197,12 +199,15 @@ impl Broker {
         let statement =
             self.with_address(rules, |to| text::of_proposal(to, &pending.proposal, Some(&opening)));
         let playbook = rules.registry.playbook(&opening.playbook)?;
-        let signed = |name: &OperatorName| pending.signatures.iter().any(|one| one.operator == *name);
-        let able = rules.registry.responders(playbook).map(|operator| operator.name.clone());
+        let responders = sign::responders_of(rules, playbook);
+        let signatures = Responder::counted(&responders, &pending.signatures);
+        let signed = |name: &OperatorName| signatures.iter().any(|one| one.operator == *name);
+        let able = responders.into_iter().map(|one| one.name).filter(|name| !signed(name)).collect();
         Some(ProposalView {
             statement: statement.ok()?,
             needed: self.ledger.sessions().needed(&pending.proposal),
-            able: able.filter(|name| !signed(name)).collect(),
+            able,
+            signatures,
             pending: Arc::clone(pending),
         })
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use crate::domain::break_glass::text::{self, Parts, Said, What};
 use crate::domain::break_glass::{
-    Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Sign, Signature, Signed, Step,
+    Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder, Sign, Signature,
+    Signed, Step,
 };
 use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
 use crate::domain::name::OperatorName;
 use crate::domain::operator::Operator;
+use crate::domain::playbook::Playbook;
 use crate::domain::statement::{Namespace, Statement};
 use crate::domain::time::Timestamp;
 use crate::notify::Notice;
@@ -162,7 +164,8 @@ impl Broker {
         };
         let sessions = self.ledger.sessions();
         let signatures = signatures(&step, || {
-            sessions.proposal(&proposal.statement).map(|pending| pending.signatures.clone())
+            let pending = sessions.proposal(&proposal.statement)?;
+            Some(Responder::counted(&responders, &pending.signatures))
         });
         let needed = match &step {
             // Its own session is one without a review now.
@@ -172,7 +175,7 @@ impl Broker {
             }
         };
         let has = |name: &OperatorName| signatures.iter().any(|one| one.operator == *name);
-        let able = responders.into_iter().filter(|name| !has(name)).collect();
+        let able = responders.into_iter().map(|one| one.name).filter(|name| !has(name)).collect();
         Ok(GlassProgress { step, signatures, needed, able, session, until, restricted, time, index })
     }
 
@@ -225,7 +228,7 @@ impl Broker {
     }
 
     /// All whose signatures count, by the registry in force.
-    fn responders(&self, rules: &Rules, proposal: &Proposal) -> Result<Vec<OperatorName>, GlassError> {
+    fn responders(&self, rules: &Rules, proposal: &Proposal) -> Result<Vec<Responder>, GlassError> {
         let name = match &proposal.asks {
             Asks::Extend(extension) => {
                 let sessions = self.ledger.sessions();
@@ -235,7 +238,7 @@ impl Broker {
         };
         let playbook = name.and_then(|name| rules.registry.playbook(&name));
         let playbook = playbook.ok_or(GlassError::NotFound("playbook"))?;
-        Ok(rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect())
+        Ok(responders_of(rules, playbook))
     }
 
     fn new_session(&self, now: Timestamp) -> Result<Lineage, GlassError> {
@@ -243,6 +246,15 @@ impl Broker {
         self.entropy.fill(&mut random)?;
         Ok(Lineage::new(now, &random))
     }
+}
+
+/// All whose signatures count for a playbook, with the keys that they have now.
+pub(super) fn responders_of(rules: &Rules, playbook: &Playbook) -> Vec<Responder> {
+    let responder = |operator: &Arc<Operator>| Responder {
+        keys: operator.ssh_keys.iter().filter_map(|key| Some(key.fingerprint().ok()?.to_string())).collect(),
+        name: operator.name.clone(),
+    };
+    rules.registry.responders(playbook).map(responder).collect()
 }
 
 /// The session that a step opened or extended, and its end.

@@ -322,10 +322,30 @@ pub struct Sign {
     pub proposal: Proposal,
     /// By whom.
     pub signature: Signature,
-    /// All whose signatures count, by the registry in force: who has left it meanwhile is not among them.
-    pub responders: Vec<OperatorName>,
+    /// All whose signatures count, by the registry in force: neither who has left it meanwhile is among them, nor a key
+    /// that has.
+    pub responders: Vec<Responder>,
     /// The id of the session, should one open.
     pub session: Lineage,
+}
+
+/// A person whose signature counts, made with one of these keys. Fields in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Responder {
+    /// The fingerprints of their keys, `SHA256:...`.
+    pub keys: Vec<String>,
+    /// The person.
+    pub name: OperatorName,
+}
+
+impl Responder {
+    /// Those of the signatures that count: of one of these people, with a key that is still theirs.
+    pub fn counted(responders: &[Self], signatures: &[Signature]) -> Vec<Signature> {
+        let counts = |one: &&Signature| {
+            responders.iter().any(|person| person.name == one.operator && person.keys.contains(&one.key))
+        };
+        signatures.iter().filter(counts).cloned().collect()
+    }
 }
 
 /// Why a step changes nothing.

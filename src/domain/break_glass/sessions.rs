@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Restricted,
-    Review, Sign, Signature, Signed, Step,
+    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder,
+    Restricted, Review, Sign, Signature, Signed, Step,
 };
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
@@ -234,7 +234,7 @@ impl Sessions {
         {
             return Err(GlassRefusal::Expired);
         }
-        if !responders.contains(&signature.operator) {
+        if Responder::counted(&responders, std::slice::from_ref(&signature)).is_empty() {
             return Err(GlassRefusal::NotResponder(signature.operator));
         }
         // The digest is of the whole text, so the same digest is the same proposal.
@@ -245,7 +245,9 @@ impl Sessions {
         }
         self.may_ask(&proposal, now)?;
         let mut signatures = match known {
-            Some(pending) => pending.signatures.clone(),
+            // A key that was taken from the registry, because somebody else has it, signs for nobody any more, and its person
+            // can sign with the new one.
+            Some(pending) => Responder::counted(&responders, &pending.signatures),
             None => {
                 self.may_propose(&signature.operator, now)?;
                 Vec::new()
@@ -255,8 +257,7 @@ impl Sessions {
             return Err(GlassRefusal::AlreadySigned(signature.operator));
         }
         signatures.push(signature.clone());
-        let people: HashSet<&OperatorName> =
-            signatures.iter().map(|one| &one.operator).filter(|name| responders.contains(name)).collect();
+        let people: HashSet<&OperatorName> = signatures.iter().map(|one| &one.operator).collect();
         if people.len() >= self.needed(&proposal) {
             return self.complete(proposal, signatures, session, now);
         }

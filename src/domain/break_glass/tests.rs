@@ -109,9 +109,13 @@ fn ask(proposal: &Proposal, who: &str, id: u8) -> Ask {
     Ask::Sign(Box::new(Sign {
         proposal: proposal.clone(),
         signature: signature(who, "key-1"),
-        responders: PEOPLE.iter().map(|name| name.parse().unwrap()).collect(),
+        responders: PEOPLE.iter().map(|name| responder(name, &["key-1", "key-2"])).collect(),
         session: session(id),
     }))
+}
+
+fn responder(name: &str, keys: &[&str]) -> Responder {
+    Responder { keys: keys.iter().map(|key| (*key).to_owned()).collect(), name: name.parse().unwrap() }
 }
 
 fn signature(who: &str, key: &str) -> Signature {
@@ -153,7 +157,7 @@ fn a_stranger_signs_nothing_and_who_left_is_not_counted() {
     assert!(matches!(log.sign(&proposal, "mallory", 1, START), Err(GlassRefusal::NotResponder(_))));
     log.sign(&proposal, "alice", 1, START).unwrap();
     let Ask::Sign(mut later) = ask(&proposal, "bob", 1) else { panic!() };
-    later.responders.retain(|name| name.as_str() != "alice");
+    later.responders.retain(|one| one.name.as_str() != "alice");
     assert!(
         matches!(log.take(Ask::Sign(later), START), Ok(Step::Sign(_))),
         "alice left; two are needed still"

@@ -92,3 +92,27 @@ fn sessions_that_nobody_reviews_stand_in_the_way_of_no_other_playbook_and_drills
     let again = numbered(200, "brake", false, now);
     assert_eq!(log.sign(&again, "carol", 200, now), Err(GlassRefusal::SessionsExhausted));
 }
+
+#[test]
+fn a_key_that_was_taken_from_the_registry_signs_for_nobody_any_more() {
+    let mut log = Log::default();
+    let proposal = open(1, START);
+    // A thief signs with alice's key, and is found out: she has another one now.
+    log.sign(&proposal, "alice", 1, START).unwrap();
+    let replaced = |who: &str, key: &str| {
+        let Ask::Sign(mut sign) = ask(&proposal, who, 1) else { panic!() };
+        sign.responders.retain(|one| one.name.as_str() != "alice");
+        sign.responders.push(responder("alice", &["key-2"]));
+        sign.signature = signature(who, key);
+        Ask::Sign(sign)
+    };
+    assert!(matches!(log.take(replaced("bob", "key-1"), at(1)), Ok(Step::Sign(_))), "bob is the first");
+    assert_eq!(
+        log.take(replaced("alice", "key-1"), at(2)),
+        Err(GlassRefusal::NotResponder("alice".parse().unwrap()))
+    );
+    let Ok(Step::Open(opened)) = log.take(replaced("alice", "key-2"), at(3)) else { panic!("two people") };
+    let by: Vec<_> = opened.signatures.iter().map(|one| (one.operator.as_str(), one.key.as_str())).collect();
+    assert_eq!(by, [("bob", "key-1"), ("alice", "key-2")], "the thief's is no part of it");
+    assert_eq!(log.replayed(), log.sessions);
+}
