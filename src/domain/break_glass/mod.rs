@@ -6,6 +6,7 @@
 //! ```
 //! Values here, the rules in [`Sessions`]. A session's credentials are of one lineage, which is its id.
 
+mod held;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,8 @@ pub mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::sessions::{Held, Over, Pending, Phase, Sessions};
+pub use self::held::{Held, Over, Pending, Phase};
+pub use self::sessions::Sessions;
 use super::digest::Digest;
 use super::id::Lineage;
 use super::limits::{

@@ -3,110 +3,21 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::held::{Held, Over, Pending, Phase};
 use super::{
-    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder,
-    Restricted, Review, Sign, Signature, Signed, Step,
+    Ask, Asks, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder, Restricted,
+    Review, Sign, Signature, Signed, Step,
 };
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
 use crate::domain::limits::{
     BREAK_GLASS_SECONDS_MAX, BREAK_GLASS_SESSIONS_MAX, PROPOSAL_SECONDS_MAX, PROPOSALS_PER_SIGNER_MAX,
-    REVIEW_DUE_SECONDS,
 };
-use crate::domain::name::{OperatorName, PlaybookName, Reason};
+use crate::domain::name::{OperatorName, PlaybookName};
 use crate::domain::playbook::{Restriction, Scope};
 use crate::domain::revocation::Lock;
 use crate::domain::time::Timestamp;
-
-/// A proposal under way, or done and remembered so that it is not done again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// What is signed.
-    pub proposal: Proposal,
-    /// By whom so far, in their order; never empty.
-    pub signatures: Vec<Signature>,
-    /// Who signed first, and when that was recorded: for whom it counts, and from when on.
-    pub proposed: (OperatorName, Timestamp),
-    /// Whether its quorum has been there.
-    pub done: bool,
-}
-
-impl Pending {
-    /// Until when it counts for who signed first: from its record on, not from when its text was made. Otherwise texts that
-    /// are kept until they are about to end would be many in a short time. Never before its end.
-    fn counts_until(&self) -> Timestamp {
-        let (_, recorded) = self.proposed;
-        recorded.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(1000)).max(self.proposal.until)
-    }
-}
-
-/// A session that is open, or whose review is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Its id, and the lineage of its credentials.
-    pub session: Lineage,
-    /// What was signed.
-    pub opening: Opening,
-    /// The same with its window and quorum, which an extension needs again.
-    pub proposal: Proposal,
-    /// Everybody who signed for it, extensions too.
-    pub signatures: Vec<Signature>,
-    /// When it was opened.
-    pub opened: Timestamp,
-    /// Its end.
-    pub until: Timestamp,
-    /// How it was ended before.
-    pub closed: Option<Over>,
-    /// What it shuts and ends, and has not yet. What was done is not done again: an operator may have undone it.
-    pub left: Restriction,
-    /// The entry that opened it.
-    pub index: u64,
-}
-
-/// An early end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Over {
-    /// Who closed.
-    pub closing: Closing,
-    /// When.
-    pub time: Timestamp,
-}
-
-/// Where a session is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Credentials can be had.
-    Open,
-    /// It was closed or ended by itself, and its review is owed.
-    Over,
-    /// The review is overdue.
-    Overdue,
-}
-
-impl Held {
-    /// What those are told who are refused by its locks: which incident it is.
-    pub fn message(&self) -> Option<Reason> {
-        format!("break-glass {} for {}", self.session, self.opening.ticket).parse().ok()
-    }
-
-    /// Where it is at `now`, which is the log's time.
-    pub fn phase(&self, now: Timestamp) -> Phase {
-        let ended = self.closed.as_ref().map_or(self.until, |over| over.time.min(self.until));
-        if now < ended {
-            Phase::Open
-        } else if now.millis_since(ended) < REVIEW_DUE_SECONDS.saturating_mul(1000) {
-            Phase::Over
-        } else {
-            Phase::Overdue
-        }
-    }
-
-    /// Whether the person signed for it.
-    pub fn signed_by(&self, operator: &OperatorName) -> bool {
-        self.signatures.iter().any(|signature| signature.operator == *operator)
-    }
-}
 
 /// Sessions and proposals, as an immutable snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,14 +79,21 @@ impl Sessions {
         })
     }
 
-    /// How many signers `proposal` needs: one more than its quorum when a session of the same playbook
-    /// was not reviewed. A drill stands in nobody's way.
+    /// How many signers `proposal` needs. An opening: one more than its quorum when a session of the same playbook was not
+    /// reviewed; a drill stands in nobody's way. An extension: at least as many as the opening had, or it would be a way
+    /// around the one more.
     pub fn needed(&self, proposal: &Proposal) -> usize {
-        let owed = match &proposal.asks {
-            Asks::Extend(_) => false,
-            Asks::Open(opening) => !opening.drill && self.owes_review(&opening.playbook),
-        };
-        proposal.quorum.count().saturating_add(usize::from(owed))
+        let quorum = proposal.quorum.count();
+        match &proposal.asks {
+            Asks::Extend(extension) => {
+                let opened = self.held.get(&extension.session).map_or(0, |held| held.openers);
+                quorum.max(opened)
+            }
+            Asks::Open(opening) => {
+                let owed = !opening.drill && self.owes_review(&opening.playbook);
+                quorum.saturating_add(usize::from(owed))
+            }
+        }
     }
 
     /// One that is still open is not reviewed either, and a second one beside it needs the same care.
@@ -257,8 +175,7 @@ impl Sessions {
             return Err(GlassRefusal::AlreadySigned(signature.operator));
         }
         signatures.push(signature.clone());
-        let people: HashSet<&OperatorName> = signatures.iter().map(|one| &one.operator).collect();
-        if people.len() >= self.needed(&proposal) {
+        if people(&signatures) >= self.needed(&proposal) {
             return self.complete(proposal, signatures, session, now);
         }
         Ok(match known {
@@ -374,6 +291,7 @@ impl Sessions {
                 opening: opening.clone(),
                 proposal: opened.proposal.clone(),
                 signatures: opened.signatures.clone(),
+                openers: people(&opened.signatures),
                 opened: time,
                 until: opened.until,
                 closed: None,
@@ -409,6 +327,11 @@ impl Sessions {
     pub fn forget(&mut self, now: Timestamp) {
         self.pending.retain(|_, pending| now < pending.counts_until());
     }
+}
+
+/// How many different people signed.
+fn people(signatures: &[Signature]) -> usize {
+    signatures.iter().map(|one| &one.operator).collect::<HashSet<&OperatorName>>().len()
 }
 
 /// What an opening shuts and ends: a drill and what expands nothing.

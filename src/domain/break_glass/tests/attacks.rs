@@ -116,3 +116,24 @@ fn a_key_that_was_taken_from_the_registry_signs_for_nobody_any_more() {
     assert_eq!(by, [("bob", "key-1"), ("alice", "key-2")], "the thief's is no part of it");
     assert_eq!(log.replayed(), log.sessions);
 }
+
+#[test]
+fn what_three_people_opened_no_two_extend() {
+    let mut log = Log::default();
+    log.opened(1, START);
+    // The first is not reviewed, so the second takes three, and two can't go around them.
+    let second = open(2, START);
+    for who in ["alice", "bob", "carol"] {
+        log.sign(&second, who, 2, START).unwrap();
+    }
+    let longer = extend(3, session(2), at(10_000), START);
+    assert_eq!(log.sessions.needed(&longer), 3);
+    log.sign(&longer, "alice", 3, at(1)).unwrap();
+    assert!(matches!(log.sign(&longer, "bob", 3, at(1)), Ok(Step::Sign(_))));
+    assert_eq!(log.sessions.get(session(2)).unwrap().until, at(600));
+    assert!(matches!(log.sign(&longer, "dave", 3, at(1)), Ok(Step::Extend(_))));
+    // An extension with more people does not make the next one harder, and two are enough for what two opened.
+    assert_eq!(log.sessions.needed(&extend(4, session(2), at(11_000), START)), 3);
+    assert_eq!(log.sessions.needed(&extend(5, session(1), at(11_000), START)), 2);
+    assert_eq!(log.replayed(), log.sessions);
+}
