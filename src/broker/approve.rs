@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::attest::{AttestError, Attested, Presented};
 use crate::domain::approval::{Approval, ApprovalRefusal, Approvals, Asked, Part, State, Verdict, Vote};
 use crate::domain::denial;
+use crate::domain::digest::Digest;
 use crate::domain::id::{ApprovalId, Lineage};
 use crate::domain::ledger::{Command, Refusal};
 use crate::domain::limits::APPROVAL_MS;
@@ -65,6 +66,25 @@ pub enum DecideError {
     /// The request can't be stated.
     #[error("the request can't be put into a statement")]
     Unstatable(#[from] NotAStatement),
+}
+
+impl DecideError {
+    /// The stable code that the log has.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(LedgerError::Refused(Refusal::Approval(ApprovalRefusal::Repeated))) => {
+                "already-decided"
+            }
+            Self::Ledger(LedgerError::Refused(_)) => "approval-decided",
+            Self::Ledger(_) => "not-recorded",
+            Self::NotFound => "not-found",
+            Self::Requester => "approver-is-requester",
+            Self::Signature(error) => error.code(),
+            Self::Signer(_) => "signer-is-not-caller",
+            Self::Statement => "statement-differs",
+            Self::Unstatable(_) => "request-unstatable",
+        }
+    }
 }
 
 /// Why nobody can wait for a request's outcome.
@@ -209,6 +229,16 @@ impl Broker {
         by: &Authorized,
         decision: Decision,
     ) -> Result<Arc<Approval>, DecideError> {
+        let statement = Digest::of(decision.statement.as_bytes());
+        let decided = self.take_decision(by, decision).await;
+        if let Err(error) = &decided {
+            let rpc = "hotwork.v1.AdminService/DecideApproval";
+            self.record_refusal(by.operator(), rpc, error.code(), Some(statement)).await;
+        }
+        decided
+    }
+
+    async fn take_decision(&self, by: &Authorized, decision: Decision) -> Result<Arc<Approval>, DecideError> {
         let rules = self.rules();
         let operator = by.operator();
         let approval = self.approval(operator, decision.id).ok_or(DecideError::NotFound)?;

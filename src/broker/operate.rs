@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::digest::Digest;
 use crate::domain::entry::Call;
 use crate::domain::ledger::Command;
 use crate::domain::name::OperatorName;
@@ -153,7 +154,24 @@ impl Broker {
         rpc: &str,
         allowed: bool,
     ) -> Result<(), LedgerError> {
-        let call = Call { allowed, operator: operator.name.clone(), rpc: rpc.to_owned() };
+        let (operator, rpc) = (operator.name.clone(), rpc.to_owned());
+        let call = Call { allowed, operator, reason: None, rpc, statement: None };
         self.ledger.submit(Command::Call(call)).await.map(|_| ())
+    }
+
+    /// Records that a call of this operator was refused after the table let it through: why, and which signed text it was
+    /// about. What can't be recorded is logged, for the caller is told why they were refused.
+    pub(super) async fn record_refusal(
+        &self,
+        operator: &Operator,
+        rpc: &str,
+        reason: &'static str,
+        statement: Option<Digest>,
+    ) {
+        let (operator, rpc, reason) = (operator.name.clone(), rpc.to_owned(), Some(reason.to_owned()));
+        let call = Call { allowed: false, operator, reason, rpc, statement };
+        if let Err(error) = self.ledger.submit(Command::Call(call)).await {
+            tracing::error!(%error, "a refused call was not recorded");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::client::Context;
 use super::duration::seconds;
 use super::failure::Failure;
 use super::text::{clean, clean_lines};
-use super::{audit_verify, json, table, words};
+use super::{audit_signatures, audit_verify, json, table, words};
 use crate::domain::approval::Asked;
 use crate::domain::break_glass::{Asks, Proposal, Step};
 use crate::domain::entry::{Entry, Event, Load};
@@ -30,6 +30,9 @@ pub async fn run(context: &Context, command: &Audit) -> Result<(), Failure> {
         Audit::Show { index } => show(context, *index).await,
         Audit::Verify { dir, key, checkpoint } => audit_verify::run(context, dir, key, checkpoint.as_deref()),
         Audit::Prove { index } => prove(context, *index).await,
+        Audit::Signatures { index, entry, out } => {
+            audit_signatures::run(context, *index, entry.as_deref(), out).await
+        }
         Audit::Checkpoint => checkpoint(context).await,
         Audit::Key => key(context).await,
     }
@@ -117,7 +120,8 @@ fn said(event: &Event) -> (&'static str, String, String) {
         }
         Event::Call(call) => {
             let refused = if call.allowed { "" } else { " REFUSED" };
-            ("call", call.operator.to_string(), format!("{}{refused}", call.rpc))
+            let why = call.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            ("call", call.operator.to_string(), format!("{}{refused}{why}", call.rpc))
         }
         Event::Ask(asked) => asks(asked),
         Event::Decide(vote) => {

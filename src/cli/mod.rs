@@ -7,6 +7,7 @@
 mod approval;
 pub mod args;
 mod audit;
+mod audit_signatures;
 mod audit_verify;
 mod bench;
 mod break_glass;

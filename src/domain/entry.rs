@@ -107,12 +107,18 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
-    /// Whether the authorization table let it through.
+    /// Whether it was let through.
     pub allowed: bool,
     /// Who called.
     pub operator: OperatorName,
+    /// The stable code of why not, when the authorization table had let it through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// `Service/Method`.
     pub rpc: String,
+    /// SHA-256 of the text that came with a signature that counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Digest>,
 }
 
 /// A load of the registry.

@@ -76,10 +76,11 @@ pub fn sign(now: Timestamp, operator: &str) -> Ask {
         nonce: Nonce::new([7; 16]),
         quorum: Quorum::DEFAULT,
         statement: Digest::of(b"statement"),
+        text: "statement".into(),
         until: now.plus_millis(900_000),
     };
     let signature =
-        Signature { digest: Digest::of(b"s"), key: "SHA256:x".into(), operator: operator.parse().unwrap() };
+        Signature { key: "SHA256:x".into(), operator: operator.parse().unwrap(), signature: "U1NI".into() };
     let responder = |name: &str| Responder { keys: vec!["SHA256:x".to_owned()], name: name.parse().unwrap() };
     let responders = vec![responder("alice"), responder("bob")];
     Ask::Sign(Box::new(Sign { proposal, signature, responders, session: Lineage::new(now, &[5; 10]) }))

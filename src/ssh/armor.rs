@@ -20,6 +20,23 @@ pub(super) fn open(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(base64).ok()
 }
 
+/// Base64 digits of a line, as `ssh-keygen` writes them.
+const LINE: usize = 70;
+
+/// The text around `blob`.
+pub(super) fn close(blob: &[u8]) -> String {
+    let base64 = STANDARD.encode(blob);
+    let mut text = format!("{BEGIN}\n");
+    for (at, digit) in base64.chars().enumerate() {
+        if at > 0 && at % LINE == 0 {
+            text.push('\n');
+        }
+        text.push(digit);
+    }
+    text.push_str(&format!("\n{END}\n"));
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,6 +70,22 @@ pub enum BadSignature {
     Unregistered(Fingerprint),
 }
 
+impl BadSignature {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Forged => "signature-forged",
+            Self::Form | Self::Text => "signature-form",
+            Self::Hash => "signature-hash",
+            Self::Key(_) => "signature-key",
+            Self::Namespace(_) => "signature-namespace",
+            Self::Presence => "signature-presence",
+            Self::Shared(_) => "signature-shared",
+            Self::Unregistered(_) => "signature-unregistered",
+        }
+    }
+}
+
 /// Checks that one of `operators` signed `text` for `namespace`: `armored` is what `ssh-keygen -Y sign` wrote.
 /// The check costs one signature at most, and only for a registered key.
 ///
@@ -110,6 +126,11 @@ fn whose<'a>(
         None => Ok(&first.name),
         Some(_) => Err(BadSignature::Shared(fingerprint.clone())),
     }
+}
+
+/// A signature in the form in which `ssh-keygen` writes and reads it.
+pub fn armored(blob: &[u8]) -> String {
+    armor::close(blob)
 }
 
 /// What begins both the signature and what is signed.

@@ -12,6 +12,7 @@
 )]
 
 mod brake;
+mod proof;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 mod site;

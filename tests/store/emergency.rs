@@ -207,8 +207,15 @@ fn a_full_emergency_refuses_and_keeps_its_reserve_for_what_it_is_for() {
     let dir = tempfile::tempdir().unwrap();
     ready(dir.path());
     let ledger = emergency(dir.path()).unwrap();
-    let call =
-        || Command::Call(Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x".repeat(4000) });
+    let call = || {
+        Command::Call(Call {
+            allowed: true,
+            operator: "olga".parse().unwrap(),
+            reason: None,
+            rpc: "x".repeat(4000),
+            statement: None,
+        })
+    };
     let mut calls = 0;
     let full = loop {
         match submit(&ledger, call()) {

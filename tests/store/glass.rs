@@ -44,6 +44,7 @@ pub fn proposal(text: &str, from: Timestamp) -> Proposal {
         nonce: Nonce::new([7; 16]),
         quorum: Quorum::DEFAULT,
         statement,
+        text: text.into(),
         until,
     }
 }
@@ -54,11 +55,8 @@ pub fn sign(
     who: &str,
     session: Lineage,
 ) -> Result<Recorded, LedgerError> {
-    let signature = Signature {
-        digest: Digest::of(who.as_bytes()),
-        key: "SHA256:x".to_owned(),
-        operator: who.parse().unwrap(),
-    };
+    let signature =
+        Signature { key: "SHA256:x".to_owned(), operator: who.parse().unwrap(), signature: "U1NI".into() };
     let responder = |name: &str| Responder { keys: vec!["SHA256:x".to_owned()], name: name.parse().unwrap() };
     let responders = ["ann", "ben", "cyd"].map(responder).to_vec();
     let sign = Sign { proposal: proposal.clone(), signature, responders, session };

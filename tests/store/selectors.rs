@@ -306,7 +306,13 @@ fn a_sweep_takes_old_watermarks_and_leaves_lineages_and_locks() {
     submit(&ledger, Command::Lock(lock)).unwrap();
     let now = START.plus_millis(KEPT_MS * 3);
     clock.set(now);
-    let call = Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x/Y".to_owned() };
+    let call = Call {
+        allowed: true,
+        operator: "olga".parse().unwrap(),
+        reason: None,
+        rpc: "x/Y".to_owned(),
+        statement: None,
+    };
     submit(&ledger, Command::Call(call)).unwrap();
     assert_eq!(ledger.reader().sweep(now).unwrap(), 1);
     let epoch = ledger.revocations().epoch();
@@ -326,8 +332,15 @@ fn a_key_that_ended_for_good_long_ago_is_found_again_and_a_lineage_that_is_over_
     let key = Revocation { for_good: true, ..revocation(Selector::Key("old".parse().unwrap())) };
     submit(&ledger, Command::Revoke { revocation: key, target: None }).unwrap();
     drop(ledger);
-    let call =
-        || Command::Call(Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x/Y".to_owned() });
+    let call = || {
+        Command::Call(Call {
+            allowed: true,
+            operator: "olga".parse().unwrap(),
+            reason: None,
+            rpc: "x/Y".to_owned(),
+            statement: None,
+        })
+    };
     for (millis, kept) in [(LINEAGE_MS, 2), (LINEAGE_MS + KEPT_MS + 2_000, 1)] {
         let now = START.plus_millis(millis);
         clock.set(now);

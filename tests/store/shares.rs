@@ -147,8 +147,15 @@ fn what_only_keeps_a_record_stands_in_no_one_s_way_back() {
     in_emergency(dir.path());
     let ledger = emergency(dir.path()).unwrap();
     let held = lock(&ledger);
-    let call =
-        || Command::Call(Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x".repeat(4000) });
+    let call = || {
+        Command::Call(Call {
+            allowed: true,
+            operator: "olga".parse().unwrap(),
+            reason: None,
+            rpc: "x".repeat(4000),
+            statement: None,
+        })
+    };
     let calls = (0..10_000).take_while(|_| submit(&ledger, call()).is_ok()).count();
     assert!(calls > 100, "{calls}");
     unlock(&ledger, held);

@@ -128,7 +128,9 @@ pub fn call() -> Command {
     Command::Call(Call {
         allowed: true,
         operator: "alice".parse().unwrap(),
+        reason: None,
         rpc: "hotwork.v1.AdminService/ListAgents".into(),
+        statement: None,
     })
 }
 

@@ -45,19 +45,16 @@ impl From<NotPut> for Refused {
 
 impl From<GlassRefusal> for Refused {
     fn from(refusal: GlassRefusal) -> Self {
-        let (code, reason) = match refusal {
-            GlassRefusal::AlreadySigned(_) => (Code::AlreadyExists, "already-signed"),
-            GlassRefusal::BadEnd => (Code::InvalidArgument, "session-end-refused"),
-            GlassRefusal::Expired => (Code::FailedPrecondition, "statement-expired"),
-            GlassRefusal::NotOpen => (Code::FailedPrecondition, "session-not-open"),
-            GlassRefusal::NotResponder(_) => (Code::PermissionDenied, "not-a-responder"),
-            GlassRefusal::OwnReview(_) => (Code::PermissionDenied, "own-review"),
-            GlassRefusal::SessionsExhausted => (Code::ResourceExhausted, "sessions-exhausted"),
-            GlassRefusal::Spent => (Code::AlreadyExists, "statement-spent"),
-            GlassRefusal::StillOpen => (Code::FailedPrecondition, "session-open"),
-            GlassRefusal::TooManyProposals(_) => (Code::ResourceExhausted, "proposals-exhausted"),
+        let code = match refusal {
+            GlassRefusal::AlreadySigned(_) | GlassRefusal::Spent => Code::AlreadyExists,
+            GlassRefusal::BadEnd => Code::InvalidArgument,
+            GlassRefusal::Expired | GlassRefusal::NotOpen | GlassRefusal::StillOpen => {
+                Code::FailedPrecondition
+            }
+            GlassRefusal::NotResponder(_) | GlassRefusal::OwnReview(_) => Code::PermissionDenied,
+            GlassRefusal::SessionsExhausted | GlassRefusal::TooManyProposals(_) => Code::ResourceExhausted,
             GlassRefusal::Unknown => return Self::not_found("session"),
         };
-        Self::new(code, reason, refusal.to_string())
+        Self::new(code, refusal.code(), refusal.to_string())
     }
 }

@@ -92,7 +92,7 @@ impl Broker {
 
     async fn refused<T>(&self, by: &Authorized, method: &str, error: GlassError) -> Result<T, GlassError> {
         let rpc = format!("hotwork.v1.BreakGlassService/{method}");
-        self.record_urgent(by.operator(), &rpc, false).await?;
+        self.record_refusal(by.operator(), &rpc, error.code(), None).await;
         Err(error)
     }
 

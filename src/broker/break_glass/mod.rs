@@ -77,6 +77,27 @@ pub enum GlassError {
     Statement(#[from] NotAStatement),
 }
 
+impl GlassError {
+    /// The stable code that the log has.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Changed => "statement-changed",
+            Self::Clock(_) => "clock-untrusted",
+            Self::Entropy(_) => "no-randomness",
+            Self::Interrupted => "signing-interrupted",
+            Self::Ledger(LedgerError::Refused(Refusal::BreakGlass(refusal))) => refusal.code(),
+            Self::Ledger(_) => "not-recorded",
+            Self::Mark(_) => "signer-failed",
+            Self::NotFound(_) => "not-found",
+            Self::NotPut(_) => "not-announced",
+            Self::OtherAct(_) => "statement-other",
+            Self::Signature(error) => error.code(),
+            Self::Statement(_) => "statement-form",
+            Self::TooLong(_) => "session-too-long",
+        }
+    }
+}
+
 impl From<GlassRefusal> for GlassError {
     fn from(refusal: GlassRefusal) -> Self {
         LedgerError::from(Refusal::from(refusal)).into()

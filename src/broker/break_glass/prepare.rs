@@ -94,7 +94,8 @@ impl Broker {
             let parts = Parts { asks, playbook, ticket, quorum, nonce, window };
             self.with_address(&rules, |to| text::statement(to, &parts))
         })?;
-        let proposal = Proposal { from, nonce, quorum, statement: statement.digest(), until, asks };
+        let text = statement.as_str().into();
+        let proposal = Proposal { asks, from, nonce, quorum, statement: statement.digest(), text, until };
         let needed = self.ledger.sessions().needed(&proposal);
         let able = rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect();
         Ok(Prepared { statement, proposal, needed, able })

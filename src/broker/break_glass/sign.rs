@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::domain::break_glass::text::{self, Parts, Said, What};
 use crate::domain::break_glass::{
     Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder, Sign, Signature,
@@ -122,7 +125,14 @@ impl Broker {
         let taken = self.take_signature(by, act, given).await;
         if let Err(error) = &taken {
             tracing::warn!(operator = %by.operator().name, %error, "a break-glass signature was refused");
-            self.record_urgent(by.operator(), act.rpc(), false).await?;
+            // Failing to record it must not replace why it was refused.
+            self.record_refusal(
+                by.operator(),
+                act.rpc(),
+                error.code(),
+                Some(Digest::of(given.text.as_bytes())),
+            )
+            .await;
         }
         taken
     }
@@ -146,9 +156,9 @@ impl Broker {
         let operators = rules.registry.operators().iter().map(AsRef::as_ref);
         let signed = ssh::verify(Namespace::BreakGlass, given.text.as_bytes(), &given.signature, operators)?;
         let signature = Signature {
-            digest: Digest::of(signed.signature()),
             key: signed.fingerprint().to_string(),
             operator: signed.operator().clone(),
+            signature: STANDARD.encode(signed.signature()).into(),
         };
         let responders = self.responders(&rules, &proposal)?;
         let session = self.new_session(now)?;
@@ -224,7 +234,8 @@ impl Broker {
             return Err(GlassError::Changed);
         }
         let (from, until) = (window.from, window.until);
-        Ok(Proposal { asks, from, nonce, quorum, statement: statement.digest(), until })
+        let text = statement.as_str().into();
+        Ok(Proposal { asks, from, nonce, quorum, statement: statement.digest(), text, until })
     }
 
     /// All whose signatures count, by the registry in force.

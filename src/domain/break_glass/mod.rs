@@ -12,6 +12,8 @@ mod sessions;
 mod tests;
 pub mod text;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::held::{Held, Over, Pending, Phase};
@@ -26,8 +28,8 @@ use super::playbook::{Quorum, Restriction, Scope};
 use super::statement::Nonce;
 use super::time::Timestamp;
 
-/// What is signed, as the rules know it: the digest stands for the whole text, which can be made of it again
-/// ([`text::statement`]). Fields in alphabetical order, as canonical JSON needs them.
+/// What is signed: the text, and what it says as the rules know it. The log has both, so that whoever has it can check
+/// who signed what with `ssh-keygen` alone. Fields in alphabetical order, as canonical JSON needs them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
@@ -41,6 +43,8 @@ pub struct Proposal {
     pub quorum: Quorum,
     /// SHA-256 of the text that is signed: the proposal's id.
     pub statement: Digest,
+    /// The text that is signed.
+    pub text: Arc<str>,
     /// It can be signed before here, [`super::limits::PROPOSAL_SECONDS_MAX`] later.
     pub until: Timestamp,
 }
@@ -100,12 +104,12 @@ pub struct Extension {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
-    /// SHA-256 of the signature.
-    pub digest: Digest,
     /// The fingerprint of the key that made it, `SHA256:...`.
     pub key: String,
     /// The person.
     pub operator: OperatorName,
+    /// The signature without its armor, in base64: with the text, anybody can check it again.
+    pub signature: Arc<str>,
 }
 
 /// One step, as the log has it.
@@ -347,6 +351,25 @@ impl Responder {
             responders.iter().any(|person| person.name == one.operator && person.keys.contains(&one.key))
         };
         signatures.iter().filter(counts).cloned().collect()
+    }
+}
+
+impl GlassRefusal {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadySigned(_) => "already-signed",
+            Self::BadEnd => "session-end-refused",
+            Self::Expired => "statement-expired",
+            Self::NotOpen => "session-not-open",
+            Self::NotResponder(_) => "not-a-responder",
+            Self::OwnReview(_) => "own-review",
+            Self::SessionsExhausted => "sessions-exhausted",
+            Self::Spent => "statement-spent",
+            Self::StillOpen => "session-open",
+            Self::TooManyProposals(_) => "proposals-exhausted",
+            Self::Unknown => "not-found",
+        }
     }
 }
 

@@ -45,6 +45,7 @@ fn proposal(number: u8, asks: Asks, from: Timestamp) -> Proposal {
         nonce: Nonce::new([7; 16]),
         quorum: Quorum::DEFAULT,
         statement: Digest::of(&[number]),
+        text: format!("text {number}").into(),
         until: from.plus_millis(PROPOSAL_SECONDS_MAX * 1000),
     }
 }
@@ -119,7 +120,7 @@ fn responder(name: &str, keys: &[&str]) -> Responder {
 }
 
 fn signature(who: &str, key: &str) -> Signature {
-    Signature { digest: Digest::of(who.as_bytes()), key: key.to_owned(), operator: who.parse().unwrap() }
+    Signature { key: key.to_owned(), operator: who.parse().unwrap(), signature: who.into() }
 }
 
 fn issuance(session: Lineage, now: Timestamp) -> Issuance {

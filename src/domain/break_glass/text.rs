@@ -104,6 +104,26 @@ pub fn of_proposal(
     statement(to, &Parts { asks, playbook, ticket, quorum: *quorum, nonce: *nonce, window })
 }
 
+/// Whether this text says what the proposal says, and is its text. For those who check a log: to whom it is said, and of an
+/// extension the playbook and ticket, are taken from the text.
+pub fn agrees(text: &Statement, proposal: &Proposal) -> bool {
+    let again = || {
+        let trust_domain: TrustDomain = text.value("trust-domain")?.parse().ok()?;
+        let to = Addressee { trust_domain: &trust_domain, log: text.value("log")? };
+        let (playbook, ticket) = (text.value("playbook")?.parse().ok()?, text.value("ticket")?.parse().ok()?);
+        let Proposal { asks, from, nonce, quorum, until, .. } = proposal;
+        let window = Window { from: *from, until: *until };
+        let parts =
+            Parts { asks, playbook: &playbook, ticket: &ticket, quorum: *quorum, nonce: *nonce, window };
+        let own = match asks {
+            Asks::Extend(_) => true,
+            Asks::Open(opening) => opening.playbook == playbook && opening.ticket == ticket,
+        };
+        statement(to, &parts).ok().filter(|_| own)
+    };
+    text.digest() == proposal.statement && again().as_ref() == Some(text)
+}
+
 /// What a text says, but for the scope: that is the registry's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

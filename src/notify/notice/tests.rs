@@ -56,8 +56,13 @@ fn a_notable_entry_has_a_notice_and_no_other_has() {
     let entry = |event| Entry { event, time: Timestamp::from_millis(1), v: VERSION };
     let start = entry(Event::Start(Start { dev: true, version: "1".to_owned() }));
     assert!(start.event.is_notable() && Notice::of(&start).is_some());
-    let call =
-        crate::domain::entry::Call { allowed: false, operator: "ann".parse().unwrap(), rpc: "x".to_owned() };
+    let call = crate::domain::entry::Call {
+        allowed: false,
+        operator: "ann".parse().unwrap(),
+        reason: None,
+        rpc: "x".to_owned(),
+        statement: None,
+    };
     let call = entry(Event::Call(call));
     assert!(!call.event.is_notable() && Notice::of(&call).is_none());
 }

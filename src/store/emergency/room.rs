@@ -99,7 +99,13 @@ mod tests {
     fn each_share_ends_where_the_next_begins() {
         let now = Timestamp::from_seconds(1_790_000_000);
         let session = Lineage::new(now, &[1; 10]);
-        let call = Call { allowed: true, operator: "olga".parse().unwrap(), rpc: "x".to_owned() };
+        let call = Call {
+            allowed: true,
+            operator: "olga".parse().unwrap(),
+            reason: None,
+            rpc: "x".to_owned(),
+            statement: None,
+        };
         let grant = crate::domain::credential::Issuance {
             lineage: session,
             tier: Tier::BreakGlass,
