@@ -5,12 +5,25 @@
 use crate::broker::operate::{Audit, Requirement};
 use crate::domain::operator::Role;
 
+macro_rules! also {
+    () => {
+        None
+    };
+    ($role:ident) => {
+        Some(Role::$role)
+    };
+}
+
 macro_rules! table {
-    ($($name:ident: $rpc:literal, $role:ident, $audit:ident;)*) => {
+    ($($name:ident: $rpc:literal, $role:ident $(or $also:ident)?, $audit:ident;)*) => {
         $(
             #[doc = concat!("`", $rpc, "`.")]
-            pub const $name: Requirement =
-                Requirement { rpc: $rpc, role: Role::$role, audit: Audit::$audit };
+            pub const $name: Requirement = Requirement {
+                rpc: $rpc,
+                role: Role::$role,
+                also: also!($($also)?),
+                audit: Audit::$audit,
+            };
         )*
 
         /// Every row.
@@ -19,7 +32,7 @@ macro_rules! table {
 }
 
 table! {
-    CLOSE: "hotwork.v1.BreakGlassService/Close", Responder, Change;
+    CLOSE: "hotwork.v1.BreakGlassService/Close", Responder or Revoker, Change;
     DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Call;
     DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change;
     ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
@@ -48,7 +61,7 @@ table! {
     PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
     RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
-    REVIEW: "hotwork.v1.BreakGlassService/Review", Responder, Change;
+    REVIEW: "hotwork.v1.BreakGlassService/Review", Responder or Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
     ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
     TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call;

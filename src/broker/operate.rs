@@ -33,6 +33,8 @@ pub struct Requirement {
     pub rpc: &'static str,
     /// The role that covers it.
     pub role: Role,
+    /// Another one that covers it, too.
+    pub also: Option<Role>,
     /// How it gets into the log.
     pub audit: Audit,
 }
@@ -99,7 +101,8 @@ impl Broker {
         requirement: Requirement,
     ) -> Result<Authorized, OperateError> {
         let operator = self.operator(caller).ok_or_else(|| OperateError::Unknown(caller.clone()))?;
-        let allowed = operator.may(requirement.role);
+        let allowed =
+            operator.may(requirement.role) || requirement.also.is_some_and(|role| operator.may(role));
         let recorded = match requirement.audit {
             Audit::Change if allowed => Ok(()),
             Audit::Urgent => self.record_urgent(&operator, requirement.rpc, allowed).await,

@@ -12,6 +12,7 @@
 )]
 
 mod brake;
+mod people;
 mod proof;
 #[path = "../end_to_end/signing.rs"]
 mod signing;

@@ -4,7 +4,7 @@ use crate::domain::break_glass::{Ask, Closing, GlassRefusal, Held, Phase, Review
 use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
 use crate::domain::name::Reason;
-use crate::domain::operator::Operator;
+use crate::domain::operator::{Operator, Role};
 use crate::domain::revocation::{Revocation, Selector};
 use crate::domain::time::Timestamp;
 use crate::notify::Notice;
@@ -40,6 +40,10 @@ impl Broker {
             Ok(held) => held,
             Err(error) => return self.refused(by, "Close", error).await,
         };
+        if !self.may_close(by.operator(), &held) {
+            let refusal = GlassRefusal::NotResponder(by.operator().name.clone());
+            return self.refused(by, "Close", refusal.into()).await;
+        }
         if held.phase(self.log_time()) != Phase::Open {
             return self.refused(by, "Close", GlassRefusal::NotOpen.into()).await;
         }
@@ -60,7 +64,19 @@ impl Broker {
         self.step(by, "Close", Ask::Close(closing)).await
     }
 
-    /// Notes that somebody who did not sign has looked at what was done.
+    /// Whoever may sign for the playbook, and revokers: closing is a revocation. When the playbook is no more, every
+    /// responder who sees the session.
+    fn may_close(&self, operator: &Operator, held: &Held) -> bool {
+        let rules = self.rules();
+        let signs = match rules.registry.playbook(&held.opening.playbook) {
+            Some(playbook) => playbook.may_sign(operator),
+            None => operator.may(Role::Responder),
+        };
+        signs || operator.may(Role::Revoker)
+    }
+
+    /// Notes that somebody who did not sign has looked at what was done: a responder of any playbook, or an admin, so that
+    /// the few who may sign for this one can't keep it from being reviewed.
     ///
     /// # Errors
     /// [`GlassError`].

@@ -18,7 +18,7 @@ use crate::domain::name::{
     ActionName, AgentId, AgentName, BadName, NotifierName, OperatorName, PlaybookName, TenantName,
     TrustDomain,
 };
-use crate::domain::operator::Operator;
+use crate::domain::operator::{Operator, Role};
 use crate::domain::playbook::{Expansion, Playbook, Quorum, Restriction, Scope};
 use crate::domain::resource::{Piece, Resource, ResourcePattern};
 use crate::domain::revocation::Selector;
@@ -304,7 +304,7 @@ fn can_match(pattern: &ResourcePattern, prefix: &Resource, tenant: &TenantName) 
     })
 }
 
-/// Whether there are people who can open it, and one more who can review.
+/// Whether there are people who can open it, and two more who can review: one alone could keep it shut.
 fn people(playbook: &Declared<Playbook>, operators: &[Declared<Operator>], gathered: &Gathered) {
     let all = || operators.iter().map(|operator| &operator.item);
     let mut wrong = false;
@@ -334,9 +334,29 @@ fn people(playbook: &Declared<Playbook>, operators: &[Declared<Operator>], gathe
             "it can't be opened: {needed} people must sign, and {able} of its responders have `ssh_keys` in operators.toml"
         );
         gathered.warning(playbook.at("quorum"), message);
-    } else if able == needed {
-        let message =
-            format!("only the {needed} people who must sign can; with one more it could be reviewed");
-        gathered.warning(playbook.at("quorum"), message);
+        return;
+    }
+    let reviews = |operator: &&Operator| {
+        let role = operator.may(Role::Responder) || operator.may(Role::Admin);
+        role && playbook.item.scope.seen_by(operator)
+    };
+    // A warning, and no error: a load that is refused would keep somebody's key, that was just taken out, in force.
+    match all().filter(reviews).count().saturating_sub(needed) {
+        0 => {
+            let message = format!(
+                "nobody is left to review it: {needed} people sign, and no other responder or admin sees all of it; after \
+                 the first session it takes {} people, who are not there",
+                needed.saturating_add(1)
+            );
+            gathered.warning(playbook.at("quorum"), message);
+        }
+        1 => {
+            let message = format!(
+                "beside the {needed} people who sign, one person alone could review it, and keep it shut by not doing so; \
+                 with one more responder or admin nobody could"
+            );
+            gathered.warning(playbook.at("quorum"), message);
+        }
+        _ => {}
     }
 }

@@ -23,14 +23,14 @@ fn operator(name: &str, roles: &str, rest: &str) -> String {
     format!("[[operator]]\nname = \"{name}\"\nroles = [{roles}]\nssh_keys = [\"{blob}\"]\n{rest}\n")
 }
 
-/// A good registry with three responders and this playbook.
+/// A good registry with three responders, an admin and this playbook.
 fn scene(playbook: &str) -> tempfile::TempDir {
     let dir = good();
     let people = [
         operator("alice", "\"responder\", \"revoker\"", "uid = 0"),
         operator("bob", "\"responder\"", ""),
         operator("carol", "\"responder\"", ""),
-        operator("dave", "\"viewer\"", "").replace("ssh_keys", "#"),
+        operator("dave", "\"admin\"", "").replace("ssh_keys", "#"),
     ];
     put(dir.path(), "operators.toml", people.concat());
     put(dir.path(), "playbooks/a.toml", playbook);
@@ -164,7 +164,19 @@ fn a_playbook_that_nobody_could_open_or_review_is_pointed_out() {
     let two =
         [operator("alice", "\"responder\", \"revoker\"", ""), operator("bob", "\"responder\"", "")].concat();
     put(dir.path(), "operators.toml", &two);
-    assert!(lines(dir.path())[0].contains("with one more it could be reviewed"), "{:?}", lines(dir.path()));
+    let said = |people: &[String]| {
+        put(dir.path(), "operators.toml", people.concat());
+        lines(dir.path())
+    };
+    let admin = |rest: &str| operator("dave", "\"admin\"", rest).replace("ssh_keys", "#");
+    let none = said(&[two.clone()]);
+    assert!(none.len() == 1 && none[0].contains("nobody is left to review it: 2 people sign"), "{none:?}");
+    let stranger = said(&[two.clone(), admin("tenants = [\"other\"]")]);
+    assert!(stranger[0].contains("nobody is left to review it"), "who sees it not does not: {stranger:?}");
+    let one = said(&[two.clone(), admin("")]);
+    assert!(one.len() == 1 && one[0].contains("one person alone could review it"), "{one:?}");
+    let three = said(&[two.clone(), admin(""), operator("carol", "\"responder\"", "")]);
+    assert!(three.is_empty(), "{three:?}");
     put(dir.path(), "operators.toml", two.replacen("ssh_keys", "#", 1));
     assert!(
         lines(dir.path())[0].contains("it can't be opened: 2 people must sign, and 1 of"),
