@@ -33,11 +33,13 @@ pub struct AgentIdentity {
     pub key: SecretKeyPem,
     /// Its serial number.
     pub serial: Serial,
-    agent: AgentId,
     names: Vec<HostName>,
     issued: Timestamp,
     expires: Timestamp,
 }
+
+/// Where an agent's newest certificate is kept; held while another one is made.
+pub type Slot = Arc<tokio::sync::Mutex<Option<Arc<AgentIdentity>>>>;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -72,15 +74,15 @@ impl AgentIdentity {
 }
 
 impl Broker {
-    /// The certificate of whoever presents this: the one that `held` knows for the agent while that will do, or a new
-    /// one. It is attested and allowed by the registry in force either way.
+    /// The certificate of whoever presents this: the one in the agent's `slot` while that will do, or a new one. It is
+    /// attested and allowed by the registry in force either way.
     ///
     /// # Errors
     /// [`NoIdentity`]; then there is no certificate.
     pub async fn agent_identity(
         &self,
         presented: &Presented,
-        held: impl FnOnce(&AgentId) -> Option<Arc<AgentIdentity>>,
+        slot: impl FnOnce(&AgentId) -> Slot,
     ) -> Result<Arc<AgentIdentity>, NoIdentity> {
         self.has_way_in(None, None)?;
         let attested = self.attest(presented).await?;
@@ -98,13 +100,16 @@ impl Broker {
         if self.ledger.locks().refusing_holder(&holder, now).is_some() {
             return Err(NoIdentity::Denied(Reason::Locked));
         }
-        if let Some(held) = held(&agent.id) {
+        // Those who ask for the same agent wait for the first of them.
+        let slot = slot(&agent.id);
+        let mut current = slot.lock().await;
+        if let Some(held) = &*current {
             let enrollments = self.ledger.enrollments();
             let who = Enrolled::Agent(agent.id.clone());
             let ended = self.ledger.revocations().ended_of(&agent.id, held.issued).is_some()
                 || !enrollments.holds(&held.serial, &who, now);
             if held.will_do(&declared.names, ended, now) {
-                return Ok(held);
+                return Ok(Arc::clone(held));
             }
         }
         let made = self.make_identity(agent, &declared.names, evidence, now).await?;
@@ -112,7 +117,7 @@ impl Broker {
         if self.ledger.locks().refusing_holder(&holder, now).is_some() {
             return Err(NoIdentity::Denied(Reason::Locked));
         }
-        Ok(Arc::new(made))
+        Ok(Arc::clone(current.insert(Arc::new(made))))
     }
 
     async fn make_identity(
@@ -149,20 +154,7 @@ impl Broker {
         };
         self.ledger.submit(Command::Enroll(enrollment)).await?;
         let chain_pem = format!("{}{}", certificate.pem(), authority.certificate_pem());
-        let (agent, names) = (agent.id.clone(), names.to_vec());
-        Ok(AgentIdentity { chain_pem, key, serial: svid.serial, agent, names, issued, expires })
-    }
-}
-
-impl AgentIdentity {
-    /// Whose it is.
-    pub const fn agent(&self) -> &AgentId {
-        &self.agent
-    }
-
-    /// When it ends.
-    pub const fn expires(&self) -> Timestamp {
-        self.expires
+        Ok(AgentIdentity { chain_pem, key, serial: svid.serial, names: names.to_vec(), issued, expires })
     }
 }
 
@@ -179,7 +171,6 @@ mod tests {
             chain_pem: String::new(),
             key,
             serial: Serial::new([1; 16]),
-            agent: "spiffe://td/tenant/t/agent/edge".parse().unwrap(),
             names: names.clone(),
             issued: at(1_000),
             expires: at(1_900),

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attest::Presented;
 use crate::broker::Broker;
-use crate::broker::identity::{AgentIdentity, NoIdentity};
+use crate::broker::identity::{AgentIdentity, NoIdentity, Slot};
 use crate::domain::name::AgentId;
 
 /// The certificates that were given out last.
 pub(super) struct Identities {
     broker: Arc<Broker>,
-    /// No more than there are certificates that are good, which the ledger bounds.
-    held: Mutex<HashMap<AgentId, Arc<AgentIdentity>>>,
+    /// No more than there are agents in the registry that may have one.
+    held: Mutex<HashMap<AgentId, Slot>>,
 }
 
 impl Identities {
@@ -26,14 +26,10 @@ impl Identities {
     /// # Errors
     /// [`NoIdentity`].
     pub(super) async fn current(&self, presented: &Presented) -> Result<Arc<AgentIdentity>, NoIdentity> {
-        let find = |agent: &AgentId| {
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).get(agent).map(Arc::clone)
+        let slot = |agent: &AgentId| {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(held.entry(agent.clone()).or_default())
         };
-        let current = self.broker.agent_identity(presented, find).await?;
-        let now = self.broker.time();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|_, identity| now < identity.expires());
-        held.insert(current.agent().clone(), Arc::clone(&current));
-        Ok(current)
+        self.broker.agent_identity(presented, slot).await
     }
 }

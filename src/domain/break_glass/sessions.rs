@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::held::{Held, Over, Pending, Phase};
 use super::{
-    Ask, Asks, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder, Restricted,
-    Review, Sign, Signature, Signed, Step,
+    Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder,
+    Restricted, Review, Sign, Signature, Signed, Step,
 };
 use crate::domain::credential::Issuance;
 use crate::domain::digest::Digest;

@@ -169,7 +169,7 @@ fn a_playbook_that_nobody_could_open_or_review_is_pointed_out() {
         lines(dir.path())
     };
     let admin = |rest: &str| operator("dave", "\"admin\"", rest).replace("ssh_keys", "#");
-    let none = said(&[two.clone()]);
+    let none = said(std::slice::from_ref(&two));
     assert!(none.len() == 1 && none[0].contains("nobody is left to review it: 2 people sign"), "{none:?}");
     let stranger = said(&[two.clone(), admin("tenants = [\"other\"]")]);
     assert!(stranger[0].contains("nobody is left to review it"), "who sees it not does not: {stranger:?}");
