@@ -33,7 +33,7 @@ macro_rules! table {
 
 table! {
     CLOSE: "hotwork.v1.BreakGlassService/Close", Responder or Revoker, Change;
-    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Call;
+    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Change;
     DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change;
     ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
     EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;

@@ -81,7 +81,7 @@ fn no_signature_but_two_responders_own_opens_anything() {
     for (from, to) in
         [("INC-7", "INC-8"), ("seconds: 1800", "seconds: 1799"), ("n1 does not drain", "n2 does not drain")]
     {
-        scene.refuses(scene.send(&text.replace(from, to), &good), "signature-forged");
+        scene.refuses(scene.send(&text.replace(from, to), &good), "statement-changed");
     }
     // What is signed truly, and is no text of this broker.
     for (from, to, reason) in [

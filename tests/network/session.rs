@@ -87,7 +87,7 @@ async fn who_is_no_responder_or_of_another_tenant_ends_extends_and_reviews_nothi
     let dir = tempfile::tempdir().unwrap();
     let daemon = start(dir.path(), &TestCa::new());
     let session = opened(&daemon, dir.path());
-    add_operator(&daemon, "victor", "\"admin\", \"approver\", \"revoker\"");
+    add_operator(&daemon, "victor", "\"approver\", \"viewer\"");
     add_operator(&daemon, "otto", "\"responder\"]\ntenants = [\"other\"");
     for (name, expected) in [("victor", Code::PermissionDenied), ("otto", Code::NotFound)] {
         let identity = enroll(&daemon, "operator", name, dir.path());

@@ -82,10 +82,10 @@ Examples:
     },
     /// Write what people signed for break-glass, to be checked with `ssh-keygen` and nothing else
     #[command(after_help = "\
-An entry in which glass was opened, extended or proposed to be opened has the text and the signatures
-themselves. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text says
-what the entry says is checked here; whose signatures they are is checked with the public keys as you
-know them, in the form of ssh-keygen's allowed signers, and never with keys from the log:
+An entry in which glass was opened, extended or proposed to be opened has the text and the signatures \
+themselves. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text \
+says what the entry says is checked here; whose signatures they are is checked with the public keys as \
+you know them, in the form of ssh-keygen's allowed signers, and never with keys from the log:
 
   bob namespaces=\"hotwork-break-glass\" ssh-ed25519 AAAA...
 
