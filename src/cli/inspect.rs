@@ -162,7 +162,8 @@ fn extension(extension: &x509_parser::prelude::X509Extension<'_>) -> Value {
 fn binding(value: &[u8]) -> Option<Value> {
     let (rest, object) = parse_der(value).ok()?;
     let fields = object.as_sequence().ok()?;
-    let [version, id, action, resource, audience, details, depth, tier] = fields.as_slice() else {
+    let [version, id, action, resource, audience, details, depth, tier, txn, principal] = fields.as_slice()
+    else {
         return None;
     };
     if !rest.is_empty() || version.as_u32() != Ok(1) {
@@ -176,6 +177,8 @@ fn binding(value: &[u8]) -> Option<Value> {
         "detailsSha256": hex::encode(details.as_slice().ok()?),
         "depth": depth.as_u32().ok()?,
         "tier": tier.as_str().ok()?,
+        "txn": txn.as_str().ok()?,
+        "principalSha256": hex::encode(principal.as_slice().ok()?),
     }))
 }
 

@@ -42,6 +42,12 @@ fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
     assert_eq!(exit, 0, "{certificate}");
     let leaf = certificate["certificatePem"].as_str().unwrap();
     assert!(scene.is_live(leaf));
+    let file = scene.dir.path().join("leaf.pem");
+    std::fs::write(&file, leaf).unwrap();
+    let decoded = daemon.json(&["credential", "inspect", path(&file)]);
+    let extensions = decoded["certificate"]["extensions"].as_array().unwrap();
+    let binding = extensions.iter().map(|one| &one["value"]).find(|value| value["tier"] == "break_glass");
+    assert_eq!(binding.expect("what it is bound to is shown")["txn"], session, "{decoded}");
 
     let closed = scene.run(&["break-glass", "close", session, "--reason", "n1 is gone"]);
     assert_eq!(closed.0, 0, "{}", closed.1);

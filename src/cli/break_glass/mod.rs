@@ -168,7 +168,7 @@ async fn submit(
     }
 }
 
-/// What to do when a signature was refused.
+/// What to do when it was refused.
 fn advised(failure: Failure) -> Failure {
     let hint = match failure.reason.as_str() {
         "statement-changed" | "statement-expired" | "statement-spent" => {
@@ -176,6 +176,12 @@ fn advised(failure: Failure) -> Failure {
         }
         "already-signed" => "somebody else must sign; `hotwork break-glass list` shows who can",
         "not-a-responder" => "an operator with the role `responder` must sign; the playbook can name them",
+        "own-review" => "whoever signed does not review; `hotwork break-glass list` shows who signed",
+        "session-not-open" => "`hotwork break-glass list` shows what is open, and what waits for its review",
+        "session-open" => "close it first: `hotwork break-glass close SESSION --reason TEXT`",
+        "sessions-exhausted" => {
+            "review those that wait for it: `hotwork break-glass review SESSION --finding TEXT`"
+        }
         "signature-unregistered" => {
             "put the key into the operator's `ssh_keys` in operators.toml, and reload"
         }
@@ -217,7 +223,7 @@ async fn told<M: super::json::Wire>(
         return failures(&progress);
     }
     if open {
-        context.screen.note(&watch::advice(&progress.session));
+        context.screen.note(&watch::advice(&progress));
         watch::banner(context, client, &progress.session).await?;
     } else {
         let id = progress.statement_id.get(..12).unwrap_or_default();
@@ -243,7 +249,7 @@ fn failures(progress: &v1::Progress) -> Result<(), Failure> {
 async fn close(context: &Context, message: v1::CloseRequest) -> Result<(), Failure> {
     let mut client = context.break_glass().await?;
     let session = message.session.clone();
-    let answer = context.call(client.close(context.request(message))).await?;
+    let answer = context.call(client.close(context.request(message))).await.map_err(advised)?;
     context.screen.show(
         &answer,
         || vec![session.clone()],
@@ -268,7 +274,7 @@ async fn close(context: &Context, message: v1::CloseRequest) -> Result<(), Failu
 async fn review(context: &Context, message: v1::ReviewRequest) -> Result<(), Failure> {
     let mut client = context.break_glass().await?;
     let session = message.session.clone();
-    let answer = context.call(client.review(context.request(message))).await?;
+    let answer = context.call(client.review(context.request(message))).await.map_err(advised)?;
     context.screen.show(
         &answer,
         || vec![session.clone()],

@@ -14,9 +14,17 @@ use crate::proto::v1;
 /// How often the broker is asked whether the session is still open.
 const ASK_EVERY: u64 = 5;
 
-/// What to do with an open session.
-pub(super) fn advice(session: &str) -> String {
-    let session = clean(session);
+/// What to do with an open session: one that has shut something gives no credentials, and its end lifts no lock.
+pub(super) fn advice(progress: &v1::Progress) -> String {
+    let session = clean(&progress.session);
+    if !progress.locks.is_empty() || progress.revocations > 0 {
+        return format!(
+            "now:   hotwork lock list\n\
+             later: hotwork break-glass extend {session} --reason TEXT --ssh-key KEY\n\
+             done:  hotwork lock rm LOCK for each, then\n       \
+             hotwork break-glass close {session} --reason TEXT"
+        );
+    }
     format!(
         "now:   hotwork issue --break-glass {session} ACTION --resource RESOURCE\n\
          later: hotwork break-glass extend {session} --reason TEXT --ssh-key KEY\n\
@@ -62,4 +70,23 @@ async fn end(context: &Context, client: &mut Client, session: &str) -> Result<Op
     let answer = context.call(client.list(context.request(v1::ListRequest {}))).await?;
     let open = |one: &&v1::Session| one.id == session && one.state() == v1::SessionState::Open;
     Ok(answer.sessions.iter().find(open).and_then(|one| one.end_time).map(|time| time.seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_shut_something_gives_no_credentials() {
+        let session = "01a216c1-eef7-7bad-9e98-f041377f3e4b".to_owned();
+        let expands = v1::Progress { session, ..v1::Progress::default() };
+        assert!(
+            advice(&expands).contains("issue --break-glass 01a216c1") && !advice(&expands).contains("lock")
+        );
+        for shut in
+            [v1::Progress { locks: vec![7], ..expands.clone() }, v1::Progress { revocations: 1, ..expands }]
+        {
+            assert!(advice(&shut).contains("lock rm") && !advice(&shut).contains("issue"));
+        }
+    }
 }
