@@ -273,6 +273,8 @@ mod tests {
             vec![4, 1, 0xab],
             vec![2, 1, 0],
             text("auto"),
+            text("lineage"),
+            vec![4, 1, 0xcd],
         ]
         .concat();
         let der = [vec![0x30, u8::try_from(fields.len()).unwrap()], fields].concat();
