@@ -246,7 +246,14 @@ impl AdminService for Operators {
         request: Request<v1::DecideApprovalRequest>,
     ) -> Result<Response<v1::DecideApprovalResponse>, Status> {
         let by = self.authorize(&request, authz::DECIDE_APPROVAL).await?;
-        let decision = convert::approval::decision(request.into_inner()).map_err(status)?;
+        let decision = match convert::approval::decision(request.into_inner()) {
+            Ok(decision) => decision,
+            Err(error) => {
+                let rpc = authz::DECIDE_APPROVAL.rpc;
+                self.broker.record_refusal(by.operator(), rpc, "invalid-argument", None).await;
+                return Err(status(error));
+            }
+        };
         let approval = self.broker.decide_approval(&by, decision).await.map_err(status)?;
         let approval = Some(approvals::shown(&self.broker, &approval));
         Ok(Response::new(v1::DecideApprovalResponse { approval }))

@@ -65,6 +65,11 @@ impl From<LedgerError> for NoIdentity {
 }
 
 impl AgentIdentity {
+    /// When it ends.
+    pub const fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
     /// Whether it will do for the same agent at `now`: half of its life is left, its names are those of the entry, and
     /// nothing ended it.
     fn will_do(&self, names: &[HostName], ended: bool, now: Timestamp) -> bool {

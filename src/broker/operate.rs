@@ -164,7 +164,7 @@ impl Broker {
 
     /// Records that a call of this operator was refused after the table let it through: why, and which signed text it was
     /// about. What can't be recorded is logged, for the caller is told why they were refused.
-    pub(super) async fn record_refusal(
+    pub async fn record_refusal(
         &self,
         operator: &Operator,
         rpc: &str,

@@ -54,7 +54,9 @@ async fn every_forged_decision_is_refused_and_recorded_and_blocks_nobody() {
         let status = admin.decide_approval(message).await.unwrap_err();
         assert_eq!(status.get_details_error_info().unwrap().reason, expected, "{what}");
     }
-    assert_eq!(calls(&office) - before, count, "each try is in the log");
+    let empty = DecideApprovalRequest { approval_id: id.clone(), ..DecideApprovalRequest::default() };
+    admin.decide_approval(empty).await.unwrap_err();
+    assert_eq!(calls(&office) - before, count + 1, "each try is in the log, and what could not be read");
     assert_eq!(office.state(&id), "PENDING");
     crate::office::succeeds(&office.decides("alice", "approve", &id, None));
     // A replay of the same decision changes nothing.

@@ -8,11 +8,12 @@ use crate::attest::Presented;
 use crate::broker::Broker;
 use crate::broker::identity::{AgentIdentity, NoIdentity, Slot};
 use crate::domain::name::AgentId;
+use crate::domain::time::Timestamp;
 
 /// The certificates that were given out last.
 pub(super) struct Identities {
     broker: Arc<Broker>,
-    /// No more than there are agents in the registry that may have one.
+    /// No more than there are certificates that are good, or being made.
     held: Mutex<HashMap<AgentId, Slot>>,
 }
 
@@ -26,10 +27,17 @@ impl Identities {
     /// # Errors
     /// [`NoIdentity`].
     pub(super) async fn current(&self, presented: &Presented) -> Result<Arc<AgentIdentity>, NoIdentity> {
+        let now = self.broker.time();
         let slot = |agent: &AgentId| {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            // What has ended is dropped with its key; one that is being made just now is not.
+            held.retain(|_, slot| slot.try_lock().map_or(true, |one| is_good(one.as_deref(), now)));
             Arc::clone(held.entry(agent.clone()).or_default())
         };
         self.broker.agent_identity(presented, slot).await
     }
+}
+
+fn is_good(identity: Option<&AgentIdentity>, now: Timestamp) -> bool {
+    identity.is_some_and(|identity| now < identity.expires())
 }
