@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use arena::Arena;
+use arena::{Arena, Target};
 use frames::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, frame};
 use frames::{Raw, call};
 
@@ -41,10 +41,13 @@ const LISTENER: &str = "HOTWORK_VERIFIER_ENDPOINT";
 const TRUST_BUNDLE: &str = "/hotwork.v1.VerificationService/GetTrustBundle";
 
 /// A bare connection from the attacker.
-async fn dial(address: SocketAddr) -> Option<TcpStream> {
+async fn dial(target: &Target) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind(SocketAddr::new(ATTACKER, 0)).ok()?;
-    tokio::time::timeout(Duration::from_secs(2), socket.connect(address)).await.ok()?.ok()
+    let stream =
+        tokio::time::timeout(Duration::from_secs(2), socket.connect(target.address)).await.ok()?.ok()?;
+    target.hit();
+    Some(stream)
 }
 
 #[test]
@@ -95,7 +98,7 @@ fn continuation_without_end() {
 #[test]
 fn handshakes_that_never_end() {
     Arena::new().attack(300, |target| async move {
-        let Some(mut stream) = dial(target.address).await else { return };
+        let Some(mut stream) = dial(&target).await else { return };
         // The beginning of a ClientHello record of 512 bytes, and then a drip.
         if stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]).await.is_err() {
             return;
@@ -112,7 +115,7 @@ fn handshakes_that_never_end() {
 #[test]
 fn connections_that_say_nothing() {
     Arena::new().attack(300, |target| async move {
-        let Some(mut stream) = dial(target.address).await else { return };
+        let Some(mut stream) = dial(&target).await else { return };
         let mut byte = [0];
         let _closed = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut byte)).await;
     });
@@ -123,7 +126,7 @@ fn descriptors_run_out() {
     let arena = Arena::new();
     arena.leave_descriptors(24);
     arena.attack(200, |target| async move {
-        let Some(mut stream) = dial(target.address).await else { return };
+        let Some(mut stream) = dial(&target).await else { return };
         let mut byte = [0];
         let _closed = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut byte)).await;
     });
