@@ -2,7 +2,9 @@
 
 use hotwork::api::authz;
 use hotwork::broker::break_glass::Act;
+use hotwork::domain::ledger::Command;
 use hotwork::domain::name::Reason;
+use hotwork::domain::revocation::{Lock, Terms};
 
 use crate::site::{Site, eventually};
 
@@ -53,4 +55,25 @@ async fn a_lock_of_a_brake_that_somebody_lifted_stays_lifted() {
     let extended = site.sign(&text, "carol").await.unwrap();
     assert_eq!(extended.restricted.map(|done| (done.locks.len(), done.revocations)), Some((1, 0)));
     assert_eq!(locks().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_of_one_tenant_is_not_taken_for_the_brake_s() {
+    let site = Site::open().await;
+    let session = site.opened("freeze", false, &["bob"]).await;
+    let ledger = site.broker().ledger();
+    // The refused are told which session it is. A revoker of another tenant locks the same for it, and for longer.
+    let own = ledger.locks().iter().next().unwrap().lock.clone();
+    let expires = own.terms.expires.plus_millis(86_400_000);
+    let terms = Terms { expires, ..own.terms.clone() };
+    let copy = Lock { tenants: vec!["other".parse().unwrap()], terms, ..own };
+    ledger.submit(Command::Lock(copy)).await.unwrap();
+    site.clock.advance_millis(60_000);
+    let reason: Reason = "it runs wild again".parse().unwrap();
+    let asked = hotwork::broker::break_glass::Prepare::Extend { reason, seconds: Some(3_600), session };
+    let text = site.prepared(asked).await;
+    let extended = site.sign(&text, "carol").await.unwrap();
+    let locks = extended.restricted.unwrap().locks;
+    let is_whole = |index: &u64| ledger.locks().get(*index).is_some_and(|held| held.lock.tenants.is_empty());
+    assert!(!locks.is_empty() && locks.iter().all(is_whole), "{locks:?}");
 }

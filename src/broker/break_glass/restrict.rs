@@ -162,11 +162,13 @@ impl Broker {
         self.ledger.submit(command).await
     }
 
-    /// The lock that this session made for `selector`, up to its end of now.
+    /// The lock that this session made for `selector`, up to its end of now. One of some tenants is somebody's who has read
+    /// the message, and shuts less.
     fn has_lock(&self, held: &Held, selector: &Selector, reason: &Reason) -> Option<u64> {
         let locks = self.ledger.locks();
         let own = |lock: &Lock| {
-            lock.selector == *selector && lock.terms.message == *reason && lock.terms.expires >= held.until
+            let same = lock.selector == *selector && lock.terms.message == *reason;
+            same && lock.tenants.is_empty() && lock.terms.expires >= held.until
         };
         locks.iter().find(|one| own(&one.lock)).map(|one| one.index)
     }

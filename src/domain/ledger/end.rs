@@ -40,6 +40,7 @@ impl State {
         let same = |other: &Lock| {
             let (known, asked) = (&other.terms, &lock.terms);
             other.selector == lock.selector
+                && other.tenants == lock.tenants
                 && known.message == asked.message
                 && known.expires == asked.expires
         };

@@ -1,9 +1,12 @@
 //! Locks, and what selectors end.
 
 use super::*;
+use crate::domain::break_glass::{Ask, Asks};
+use crate::domain::fixture;
 use crate::domain::limits::{
     LOCKS_MAX, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL,
 };
+use crate::domain::playbook::{Quorum, Restriction, Scope};
 use crate::domain::revocation::LockShare;
 
 #[test]
@@ -105,6 +108,31 @@ fn locks_are_bounded_and_the_last_places_are_for_everything_and_for_brakes() {
         log.submit(Command::Lock(lock(Selector::All, end)), START).unwrap();
     }
     assert_eq!(log.submit(Command::Lock(lock(Selector::All, end)), START), full(LockShare::All));
+}
+
+#[test]
+fn a_copy_for_one_tenant_takes_no_brake_s_place() {
+    let (mut log, end) = (Log::default(), START.plus_millis(600_000));
+    let Ask::Sign(mut sign) = fixture::sign(START, "alice") else { panic!("no signature") };
+    let selector = Selector::Agent(agent("a"));
+    if let Asks::Open(opening) = &mut sign.proposal.asks {
+        opening.scope = Scope::Restrict(Restriction { lock: vec![selector.clone()], revoke: Vec::new() });
+    }
+    sign.proposal.quorum = Quorum::try_from(1).unwrap();
+    let session = sign.session;
+    log.submit(Command::BreakGlass(Ask::Sign(sign)), START).unwrap();
+    let held = Arc::clone(log.state.sessions().get(session).unwrap());
+    let terms = Terms { expires: held.until, message: held.message().unwrap() };
+    let brake = Lock { terms, ..lock(selector, end) };
+    let copy =
+        Lock { operator: "mallory".parse().unwrap(), tenants: vec!["t".parse().unwrap()], ..brake.clone() };
+    log.submit(Command::Lock(copy), START).unwrap();
+    for number in 1..LOCKS_MAX - LOCKS_RESERVED {
+        let operator = format!("m{}", number / LOCKS_PER_OPERATOR_MAX);
+        log.submit(lock_of(&operator, &[], number, end), START).unwrap();
+    }
+    assert!(log.submit(Command::Lock(brake.clone()), START).is_ok());
+    assert!(log.submit(Command::Lock(brake), START).is_err(), "and it is one of a brake once");
 }
 
 #[test]
