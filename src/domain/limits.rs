@@ -256,6 +256,9 @@ pub const ENROLLMENTS_PER_NAME_MAX: usize = 16;
 /// Certificates of all operators and verifiers at once. All are in memory, some 300 bytes each.
 pub const ENROLLMENTS_MAX: usize = 10_000;
 
+/// Those of agents among them: the rest is for operators and verifiers, however many agents a template makes.
+pub const AGENT_CERTIFICATES_MAX: usize = ENROLLMENTS_MAX * 9 / 10;
+
 /// Certificates of operators and verifiers that are good, or were removed and would still be: those are on the
 /// CRL of the identity CA, 40 bytes each. With more, nobody is enrolled until some have expired.
 pub const ENROLLMENTS_REMEMBERED_MAX: usize = 10 * ENROLLMENTS_MAX;
@@ -382,6 +385,8 @@ pub const NOTIFIERS_MAX: usize = 32;
 pub const NOTICES_PENDING_MAX: usize = 1_000;
 /// Emergencies of one destination that wait. More can only come from an operator's loop.
 pub const EMERGENCIES_PENDING_MAX: usize = 10_000;
+/// Reminders of one destination that wait, one for each session: more are of reviews that nobody does.
+pub const REMINDERS_PENDING_MAX: usize = 256;
 /// How often a notice is tried that its receiver refuses as such: one that nobody takes must not keep the next
 /// one back.
 pub const NOTICE_REFUSALS_MAX: u32 = 3;

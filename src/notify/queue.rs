@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::document::Document;
+use super::notice::{GoingOn, Notice};
 use crate::domain::id::Lineage;
-use crate::domain::limits::{BREAK_GLASS_SESSIONS_MAX, EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX};
+use crate::domain::limits::{EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX, REMINDERS_PENDING_MAX};
 use crate::domain::time::Timestamp;
 
 /// What waits.
@@ -57,11 +58,16 @@ impl Queue {
         lane.push_back(document);
     }
 
-    /// One that waits already says the same.
+    /// One that waits already says the same. What is open goes before what is overdue, and takes its place.
     fn push_reminder(&mut self, document: Arc<Document>) {
-        let waits = self.reminders.iter().any(|one| one.reminds_of() == document.reminds_of());
-        if !waits && self.reminders.len() < BREAK_GLASS_SESSIONS_MAX {
-            self.reminders.push_back(document);
+        if self.reminders.iter().any(|one| one.reminds_of() == document.reminds_of()) {
+            return;
+        }
+        let open = self.reminders.iter().take_while(|one| is_open(one)).count();
+        let at = if is_open(&document) { open } else { self.reminders.len() };
+        if at < REMINDERS_PENDING_MAX {
+            self.reminders.truncate(REMINDERS_PENDING_MAX.saturating_sub(1));
+            self.reminders.insert(at, document);
         }
     }
 
@@ -90,11 +96,9 @@ impl Queue {
         } else {
             &mut self.ordinary
         };
-        let there = lane.front().is_some_and(|front| front.id == document.id);
-        if there {
-            lane.pop_front();
-        }
-        there
+        // The first, but for a reminder that another one has gone before.
+        let at = lane.iter().position(|one| one.id == document.id);
+        at.and_then(|at| lane.remove(at)).is_some()
     }
 
     /// How far both lanes are.
@@ -123,12 +127,16 @@ impl Queue {
     }
 }
 
+/// Whether it reminds of a session that is open.
+fn is_open(document: &Document) -> bool {
+    matches!(&document.notice, Notice::Reminder(reminder) if reminder.going == GoingOn::Open)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::revocation::Selector;
-    use crate::notify::Notice;
-    use crate::notify::notice::{GoingOn, reminder};
+    use crate::notify::notice::{Reminder, reminder};
 
     fn document(index: u64, emergency: bool) -> Arc<Document> {
         let selector = if emergency { Selector::All } else { Selector::Tenant("acme".parse().unwrap()) };
@@ -198,6 +206,32 @@ mod tests {
         assert_eq!(queue.cursor(), Cursor { emergency: 2, ordinary: 0 });
         queue.push(remind(2, 1_001));
         assert_eq!(queue.len(), 2, "what is told can be reminded of again");
+    }
+
+    #[test]
+    fn what_is_open_is_reminded_of_before_what_is_overdue_and_in_its_place() {
+        let remind = |number: u16, going| {
+            let session = Lineage::new(Timestamp::from_millis(number.into()), &[1; 10]);
+            let notice = Notice::Reminder(Reminder { session, ..reminder(1, false, going) });
+            Arc::new(Document::direct(&"a.example".parse().unwrap(), Timestamp::from_millis(1), notice, 0))
+        };
+        let mut queue = Queue::new(Cursor::at(0));
+        let most = u16::try_from(REMINDERS_PENDING_MAX).unwrap();
+        (0..=most).for_each(|number| queue.push(remind(number, GoingOn::ReviewOverdue)));
+        assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
+        let told = queue.front().unwrap();
+        for number in [10_000, 10_001] {
+            queue.push(remind(number, GoingOn::Open));
+        }
+        assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
+        assert!(queue.take(&told), "what is being told meanwhile is not told twice");
+        for number in [10_000, 10_001] {
+            let front = queue.front().unwrap();
+            assert_eq!(front.id, remind(number, GoingOn::Open).id);
+            assert!(queue.take(&front));
+        }
+        (0..=most).for_each(|number| queue.push(remind(number + 20_000, GoingOn::Open)));
+        assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
     }
 
     #[test]
