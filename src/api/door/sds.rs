@@ -133,6 +133,8 @@ struct Subscription {
     sent: Option<String>,
     /// How many were sent: the nonce of the last.
     count: u64,
+    /// Which of them it refused last.
+    refused: u64,
 }
 
 /// What a request meant.
@@ -157,8 +159,12 @@ impl Subscription {
             (self.wanted, self.sent) = (wanted, None);
             return Ok(Meant::Asked);
         }
-        // Whether it took it or not: the same is not sent again.
-        Ok(request.error_detail.as_ref().map_or(Meant::Took, |error| Meant::Refused(words(&error.message))))
+        // Whether it took it or not: the same is not sent again. Nor is a refusal heard twice, or a subscriber could fill
+        // the log with it.
+        let error = request.error_detail.as_ref().filter(|_| self.refused != self.count);
+        let Some(error) = error else { return Ok(Meant::Took) };
+        self.refused = self.count;
+        Ok(Meant::Refused(words(&error.message)))
     }
 
     /// The answer with what is new; `None` when the subscriber was sent it.
@@ -359,8 +365,12 @@ mod tests {
         let refusal = DiscoveryRequest { error_detail, ..request(&[ACTION], "2") };
         let Meant::Refused(words) = subscription.take(&refusal).unwrap() else { panic!("not refused") };
         assert!(words.starts_with("no[2J") && words.chars().count() == WORDS_MAX, "{words}");
+        // Said once for each answer: a subscriber could say it for ever.
+        assert_eq!(subscription.take(&refusal).unwrap(), Meant::Took);
         assert!(subscription.answer(version("b")).is_none());
         assert!(subscription.answer(version("c")).is_some());
+        let refusal = DiscoveryRequest { response_nonce: "3".to_owned(), ..refusal };
+        assert!(matches!(subscription.take(&refusal), Ok(Meant::Refused(_))));
     }
 
     #[test]
