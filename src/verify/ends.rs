@@ -64,7 +64,25 @@ pub struct End {
 pub struct Ends {
     by_subject: HashMap<Subject, Vec<Mark>>,
     held: usize,
-    overfull: bool,
+    left_out: Option<LeftOut>,
+}
+
+/// What there was no room for: nothing is known to be live while it matters.
+#[derive(Clone, Copy, Debug)]
+struct LeftOut {
+    /// From then on all of it may be forgotten; `None` is never.
+    until: Option<Timestamp>,
+}
+
+impl LeftOut {
+    fn with(known: Option<Self>, forget: Option<Timestamp>) -> Self {
+        let both = |known: Self| Some(known.until?.max(forget?));
+        Self { until: known.map_or(forget, both) }
+    }
+
+    fn matters(self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 #[derive(Debug)]
@@ -96,7 +114,7 @@ impl Ends {
     /// Adds one.
     pub fn add(&mut self, end: End) {
         if self.held >= ENDS_REMEMBERED_MAX {
-            self.overfull = true;
+            self.left_out = Some(LeftOut::with(self.left_out, end.forget));
             return;
         }
         let End { subject, tenants, until, time, forget } = end;
@@ -123,6 +141,7 @@ impl Ends {
         }
         self.by_subject.retain(|_, marks| !marks.is_empty());
         self.held = self.by_subject.values().map(Vec::len).sum();
+        self.left_out = self.left_out.filter(|left_out| left_out.matters(now));
     }
 
     /// What is known of the credential.
@@ -135,7 +154,11 @@ impl Ends {
         if !self.by_subject.is_empty() && subjects(credential).iter().any(covered) {
             return Status::Ended;
         }
-        if self.overfull || self.may_be_covered(credential) { Status::Unknown } else { Status::Live }
+        if self.left_out.is_some() || self.may_be_covered(credential) {
+            Status::Unknown
+        } else {
+            Status::Live
+        }
     }
 
     /// Whether an end covers it by something that it does not tell.
@@ -255,6 +278,22 @@ mod tests {
         }
         let repeated = after((0..1_000).map(|_| at(10)));
         assert_eq!(repeated.held, 1);
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_is_unknown_for_as_long_as_it_matters() {
+        let full = || Ends { held: ENDS_REMEMBERED_MAX, ..Ends::default() };
+        let until = |millis| End { forget: Some(NOW.plus_millis(millis)), ..end(Subject::Key("x".into())) };
+        let mut ends = full();
+        [until(1_000), until(3_000), until(2_000)].into_iter().for_each(|one| ends.add(one));
+        ends.forget(NOW.plus_millis(2_999));
+        assert_eq!(ends.status(&authority()), Status::Unknown);
+        ends.forget(NOW.plus_millis(3_000));
+        assert_eq!(ends.status(&authority()), Status::Live, "nothing of it matters any more");
+        let mut ends = full();
+        [End { forget: None, ..until(1_000) }, until(3_000)].into_iter().for_each(|one| ends.add(one));
+        ends.forget(NOW.plus_millis(1_000_000));
+        assert_eq!(ends.status(&authority()), Status::Unknown, "one of them matters for good");
     }
 
     #[test]
