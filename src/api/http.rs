@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -64,13 +65,18 @@ impl IntoResponse for Document {
     }
 }
 
-pub(super) fn answer(code: StatusCode, kind: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
+pub(super) fn answer(
+    code: StatusCode,
+    kind: &'static str,
+    cache: &'static str,
+    body: impl Into<Body>,
+) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CACHE_CONTROL, HeaderValue::from_static(cache)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (code, headers, body).into_response()
+    (code, headers, body.into()).into_response()
 }
 
 /// `GET` and, by the router, `HEAD`.
@@ -155,7 +161,7 @@ pub(super) fn problem(code: StatusCode, reason: &str, message: &str) -> Response
 
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use http::{Method, Request};
     use tower::ServiceExt as _;
 

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 
@@ -47,7 +48,7 @@ async fn status_list(
     let Some(list) = list_id(&hour, &list) else { return not_found().await };
     match broker.status_list(list).await {
         Ok(StatusListFound::List(token)) => {
-            answer(StatusCode::OK, STATUS_LIST, MOMENT, token.as_bytes().to_vec())
+            answer(StatusCode::OK, STATUS_LIST, MOMENT, shared(token, |token| token.as_bytes()))
         }
         Ok(StatusListFound::Gone) => problem(StatusCode::GONE, "gone", "all tokens of this list have ended"),
         Ok(StatusListFound::Unknown) => not_found().await,
@@ -63,18 +64,35 @@ fn list_id(hour: &str, list: &str) -> Option<ListId> {
 
 async fn bundle(State(broker): State<Arc<Broker>>) -> Response {
     match broker.crls().await {
-        Ok(crls) => answer(StatusCode::OK, PEM, MOMENT, crls.pem.clone().into_bytes()),
+        Ok(crls) => answer(StatusCode::OK, PEM, MOMENT, shared(crls, |crls| crls.pem.as_bytes())),
         Err(error) => unavailable(&error),
     }
 }
 
 async fn crl(State(broker): State<Arc<Broker>>, Path(name): Path<String>) -> Response {
     let Some(which) = which(&name) else { return not_found().await };
-    match broker.crls().await.map(|crls| which(&crls).map(<[u8]>::to_vec)) {
-        Ok(Some(der)) => answer(StatusCode::OK, CRL, MOMENT, der),
-        Ok(None) => not_found().await,
+    match broker.crls().await {
+        Ok(crls) if which(&crls).is_some() => {
+            let list = shared((crls, which), |(crls, which)| which(crls).unwrap_or_default());
+            answer(StatusCode::OK, CRL, MOMENT, list)
+        }
+        Ok(_) => not_found().await,
         Err(error) => unavailable(&error),
     }
+}
+
+/// Something published, as bytes.
+struct Shared<T>(T, fn(&T) -> &[u8]);
+
+impl<T> AsRef<[u8]> for Shared<T> {
+    fn as_ref(&self) -> &[u8] {
+        (self.1)(&self.0)
+    }
+}
+
+/// The body of an answer without a copy: a list can be long, and whoever asks for it need not read it.
+fn shared<T: Send + 'static>(document: T, bytes: fn(&T) -> &[u8]) -> Bytes {
+    Bytes::from_owner(Shared(document, bytes))
 }
 
 type Which = fn(&Crls) -> Option<&[u8]>;
@@ -121,6 +139,15 @@ mod tests {
         ] {
             assert_eq!(list_id(hour, list), None, "{hour}/{list}");
         }
+    }
+
+    #[test]
+    fn all_who_ask_are_sent_the_same_bytes_and_no_copies() {
+        let list: Arc<str> = "x".repeat(100_000).into();
+        let sent: Vec<Bytes> = (0..3).map(|_| shared(Arc::clone(&list), |list| list.as_bytes())).collect();
+        assert!(sent.iter().all(|one| **one == *list.as_bytes() && one.as_ptr() == list.as_ptr()));
+        drop(sent);
+        assert_eq!(Arc::strong_count(&list), 1);
     }
 
     #[test]
