@@ -78,6 +78,7 @@ struct Published {
     lists: HashMap<ListId, List>,
     signed: HashMap<ListId, Signed<Arc<str>>>,
     serials: Serials,
+    identities: Identities,
     crls: Option<Signed<Arc<Crls>>>,
     crl_count: u64,
 }
@@ -94,6 +95,24 @@ struct List {
 struct Serials {
     ended: BTreeMap<Serial, (Timestamp, RevokedSerial)>,
     changes: u64,
+}
+
+/// The certificates of agents' identities that a revocation ended.
+#[derive(Debug, Default)]
+struct Identities {
+    ended: Vec<RevokedSerial>,
+    changes: u64,
+}
+
+impl Identities {
+    /// Takes those that there are now. Most revocations end none of them, and are no reason to sign anew.
+    fn take(&mut self, mut ended: Vec<RevokedSerial>) {
+        ended.sort_unstable_by_key(|one| one.serial);
+        if self.ended != ended {
+            self.changes += 1;
+            self.ended = ended;
+        }
+    }
 }
 
 /// Something signed: when, and after how many changes.
@@ -198,11 +217,9 @@ impl Broker {
         let mut published = self.publisher.state.lock().await;
         self.follow(&mut published, now).await?;
         let enrollments = self.ledger.enrollments();
-        let revocations = self.ledger.revocations();
         // All only grow, so the sum tells whether one did.
         let changes = published.serials.changes.saturating_add(enrollments.changes());
-        let identities = enrollments.has_agents();
-        let changes = changes.saturating_add(if identities { revocations.epoch() } else { 0 });
+        let changes = changes.saturating_add(published.identities.changes);
         if let Some(signed) = published.crls.as_ref().filter(|signed| signed.will_do(now, changes)) {
             return Ok(Arc::clone(&signed.document));
         }
@@ -211,7 +228,7 @@ impl Broker {
         let revoked: Vec<RevokedSerial> =
             published.serials.ended.values().map(|(_, revoked)| revoked.clone()).collect();
         let mut removed = removed(&enrollments, now);
-        removed.extend(ended(&enrollments, &revocations, now));
+        removed.extend(published.identities.ended.iter().cloned());
         let crls = Arc::new(self.minter.crls(&revoked, &removed, number, now)?);
         published.crls = Some(Signed { document: Arc::clone(&crls), time: now, changes });
         Ok(crls)
@@ -226,6 +243,8 @@ impl Broker {
         let (ends, cursor) = self.read(move |reader| reader.ends(cursor, now)).await?;
         ends.iter().for_each(|end| published.take(end));
         published.forget(now);
+        let (enrollments, revocations) = (self.ledger.enrollments(), self.ledger.revocations());
+        published.identities.take(ended(&enrollments, &revocations, now).collect());
         (published.cursor, published.read) = (cursor, Some(now));
         Ok(())
     }
@@ -283,6 +302,25 @@ mod tests {
         assert_eq!(published.lists.len(), 1, "a list stays until its hour is over");
         published.forget(NOW.plus_millis(3_600_000));
         assert!(published.lists.is_empty() && published.serials.ended.is_empty());
+    }
+
+    #[test]
+    fn what_ends_no_identity_is_no_change_of_those_that_ended() {
+        let one = |serial: u8| RevokedSerial {
+            serial: Serial::new([serial; 16]),
+            time: NOW,
+            how: EndedHow::Revoked,
+        };
+        let mut identities = Identities::default();
+        identities.take(Vec::new());
+        assert_eq!(identities.changes, 0);
+        for order in [[1, 2], [1, 2], [2, 1]] {
+            identities.take(order.map(one).to_vec());
+        }
+        assert_eq!((identities.changes, identities.ended.len()), (1, 2));
+        identities.take(vec![one(2)]);
+        identities.take(vec![one(3)]);
+        assert_eq!(identities.changes, 3);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::entry::Event;
 use super::id::Serial;
-use super::limits::{ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX, ENROLLMENTS_REMEMBERED_MAX};
+use super::limits::{
+    AGENT_CERTIFICATES_MAX, ENROLLMENTS_MAX, ENROLLMENTS_PER_NAME_MAX, ENROLLMENTS_REMEMBERED_MAX,
+};
 use super::name::{AgentId, OperatorName, Reason, TrustDomain, VerifierName};
 use super::time::Timestamp;
 
@@ -176,11 +178,6 @@ impl Enrollments {
         })
     }
 
-    /// Whether there is one of an agent, ended ones included.
-    pub fn has_agents(&self) -> bool {
-        self.by_serial.values().any(|one| matches!(one.who, Enrolled::Agent(_)))
-    }
-
     /// Whether one more may be added.
     ///
     /// # Errors
@@ -194,7 +191,10 @@ impl Enrollments {
         let all = live().count();
         // Whatever is good now may be removed, and is remembered then: a removal is never refused for want of room.
         let remembered = all.saturating_add(self.removed.len()) >= ENROLLMENTS_REMEMBERED_MAX;
-        let full = own >= ENROLLMENTS_PER_NAME_MAX || all >= ENROLLMENTS_MAX || remembered;
+        let is_agent = |who: &Enrolled| matches!(who, Enrolled::Agent(_));
+        let agents = || live().filter(|one| is_agent(&one.who)).count();
+        let crowded = is_agent(&enrollment.who) && agents() >= AGENT_CERTIFICATES_MAX;
+        let full = own >= ENROLLMENTS_PER_NAME_MAX || all >= ENROLLMENTS_MAX || remembered || crowded;
         if full || taken { Err(EnrollRefusal::Exhausted) } else { Ok(()) }
     }
 

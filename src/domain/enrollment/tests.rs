@@ -112,6 +112,20 @@ fn certificates_of_one_name_are_bounded_and_ended_ones_do_not_count() {
 }
 
 #[test]
+fn agents_leave_places_for_operators_and_verifiers() {
+    let agent = |at: usize| -> Enrolled {
+        Enrolled::Agent(format!("spiffe://example.org/tenant/t/agent/a{at}").parse().unwrap())
+    };
+    let mut all = Enrollments::default();
+    for at in 0..AGENT_CERTIFICATES_MAX {
+        let serial = Serial::new(u128::try_from(at + 1000).unwrap().to_be_bytes());
+        all.apply(&Event::Enroll(Enrollment { serial, ..enrollment(&agent(at), 1) }), NOW);
+    }
+    assert_eq!(all.admit(&enrollment(&agent(1_000_000), 1), NOW), Err(EnrollRefusal::Exhausted));
+    assert_eq!(all.admit(&enrollment(&operator("alice"), 1), NOW), Ok(()));
+}
+
+#[test]
 fn only_the_two_kinds_of_path_are_somebody() {
     assert_eq!(Enrolled::from_path("operator/alice"), Some(operator("alice")));
     for bad in [
