@@ -190,16 +190,16 @@ fn places(ledger: &Ledger) -> Result<Allocator, Failure> {
 fn loader(config: &Config) -> Loader {
     let (directory, trust_domain, issuer) =
         (config.registry_dir.clone(), config.trust_domain.clone(), config.issuer.clone());
-    let notifiers = config.notifiers.clone();
+    let (notifiers, names) = (config.notifiers.clone(), config.edge.names());
     Arc::new(move || {
         let today = today().map_err(|failure| vec![failure.message])?;
         let loaded = config::registry::load(&directory, &trust_domain, &issuer, today);
         let loaded =
             loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let untold = loaded.untold(&notifiers);
-        if !untold.is_empty() {
-            let problem = |problem| format!("{problem}; a new one is known after a restart");
-            return Err(untold.iter().map(problem).collect());
+        let misfits = loaded.misfits(&notifiers, &names);
+        if !misfits.is_empty() {
+            let problem = |problem| format!("{problem}; what hotworkd.toml says is known after a restart");
+            return Err(misfits.iter().map(problem).collect());
         }
         Ok(registry::fresh(loaded))
     })

@@ -6,6 +6,7 @@ use crate::config::registry::Loaded;
 use crate::config::{self, Config, Problems};
 use crate::domain::name::{Issuer, TrustDomain};
 use crate::notify::destination::Destination;
+use crate::signer::svid::ServerName;
 
 use super::args::Check;
 use super::{Failure, build, say};
@@ -18,7 +19,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
         .map_err(|problems| report(&problems))?;
     loaded.warnings.iter().for_each(|warning| say(&warning.to_string()));
     check_notifiers(&subject)?;
-    check_named(&subject, &loaded)?;
+    check_fit(&subject, &loaded)?;
     if arguments.strict && !loaded.warnings.is_empty() {
         return Err(Failure::new(format!("{} warnings, and --strict", loaded.warnings.len())));
     }
@@ -39,6 +40,8 @@ struct Subject {
     issuer: Issuer,
     /// The daemon's file, when there is one, and who it says is told.
     notifiers: Option<(PathBuf, Vec<Destination>)>,
+    /// What clients know the daemon's listeners by.
+    names: Vec<ServerName>,
 }
 
 /// Looks at the files that notices need: secrets, programs, roots. A secret that others can read is found here,
@@ -55,11 +58,11 @@ fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
     if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} problems"))) }
 }
 
-/// Whom playbooks name must be there; a registry without the daemon's file can't tell.
-fn check_named(subject: &Subject, loaded: &Loaded) -> Result<(), Failure> {
+/// Whom playbooks name must be there, and no agent has a name of ours; a registry without the daemon's file can't tell.
+fn check_fit(subject: &Subject, loaded: &Loaded) -> Result<(), Failure> {
     let Some((_, destinations)) = &subject.notifiers else { return Ok(()) };
-    let untold = loaded.untold(destinations);
-    if untold.is_empty() { Ok(()) } else { Err(report(&Problems::from(untold))) }
+    let misfits = loaded.misfits(destinations, &subject.names);
+    if misfits.is_empty() { Ok(()) } else { Err(report(&Problems::from(misfits))) }
 }
 
 /// A file is the daemon's configuration, which names its registry. A directory is a registry, with the
@@ -70,12 +73,13 @@ fn subject(path: &Path) -> Result<Subject, Failure> {
         let bad = |error| Failure::new(format!("{error}"));
         let (trust_domain, issuer) =
             ("example.org".parse().map_err(bad)?, "https://hotwork.example.org".parse().map_err(bad)?);
-        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer, notifiers: None });
+        let (notifiers, names) = (None, Vec::new());
+        return Ok(Subject { registry: path.to_owned(), trust_domain, issuer, notifiers, names });
     }
     let config = Config::load(&file).map_err(|problems| report(&problems))?;
     let registry = if path.is_dir() { path.to_owned() } else { config.registry_dir };
-    let notifiers = Some((file, config.notifiers));
-    Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers })
+    let (notifiers, names) = (Some((file, config.notifiers)), config.edge.names());
+    Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers, names })
 }
 
 fn report(problems: &Problems) -> Failure {

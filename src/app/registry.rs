@@ -82,9 +82,10 @@ fn from_copy(config: &Config, ledger: &Ledger, key: &VerifierKey) -> Result<Fres
     let today = today().map_err(|failure| failure.message)?;
     let loaded = config::registry::load_sealed(&copy.files, &config.trust_domain, &config.issuer, today);
     let loaded = loaded.map_err(|problems| format!("the sealed copy can't be loaded:\n{problems}"))?;
-    // A last load is not refused for a destination that has gone since: the others are told.
-    for problem in loaded.untold(&config.notifiers) {
-        tracing::error!(%problem, "a playbook of the last load tells somebody who is not there");
+    // A last load is not refused for a destination that has gone since: the others are told. In an emergency no agent gets
+    // a certificate of its identity.
+    for problem in loaded.misfits(&config.notifiers, &config.edge.names()) {
+        tracing::error!(%problem, "the last load does not fit the daemon's file");
     }
     Ok(fresh(loaded))
 }

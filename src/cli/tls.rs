@@ -19,15 +19,20 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint as Route};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::failure::{Exit, Failure};
 use super::files;
 use super::text::clean;
+use crate::domain::spiffe::SpiffeId;
 
 /// Bytes of one file of certificates or keys.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// The port when the endpoint names none.
 const PORT: u16 = 443;
+/// The path of the broker's own SPIFFE ID.
+const BROKER: &str = "broker";
 /// How rustls says that the other side ended the handshake.
 const ALERT: &str = "received fatal alert: ";
 
@@ -60,10 +65,26 @@ pub async fn connect(uri: &str, files: &TlsFiles, limit: Duration) -> Result<Cha
         Ok(reached) => reached.map_err(|error| not_reached(uri, &error))?,
         Err(_) => return Err(not_reached(uri, &io::ErrorKind::TimedOut.into())),
     };
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    if !shown.is_some_and(|leaf| can_be_broker(leaf)) {
+        return Err(not_the_broker(uri));
+    }
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(no_grpc(uri));
     }
     channel(stream).await.map_err(|_| no_grpc(uri))
+}
+
+/// Whether a server that shows this certificate can be the broker. Below the same root stand agents that are servers, too,
+/// for whatever names their entries have; each says who it is by its SPIFFE ID. A certificate that somebody else made for
+/// the broker has none.
+fn can_be_broker(leaf: &[u8]) -> bool {
+    let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return false };
+    let Ok(names) = leaf.subject_alternative_name() else { return false };
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    let uris = names.filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None });
+    let mut ids = uris.filter(|uri| uri.to_ascii_lowercase().starts_with("spiffe:"));
+    ids.all(|id| id.parse::<SpiffeId>().is_ok_and(|id| id.path() == BROKER))
 }
 
 /// The channel has this one connection: when the broker ends it, the call fails and says so.
@@ -199,6 +220,16 @@ fn bad_endpoint(uri: &str) -> Failure {
         .hint("give `https://host:port` without a path")
 }
 
+fn not_the_broker(uri: &str) -> Failure {
+    let uri = clean(uri);
+    Failure::new(
+        Exit::Unavailable,
+        "server-certificate",
+        format!("`{uri}` shows the certificate of somebody else than the broker"),
+    )
+    .hint("find out who answers there, and tell those who run the broker")
+}
+
 fn no_grpc(uri: &str) -> Failure {
     Failure::new(Exit::Unavailable, "no-grpc", format!("`{}` does not speak gRPC", clean(uri)))
         .hint("check the endpoint: is it a TCP listener of hotworkd?")
@@ -256,6 +287,31 @@ mod tests {
         {
             assert_eq!(address(bad).unwrap_err().exit, Exit::Usage, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_agent_is_not_taken_for_the_broker_whatever_its_names_are() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let shown = |ids: &[&str]| {
+            let mut params = rcgen::CertificateParams::new(vec!["broker.example".to_owned()]).unwrap();
+            let ids = ids.iter().map(|id| rcgen::SanType::URI((*id).try_into().unwrap()));
+            params.subject_alt_names.extend(ids);
+            can_be_broker(params.self_signed(&key).unwrap().der())
+        };
+        assert!(shown(&[]), "a certificate that somebody else made has no SPIFFE ID");
+        assert!(shown(&["spiffe://example.org/broker"]) && shown(&["https://broker.example"]));
+        for other in [
+            "spiffe://example.org/tenant/default/agent/edge",
+            "spiffe://example.org/operator/ann",
+            "spiffe://example.org/tenant/t/agent/broker",
+            "SPIFFE://example.org/tenant/t/agent/a",
+            "spiffe://example.org/broker/x",
+            "spiffe:broker",
+        ] {
+            assert!(!shown(&[other]), "{other}");
+        }
+        assert!(!shown(&["spiffe://example.org/broker", "spiffe://example.org/tenant/t/agent/a"]));
+        assert!(!can_be_broker(b"x"));
     }
 
     #[test]

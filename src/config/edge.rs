@@ -28,6 +28,18 @@ pub struct Edge {
     pub bundles: Vec<BundleFile>,
 }
 
+impl Edge {
+    /// The names that clients know our listeners by, as far as we make their certificates.
+    pub fn names(&self) -> Vec<ServerName> {
+        let listeners = [&self.agent, &self.verifier, &self.admin].into_iter().flatten();
+        let names = listeners.filter_map(|listener| match &listener.certificate {
+            ServerCertificate::Files { .. } => None,
+            ServerCertificate::Minted(names) => Some(names.iter().cloned()),
+        });
+        names.flatten().collect()
+    }
+}
+
 /// One TCP listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsListen {

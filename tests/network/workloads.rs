@@ -181,3 +181,21 @@ fn a_certificate_for_an_action_opens_no_listener() {
         assert!(client.get_trust_bundle(v1::GetTrustBundleRequest {}).await.is_err());
     });
 }
+
+#[test]
+fn no_agent_has_a_name_of_the_broker_s_own_listeners() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = start(dir.path(), &TestCa::new());
+    let file = dir.path().join("state/config/agents/web.toml");
+    let plain = std::fs::read_to_string(&file).unwrap();
+    let named = |name: &str| {
+        let lines = format!("identity_certificate = true\nserver_names = [\"{name}\"]\n");
+        std::fs::write(&file, lines + &plain).unwrap();
+        daemon.hotwork(&["reload"])
+    };
+    let refused = named("localhost");
+    assert!(!refused.status.success(), "{}", text(&refused));
+    assert!(text(&refused).contains("a listener of this broker has this name"), "{}", text(&refused));
+    let taken = named("web.example");
+    assert!(taken.status.success(), "{}", text(&taken));
+}

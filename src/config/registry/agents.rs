@@ -85,7 +85,8 @@ impl FromStr for State {
 
 /// Reads an agent file.
 pub(super) fn read(table: Table<'_>) -> Option<Declared<AgentEntry>> {
-    let (place, others) = (table.place_of("name"), vec![table.place_of("review"), table.place_of("rules")]);
+    let others = ["review", "rules", "server_names"].map(|key| table.place_of(key)).to_vec();
+    let place = table.place_of("name");
     let name: Option<NameTemplate> = table.required("name");
     if let Some(name) = &name {
         placeholders(&table, name);

@@ -13,13 +13,14 @@ use std::path::Path;
 
 use crate::domain::agent::{AgentEntry, Day};
 use crate::domain::catalogue::Api;
-use crate::domain::name::{Issuer, NotifierName, TrustDomain};
+use crate::domain::name::{HostName, Issuer, NotifierName, TrustDomain};
 use crate::domain::operator::Operator;
 use crate::domain::playbook::Playbook;
 use crate::domain::registry::{Parts, Registry};
 use crate::domain::registry_files::RegistryFiles;
 use crate::notify::destination::Destination;
 use crate::policy::{Policies, Source};
+use crate::signer::svid::ServerName;
 
 use super::problem::{Gathered, Place, Problem, Problems, Severity};
 use super::raw::{Document, Table};
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub files: RegistryFiles,
     /// Whom playbooks name to be told, and where.
     named: Vec<(NotifierName, Place)>,
+    /// What clients know agents by, and where that is said.
+    servers: Vec<(HostName, Place)>,
 }
 
 impl Loaded {
@@ -46,15 +49,37 @@ impl Loaded {
     pub fn untold(&self, known: &[Destination]) -> Vec<Problem> {
         let known = |name: &NotifierName| known.iter().any(|destination| destination.name == *name);
         let unknown = self.named.iter().filter(|(name, _)| !known(name));
-        let problem = |(name, place): &(NotifierName, Place)| Problem {
-            file: place.file.clone(),
-            line: place.line,
-            column: place.column,
-            key: place.key.clone(),
-            message: format!("no [[notify]] of hotworkd.toml has this name: `{name}`"),
-            severity: Severity::Error,
+        let message = |name| format!("no [[notify]] of hotworkd.toml has this name: `{name}`");
+        unknown.map(|(name, place)| error(place, message(name))).collect()
+    }
+
+    /// Agents that clients would take for this broker, given the names that clients know our own listeners by: whoever has
+    /// such an agent's certificate could answer in our place.
+    pub fn impostors(&self, own: &[ServerName]) -> Vec<Problem> {
+        let is_ours = |name: &HostName| own.iter().any(|own| own.to_string() == name.as_str());
+        let found = self.servers.iter().filter(|(name, _)| is_ours(name));
+        let message = |name| {
+            format!(
+                "a listener of this broker has this name, and the agent could answer in its place: `{name}`"
+            )
         };
-        unknown.map(problem).collect()
+        found.map(|(name, place)| error(place, message(name))).collect()
+    }
+
+    /// Both: what only the daemon's own file tells to be wrong.
+    pub fn misfits(&self, known: &[Destination], own: &[ServerName]) -> Vec<Problem> {
+        self.untold(known).into_iter().chain(self.impostors(own)).collect()
+    }
+}
+
+fn error(place: &Place, message: String) -> Problem {
+    Problem {
+        file: place.file.clone(),
+        line: place.line,
+        column: place.column,
+        key: place.key.clone(),
+        message,
+        severity: Severity::Error,
     }
 }
 
@@ -131,6 +156,12 @@ fn checked(
         book.item.notify.iter().map(move |name| (name.clone(), place.clone()))
     });
     let named = named.collect();
+    let servers = agents.iter().flat_map(|agent: &Declared<AgentEntry>| {
+        let place = agent.at("server_names");
+        let names = agent.item.identity.iter().flat_map(|identity| &identity.names);
+        names.map(move |name| (name.clone(), place.clone()))
+    });
+    let servers = servers.collect();
     let registry = Registry::new(Parts {
         trust_domain: trust_domain.clone(),
         issuer: issuer.clone(),
@@ -149,7 +180,7 @@ fn checked(
     let warnings = gathered.finish()?;
     // Without a problem there are policies; a load that says nothing and gives nothing is refused all the same.
     let policies = policies.ok_or_else(|| Problems::from(warnings.clone()))?;
-    Ok(Loaded { registry, policies, warnings, files: sealable, named })
+    Ok(Loaded { registry, policies, warnings, files: sealable, named, servers })
 }
 
 /// Reads each file as a table with `read`, which reports what is wrong with it.

@@ -1,5 +1,6 @@
 //! The registry's loader: every kind of problem, the examples, the demonstration.
 
+mod agents;
 mod examples;
 mod files;
 mod operators;
