@@ -18,6 +18,7 @@ use crate::domain::digest::Digest;
 use crate::domain::limits::{
     FEED_HEARTBEAT_SECONDS, FEED_MESSAGE_DELTAS_MAX, FEED_QUEUE_MAX, FEED_STALL_SECONDS_MAX,
 };
+use crate::domain::revocation::feed::Place;
 use crate::proto::v1;
 
 use super::drain::Drain;
@@ -55,19 +56,22 @@ impl Stream for Feed {
 /// Whether the subscriber may still follow, asked before each message: a feed outlives registries.
 pub type Allowed = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// Starts the feed of one subscriber that has everything up to `after`; 0 for a snapshot.
+/// Starts the feed of one subscriber that has everything up to `after`; without it, with a snapshot.
 pub fn follow(
     broker: Arc<Broker>,
     drain: Drain,
     subscription: Subscription,
     allowed: Allowed,
-    after: u64,
+    after: Option<Place>,
 ) -> Feed {
     let (sender, messages) = mpsc::channel(FEED_QUEUE_MAX);
     let end = Arc::new(OnceLock::new());
     // Subscribed before the first look, so that nothing falls between.
     let epochs = broker.ledger().watch_revocations();
-    let follower = Follower { broker, allowed, sender, epochs, cursor: after, told: None };
+    // A place in another log, or in this one before it was put back, is none.
+    let known = after.filter(|after| broker.ledger().leaf_of_epoch(after.epoch) == Some(after.leaf));
+    let cursor = known.map_or(0, |known| known.epoch);
+    let follower = Follower { broker, allowed, sender, epochs, cursor, told: None };
     let told = Arc::clone(&end);
     tokio::spawn(async move {
         let _subscription = subscription;
@@ -100,7 +104,7 @@ struct Follower {
     allowed: Allowed,
     sender: mpsc::Sender<Message>,
     epochs: watch::Receiver<u64>,
-    /// The subscriber has been sent everything up to this epoch.
+    /// The subscriber has been sent everything up to this epoch; 0 when nothing yet.
     cursor: u64,
     /// The registry by whose word on lost feeds it goes.
     told: Option<Digest>,
@@ -186,7 +190,13 @@ impl Follower {
         let lost_feed =
             (self.told != digest).then(|| render::revocation::lost_feed(&rules.registry.graces()));
         self.told = digest;
-        let message = Message { time: Some(render::timestamp(self.broker.time())), lost_feed, ..message };
+        let leaf = self.broker.ledger().leaf_of_epoch(message.epoch);
+        let message = Message {
+            epoch_sha256: leaf.map(|leaf| leaf.as_bytes().to_vec()).unwrap_or_default(),
+            lost_feed,
+            time: Some(render::timestamp(self.broker.time())),
+            ..message
+        };
         let stall = Duration::from_secs(FEED_STALL_SECONDS_MAX);
         match tokio::time::timeout(stall, self.sender.send(message)).await {
             Ok(Ok(())) => Ok(()),

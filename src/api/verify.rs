@@ -51,7 +51,7 @@ impl VerificationService for Verification {
     ) -> Result<Response<Feed>, Status> {
         let label = convert::selector::label(&request.get_ref().label).map_err(status)?;
         let id = verifier(&self.broker, &request, label.clone())?;
-        let after = request.get_ref().after_epoch;
+        let after = convert::verify::place(request.get_ref()).map_err(status)?;
         let subscription = self.broker.verifiers().connect(id, self.broker.time()).map_err(status)?;
         let broker = Arc::clone(&self.broker);
         let (_, transport, _) = request.into_parts();

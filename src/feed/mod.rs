@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use crate::domain::clock::Clock;
 use crate::domain::limits::FEED_HEARTBEAT_SECONDS;
@@ -48,18 +48,19 @@ pub enum FeedError {
     /// The clock jumped.
     #[error("the clock can't be trusted")]
     Clock,
-    /// No message came in time.
-    #[error("no message for {STALLED_SECONDS} s")]
+    /// No message or answer came in time.
+    #[error("no message or answer for {STALLED_SECONDS} s")]
     Stalled,
 }
 
-/// Whom to trust, as the broker says now. The connection has to be one that is the broker's for certain.
+/// Whom to trust, as the broker says now. The connection has to be one that is the broker's for certain: over TLS below
+/// its root stand agents that are servers, too, so that the SPIFFE ID of the certificate has to be the broker's.
 ///
 /// # Errors
 /// [`FeedError`].
 pub async fn trust(channel: Channel, oid_arc: OidArc) -> Result<Trust, FeedError> {
     let mut client = VerificationServiceClient::new(channel);
-    let bundle = client.get_trust_bundle(v1::GetTrustBundleRequest {}).await?.into_inner();
+    let bundle = answered(client.get_trust_bundle(v1::GetTrustBundleRequest {})).await?;
     let issuer = bundle.issuer.parse().map_err(|_| FeedError::Form("issuer"))?;
     let keys = jwk::parse_jwks(&bundle.jwks)?;
     let action_ca = read::first_certificate(&bundle.action_ca_pem).ok_or(FeedError::Form("action_ca_pem"))?;
@@ -81,10 +82,10 @@ pub async fn follow_trust(channel: Channel, verifier: Arc<Verifier>, oid_arc: Oi
 /// Keeps `state` up to date for ever, and tells the broker how far it is. It comes back by itself after every
 /// failure; meanwhile the state does what it is configured to do.
 pub async fn follow(channel: Channel, state: Arc<Followed>, clock: Arc<dyn Clock>, label: &str) {
-    let mut wait = FIRST_WAIT;
+    let (mut wait, mut place) = (FIRST_WAIT, Place::default());
     loop {
         let before = state.epoch();
-        if let Err(error) = once(&channel, &state, &*clock, label).await {
+        if let Err(error) = once(&channel, &state, &*clock, label, &mut place).await {
             tracing::warn!(%error, "the feed of revocations was lost");
         }
         wait = if state.epoch() > before { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
@@ -92,12 +93,29 @@ pub async fn follow(channel: Channel, state: Arc<Followed>, clock: Arc<dyn Clock
     }
 }
 
+/// Where the last stream was left, in the words of the log that told it. A number alone could be another end's by now.
+#[derive(Debug, Default)]
+struct Place {
+    epoch: u64,
+    sha256: Vec<u8>,
+}
+
 /// Follows one stream to its end.
-async fn once(channel: &Channel, state: &Followed, clock: &dyn Clock, label: &str) -> Result<(), FeedError> {
+async fn once(
+    channel: &Channel,
+    state: &Followed,
+    clock: &dyn Clock,
+    label: &str,
+    place: &mut Place,
+) -> Result<(), FeedError> {
     let mut client =
         VerificationServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let request = v1::WatchRevocationsRequest { label: label.to_owned(), after_epoch: state.epoch() };
-    let mut stream = client.watch_revocations(Request::new(request)).await?.into_inner();
+    let request = v1::WatchRevocationsRequest {
+        label: label.to_owned(),
+        after_epoch: place.epoch,
+        after_sha256: place.sha256.clone(),
+    };
+    let mut stream = answered(client.watch_revocations(Request::new(request))).await?;
     let mut snapshot: Option<Ends> = None;
     let mut graces = None;
     loop {
@@ -125,11 +143,52 @@ async fn once(channel: &Channel, state: &Followed, clock: &dyn Clock, label: &st
             }
             None => state.hear(ends, message.epoch, now),
         }
+        *place = Place { epoch: message.epoch, sha256: message.epoch_sha256 };
         // Of a feed that is believed.
         if let Some(graces) = graces.take() {
             state.go_by(graces);
         }
         let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch: state.epoch() };
-        client.acknowledge_epoch(Request::new(acknowledge)).await?;
+        answered(client.acknowledge_epoch(Request::new(acknowledge))).await?;
+    }
+}
+
+/// What a call is answered, within the time that a message has: whoever waits for ever for a host that is gone does not
+/// hear of the one in its place.
+async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, FeedError> {
+    let limit = Duration::from_secs(STALLED_SECONDS);
+    let answer = tokio::time::timeout(limit, call).await.map_err(|_| FeedError::Stalled)?;
+    Ok(answer?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use hyper_util::rt::TokioIo;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::Timestamp;
+    use crate::verify::WhenLost;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_takes_a_call_and_says_nothing_is_given_up() {
+        let held = Arc::new(Mutex::new(Vec::new()));
+        let silent = tower::service_fn(move |_| {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            held.lock().unwrap().push(theirs);
+            std::future::ready(Ok::<_, std::io::Error>(TokioIo::new(ours)))
+        });
+        let channel = Endpoint::from_static("http://silent.example").connect_with_connector_lazy(silent);
+        let patience = Duration::from_secs(10 * STALLED_SECONDS);
+        let state = Followed::new(5, WhenLost::Strict);
+        let clock = ManualClock::new(Timestamp::from_seconds(1_763_900_000));
+        let mut place = Place::default();
+        let followed = tokio::time::timeout(patience, once(&channel, &state, &clock, "a", &mut place));
+        assert!(matches!(followed.await.expect("it waits for ever"), Err(FeedError::Stalled)));
+        let trusted = tokio::time::timeout(patience, trust(channel, OidArc::EXAMPLE.parse().unwrap()));
+        assert!(matches!(trusted.await.expect("it waits for ever"), Err(FeedError::Stalled)));
     }
 }

@@ -324,6 +324,12 @@ impl Ledger {
         history.since(epoch, count)
     }
 
+    /// The leaf of the entry that made `epoch`: who was told both can go on from there. `None` when the history does not go
+    /// back so far, or the epoch is being shown just now.
+    pub fn leaf_of_epoch(&self, epoch: u64) -> Option<Digest> {
+        self.shared().history.read().unwrap_or_else(PoisonError::into_inner).leaf_of(epoch)
+    }
+
     /// What may not be issued for now, as an immutable snapshot. A lock is in it when its `submit` returns.
     pub fn locks(&self) -> Arc<Locks> {
         self.shared().locks.load_full()

@@ -27,6 +27,7 @@ use super::writer::Writer;
 use crate::domain::clock::Clock;
 use crate::domain::ledger::State;
 use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
+use crate::domain::merkle::leaf_hash;
 use crate::domain::note::{Checkpoint, VerifierKey};
 use crate::domain::revocation::feed::History;
 use crate::domain::signer::{Algorithm, Signer};
@@ -188,7 +189,7 @@ impl Assembly {
         };
         let shared = Arc::new(Shared {
             epoch: watch::channel(state.revocations().epoch()).0,
-            history: RwLock::new(History::new(state.revocations().epoch())),
+            history: RwLock::new(history(&state, &self.positions)),
             notable: RwLock::new(Notable::new(found.size)),
             notable_end: watch::channel(found.size).0,
             locks: ArcSwap::new(state.locks()),
@@ -227,6 +228,14 @@ impl Assembly {
         };
         start(shared, writer).map_err(|source| io_error(root, source))
     }
+}
+
+/// An empty history behind the newest end of the log. Without its leaf nobody goes on from there, who was told by an
+/// earlier run: they get a snapshot.
+fn history(state: &State, positions: &Positions) -> History {
+    let epoch = state.revocations().epoch();
+    let entry = epoch.checked_sub(1).and_then(|index| positions.entry(index).ok().flatten());
+    History::new(epoch, entry.map(|json| leaf_hash(&json)))
 }
 
 /// Makes the directories and takes the lock.

@@ -242,11 +242,14 @@ impl Writer {
     fn remember_ends(&self, group: &Group) {
         let first =
             group.frontier.size().saturating_sub(u64::try_from(group.changes.len()).unwrap_or_default());
-        let changes = group.changes.iter().zip(first..);
-        let mut ends = changes.filter_map(|(change, index)| Delta::of(change.entry(), index)).peekable();
+        let changes = group.changes.iter().zip(first..).zip(&group.leaves);
+        let end = |((change, index), leaf): ((&Change, u64), &Digest)| {
+            Some((Delta::of(change.entry(), index)?, *leaf))
+        };
+        let mut ends = changes.filter_map(end).peekable();
         if ends.peek().is_some() {
             let mut history = self.shared.history.write().unwrap_or_else(PoisonError::into_inner);
-            ends.for_each(|delta| history.push(delta));
+            ends.for_each(|(delta, leaf)| history.push(delta, leaf));
         }
     }
 

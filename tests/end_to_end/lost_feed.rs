@@ -12,7 +12,7 @@ use hotwork::signer::extension::OidArc;
 use hotwork::signer::verify::Moment;
 use hotwork::verify::{Authority, Followed, Standing as _, Status, WhenLost};
 
-use crate::support::{self, Daemon, channel, eventually};
+use crate::support::{self, Daemon, channel, eventually, text};
 
 const SILENCE_SECONDS: u32 = 15;
 const BEST_EFFORT: &str = "on_lost_feed = \"dangerous-best-effort\"\non_lost_feed_max = \"60s\"\n";
@@ -94,4 +94,59 @@ fn the_apis_entry_says_how_long_its_verifiers_go_on_without_the_feed() {
     assert_eq!(after(&registered, beyond), Status::Live);
     assert_eq!(after(&registered, 62), Status::Unknown);
     assert_eq!(after(&strict, beyond), Status::Unknown);
+}
+
+/// Ends what nobody has, until the log has this epoch; gives the newest.
+fn end_until(daemon: &Daemon, epoch: u64) -> u64 {
+    loop {
+        let line = ["revoke", "--resource-prefix", "demo/other", "--reason", "r", "--yes"];
+        let newest = daemon.json(&line)["epoch"].as_str().unwrap().parse().unwrap();
+        if newest >= epoch {
+            return newest;
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).output().unwrap();
+    assert!(copied.status.success(), "{}", text(&copied));
+}
+
+#[test]
+fn a_verifier_does_not_resume_on_a_log_that_was_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, kept) = (dir.path().join("state"), dir.path().join("kept"));
+    let daemon = Daemon::dev(&state);
+    end_until(&daemon, 0);
+    let socket = daemon.env["HOTWORK_ADMIN_ENDPOINT"].strip_prefix("unix://").unwrap().to_owned();
+    assert_eq!(daemon.stop(), 0);
+    copy(&state, &kept);
+
+    let daemon = Daemon::dev(&state);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let followed = Arc::new(Followed::new(SILENCE_SECONDS, WhenLost::Strict));
+    let arc: OidArc = OidArc::EXAMPLE.parse().unwrap();
+    let channel = runtime.block_on(async { channel(&socket).await });
+    let trust = runtime.block_on(hotwork::feed::trust(channel.clone(), arc)).unwrap();
+    let state_of = Arc::clone(&followed);
+    runtime.spawn(async move {
+        hotwork::feed::follow(channel, state_of, Arc::new(SystemClock::new()), "a-test").await;
+    });
+    let reached = (0..8).map(|_| end_until(&daemon, 0)).max().unwrap();
+    eventually("it has the newest", || followed.epoch() >= reached);
+    daemon.kill_nine();
+
+    // The copy goes on. What it ends first has a lower number than the verifier has heard of.
+    std::fs::rename(&state, dir.path().join("lost")).unwrap();
+    copy(&kept, &state);
+    let daemon = Daemon::dev(&state);
+    let issued = daemon.json(&["issue", "demo.read", "--resource", "demo/hello", "--ttl", "15m"]);
+    let (token, id) = (issued["token"].as_str().unwrap(), issued["credential"]["id"].as_str().unwrap());
+    let moment = Moment { now: now(), leeway_seconds: 30 };
+    let authority: Authority = trust.token(token, moment).unwrap().into();
+    let ended = daemon.json(&["revoke", "--credential", id, "--reason", "r", "--yes"])["epoch"].clone();
+    assert!(ended.as_str().unwrap().parse::<u64>().unwrap() < reached, "{ended} is in the gap");
+    let newest = end_until(&daemon, reached + 1);
+    eventually("it follows again", || followed.epoch() >= newest);
+    assert_eq!(followed.standing(&authority, now()), Status::Ended);
 }

@@ -32,7 +32,17 @@ pub async fn watch(
     client: &mut VerificationServiceClient<Channel>,
     after_epoch: u64,
 ) -> Streaming<WatchRevocationsResponse> {
-    let message = WatchRevocationsRequest { label: "test".into(), after_epoch };
+    let message = WatchRevocationsRequest { label: "test".into(), after_epoch, after_sha256: Vec::new() };
+    client.watch_revocations(message).await.unwrap().into_inner()
+}
+
+/// From where this message was.
+async fn resume(
+    client: &mut VerificationServiceClient<Channel>,
+    last: &WatchRevocationsResponse,
+) -> Streaming<WatchRevocationsResponse> {
+    let after_sha256 = last.epoch_sha256.clone();
+    let message = WatchRevocationsRequest { label: "test".into(), after_epoch: last.epoch, after_sha256 };
     client.watch_revocations(message).await.unwrap().into_inner()
 }
 
@@ -119,25 +129,36 @@ async fn a_cursor_resumes_where_it_was_and_after_a_kill_a_snapshot_has_the_same_
     let daemon = Daemon::dev(&state);
     let mut admin = daemon.admin().await;
     let issued = issue(&daemon);
-    let first = admin.revoke(request(Selector::Action("demo.read".into()))).await.unwrap().into_inner();
-    let second = admin.revoke(request(Selector::ResourcePrefix("demo".into()))).await.unwrap().into_inner();
     let mut verifier = daemon.verifier().await;
-    let mut feed = watch(&mut verifier, first.epoch.unwrap()).await;
+    let mut feed = watch(&mut verifier, 0).await;
+    assert!(next(&mut feed).await.snapshot_begins);
+    admin.revoke(request(Selector::Action("demo.read".into()))).await.unwrap();
+    let first = next_end(&mut feed).await;
+    assert_eq!(first.epoch_sha256.len(), 32);
+    let second = admin.revoke(request(Selector::ResourcePrefix("demo".into()))).await.unwrap().into_inner();
+    let mut feed = resume(&mut verifier, &first).await;
     let resumed = next(&mut feed).await;
     assert!(!resumed.snapshot_begins, "{resumed:?}");
     assert_eq!(resumed.revoked.iter().map(|end| end.epoch).collect::<Vec<_>>(), [second.epoch.unwrap()]);
-    let mut feed = watch(&mut verifier, u64::MAX).await;
-    assert!(next(&mut feed).await.snapshot_begins, "an epoch that never was");
+    for (other, why) in [
+        (WatchRevocationsResponse { epoch: u64::MAX, ..first.clone() }, "an epoch that never was"),
+        (WatchRevocationsResponse { epoch_sha256: vec![7; 32], ..first.clone() }, "another log's"),
+        (WatchRevocationsResponse { epoch: first.epoch + 1, ..first.clone() }, "no end's"),
+        (WatchRevocationsResponse { epoch_sha256: Vec::new(), ..first.clone() }, "a number alone"),
+    ] {
+        let mut feed = resume(&mut verifier, &other).await;
+        assert!(next(&mut feed).await.snapshot_begins, "{why}");
+    }
     daemon.kill_nine();
 
     let daemon = Daemon::dev(&state);
     let mut verifier = daemon.verifier().await;
     assert!(!is_active(&mut verifier, &issued).await, "loaded before the listener opened");
-    let mut feed = watch(&mut verifier, first.epoch.unwrap()).await;
+    let mut feed = resume(&mut verifier, &first).await;
     let snapshot = next(&mut feed).await;
     assert!(snapshot.snapshot_begins, "the history is of this run");
     assert_eq!((Some(snapshot.epoch), snapshot.revoked.len()), (second.epoch, 2));
-    let mut current = watch(&mut verifier, snapshot.epoch).await;
+    let mut current = resume(&mut verifier, &snapshot).await;
     assert!(!next(&mut current).await.snapshot_begins, "whoever is current needs none");
 }
 
@@ -228,7 +249,7 @@ async fn each_bad_field_of_locks_and_of_the_feed_is_named_and_changes_nothing() 
         let status = admin.lock(message).await.unwrap_err();
         assert!(status.code() == Code::InvalidArgument && status.message().starts_with(field), "{status:?}");
     }
-    let watch = WatchRevocationsRequest { label: "a b".into(), after_epoch: 0 };
+    let watch = WatchRevocationsRequest { label: "a b".into(), ..Default::default() };
     let status = verifier.watch_revocations(watch).await.unwrap_err();
     assert!(status.code() == Code::InvalidArgument && status.message().starts_with("label"), "{status:?}");
     let ack = |label: &str, epoch| AcknowledgeEpochRequest { label: label.into(), epoch };

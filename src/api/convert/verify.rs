@@ -1,8 +1,10 @@
 //! What verifiers show.
 
 use crate::broker::introspect::Shown;
+use crate::domain::digest::Digest;
 use crate::domain::limits::TOKEN_BYTES_MAX;
 use crate::domain::request::IdempotencyKey;
+use crate::domain::revocation::feed::Place;
 use crate::proto::v1;
 
 use super::{BadField, parsed};
@@ -35,6 +37,21 @@ pub fn consume(message: v1::ConsumeRequest) -> Result<(Shown, IdempotencyKey), B
     });
     let shown = shown(v1::IntrospectRequest { credential })?;
     Ok((shown, parsed("idempotency_key", &message.idempotency_key)?))
+}
+
+/// Where a verifier was told to be; `None` asks for a snapshot.
+///
+/// # Errors
+/// When the hash is none.
+pub fn place(message: &v1::WatchRevocationsRequest) -> Result<Option<Place>, BadField> {
+    if message.after_sha256.is_empty() || message.after_epoch == 0 {
+        return Ok(None);
+    }
+    let bytes: Result<[u8; 32], _> = message.after_sha256.as_slice().try_into();
+    let bad =
+        |_| BadField::new("after_sha256", format!("32 bytes or none, got `{}`", message.after_sha256.len()));
+    let leaf = Digest::from_bytes(bytes.map_err(bad)?);
+    Ok(Some(Place { epoch: message.after_epoch, leaf }))
 }
 
 fn sized(field: &'static str, bytes: usize) -> Result<(), BadField> {

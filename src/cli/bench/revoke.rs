@@ -74,9 +74,10 @@ type Seen = HashMap<u64, Instant>;
 pub async fn run(agent: PathBuf, admin: PathBuf, args: RevokeBench) -> Result<Figures, Status> {
     before(&admin, args.revoked_before).await?;
     let stop = tokio::sync::watch::channel(0_u64);
+    let from = newest(&admin).await?;
     let mut subscribers = Vec::new();
     for number in 0..args.subscribers {
-        subscribers.push(subscribe(&admin, number, stop.1.clone()).await?);
+        subscribers.push(subscribe(&admin, number, &from, stop.1.clone()).await?);
     }
     let each = args.revocations.div_ceil(args.callers.max(1));
     let mut callers: Vec<JoinHandle<Result<Vec<Sample>, Status>>> = Vec::new();
@@ -228,11 +229,11 @@ async fn bulk(
 async fn subscribe(
     admin: &Path,
     number: usize,
+    from: &v1::WatchRevocationsRequest,
     mut until: tokio::sync::watch::Receiver<u64>,
 ) -> Result<JoinHandle<Result<Seen, Status>>, Status> {
     let mut client = VerificationServiceClient::new(channel(admin).await?);
-    let newest = newest(admin).await?;
-    let message = v1::WatchRevocationsRequest { label: format!("bench-{number}"), after_epoch: newest };
+    let message = v1::WatchRevocationsRequest { label: format!("bench-{number}"), ..from.clone() };
     let mut feed = client.watch_revocations(message).await?.into_inner();
     // The first message says that it follows.
     let first = feed.message().await?;
@@ -265,7 +266,17 @@ async fn subscribe(
     }))
 }
 
-async fn newest(admin: &Path) -> Result<u64, Status> {
-    let mut client = AdminServiceClient::new(channel(admin).await?);
-    Ok(client.list_verifiers(v1::ListVerifiersRequest {}).await?.into_inner().epoch)
+/// Where the feed is now, to follow it from there: its beginning is read once for all.
+async fn newest(admin: &Path) -> Result<v1::WatchRevocationsRequest, Status> {
+    let mut client = VerificationServiceClient::new(channel(admin).await?);
+    let message = v1::WatchRevocationsRequest { label: "bench".to_owned(), ..Default::default() };
+    let mut feed = client.watch_revocations(message).await?.into_inner();
+    loop {
+        let message = feed.message().await?.ok_or_else(|| Status::unavailable("the feed ended"))?;
+        let known = message.epoch == 0 || !message.epoch_sha256.is_empty();
+        if !message.snapshot_continues && known {
+            let (after_epoch, after_sha256) = (message.epoch, message.epoch_sha256);
+            return Ok(v1::WatchRevocationsRequest { after_epoch, after_sha256, ..Default::default() });
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{KEPT_MS, Revocations, Selector, forget_time};
+use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::limits::FEED_HISTORY_MAX;
 use crate::domain::name::TenantName;
@@ -84,39 +85,61 @@ impl Revocations {
     }
 }
 
+/// An epoch of one log: the hash of the entry that made it tells it from the same number in another log, or in this one
+/// after it was put back from a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The epoch.
+    pub epoch: u64,
+    /// The leaf of its entry.
+    pub leaf: Digest,
+}
+
 /// The newest ends in order, so that a verifier that was away for a moment gets what it missed.
 #[derive(Debug)]
 pub struct History {
-    deltas: VecDeque<Arc<Delta>>,
+    /// Each with the leaf of its entry.
+    deltas: VecDeque<(Arc<Delta>, Digest)>,
     /// Everything after this epoch is here.
     start: u64,
+    /// The leaf of the entry that made it; `None` when it is not known.
+    leaf: Option<Digest>,
 }
 
 impl History {
-    /// An empty history after `epoch`.
-    pub const fn new(epoch: u64) -> Self {
-        Self { deltas: VecDeque::new(), start: epoch }
+    /// An empty history after `epoch`, whose entry has this leaf.
+    pub const fn new(epoch: u64, leaf: Option<Digest>) -> Self {
+        Self { deltas: VecDeque::new(), start: epoch, leaf }
     }
 
-    /// Adds the next end.
-    pub fn push(&mut self, delta: Delta) {
+    /// Adds the next end, whose entry has this leaf.
+    pub fn push(&mut self, delta: Delta, leaf: Digest) {
         if self.deltas.len() >= FEED_HISTORY_MAX
-            && let Some(oldest) = self.deltas.pop_front()
+            && let Some((oldest, leaf)) = self.deltas.pop_front()
         {
-            self.start = oldest.epoch;
+            (self.start, self.leaf) = (oldest.epoch, Some(leaf));
         }
-        self.deltas.push_back(Arc::new(delta));
+        self.deltas.push_back((Arc::new(delta), leaf));
+    }
+
+    /// The leaf of the entry that made `epoch`; `None` when that is further back than this goes, or no end's.
+    pub fn leaf_of(&self, epoch: u64) -> Option<Digest> {
+        if epoch == self.start {
+            return self.leaf;
+        }
+        let at = self.deltas.binary_search_by_key(&epoch, |(delta, _)| delta.epoch).ok()?;
+        self.deltas.get(at).map(|(_, leaf)| *leaf)
     }
 
     /// Up to `count` ends after `epoch`, oldest first. `None` when some of them have been dropped, or the
     /// epoch is one that this log never had.
     pub fn since(&self, epoch: u64, count: usize) -> Option<Vec<Arc<Delta>>> {
-        let newest = self.deltas.back().map_or(self.start, |delta| delta.epoch);
+        let newest = self.deltas.back().map_or(self.start, |(delta, _)| delta.epoch);
         if epoch < self.start || epoch > newest {
             return None;
         }
-        let from = self.deltas.partition_point(|delta| delta.epoch <= epoch);
-        Some(self.deltas.iter().skip(from).take(count).map(Arc::clone).collect())
+        let from = self.deltas.partition_point(|(delta, _)| delta.epoch <= epoch);
+        Some(self.deltas.iter().skip(from).take(count).map(|(delta, _)| Arc::clone(delta)).collect())
     }
 }
 
@@ -135,13 +158,37 @@ mod tests {
         }
     }
 
+    fn leaf(epoch: u64) -> Digest {
+        Digest::of(&epoch.to_le_bytes())
+    }
+
+    fn push(history: &mut History, epoch: u64) {
+        history.push(delta(epoch), leaf(epoch));
+    }
+
+    #[test]
+    fn an_epoch_is_known_by_the_entry_that_made_it_and_a_number_between_two_is_none() {
+        let mut history = History::new(10, Some(leaf(10)));
+        assert_eq!(
+            (history.leaf_of(10), history.leaf_of(11), history.leaf_of(9)),
+            (Some(leaf(10)), None, None)
+        );
+        [12, 15].into_iter().for_each(|epoch| push(&mut history, epoch));
+        let known = |history: &History| [10, 12, 13, 15, 16].map(|epoch| history.leaf_of(epoch));
+        assert_eq!(known(&history), [Some(leaf(10)), Some(leaf(12)), None, Some(leaf(15)), None]);
+        let most = u64::try_from(FEED_HISTORY_MAX).unwrap();
+        (0..most - 1).for_each(|at| push(&mut history, 100 + at));
+        assert_eq!(known(&history), [None, Some(leaf(12)), None, Some(leaf(15)), None], "12 is the start");
+        assert_eq!(History::new(0, None).leaf_of(0), None);
+    }
+
     #[test]
     fn a_cursor_in_the_history_resumes_and_any_other_does_not() {
-        let mut history = History::new(10);
+        let mut history = History::new(10, None);
         assert_eq!(history.since(10, 5), Some(vec![]));
         assert_eq!((history.since(9, 5), history.since(11, 5)), (None, None));
         for epoch in [12, 15, 20] {
-            history.push(delta(epoch));
+            push(&mut history, epoch);
         }
         let epochs = |from, count| {
             history
@@ -156,13 +203,13 @@ mod tests {
 
     #[test]
     fn the_history_is_bounded_and_an_older_cursor_is_told() {
-        let mut history = History::new(0);
+        let mut history = History::new(0, None);
         let bound = u64::try_from(FEED_HISTORY_MAX).unwrap();
         for epoch in 1..=bound {
-            history.push(delta(epoch));
+            push(&mut history, epoch);
         }
         assert!(history.since(0, 1).is_some());
-        history.push(delta(bound + 1));
+        push(&mut history, bound + 1);
         assert!(history.since(0, 1).is_none());
         assert_eq!(history.since(1, usize::MAX).map(|deltas| deltas.len()), Some(FEED_HISTORY_MAX));
     }

@@ -169,10 +169,14 @@ fn verification() -> Vec<Rpc> {
         ))
         .also(consume("certificate_der", der(&[0x30; 500])), Code::PermissionDenied)
         .bad("idempotency_key", [json!("a b"), json!("k".repeat(65))]),
-        label(Rpc::new("VerificationService/WatchRevocations", json!({ "label": "one", "after_epoch": 7 })))
-            // Who is ahead of the broker gets a snapshot.
-            .any(&["after_epoch"])
-            .optional(&["label", "after_epoch"]),
+        label(Rpc::new(
+            "VerificationService/WatchRevocations",
+            json!({ "label": "one", "after_epoch": 7, "after_sha256": der(&[7; 32]) }),
+        ))
+        // Who is ahead of the broker gets a snapshot.
+        .any(&["after_epoch"])
+        .bad("after_sha256", [der(&[7; 31]), der(&[7; 33])])
+        .optional(&["label", "after_epoch", "after_sha256"]),
         label(Rpc::answered(
             "VerificationService/AcknowledgeEpoch",
             json!({ "label": "nobody", "epoch": 0 }),
