@@ -120,7 +120,8 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        let named = convert::operate::agent(request.get_ref()).map_err(status)?;
+        let trust_domain = self.broker.rules().registry.trust_domain().clone();
+        let named = convert::operate::agent(request.get_ref(), &trust_domain).map_err(status)?;
         let by = self.authorize(&request, authz::GET_AGENT).await?;
         let view = self.agent(by.operator(), named).await?;
         Ok(Response::new(v1::GetAgentResponse { agent: Some(render::inventory::agent(&view)) }))

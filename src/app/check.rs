@@ -55,7 +55,7 @@ fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
             say(&format!("{}: notify[{at}] `{}`: {problem}", file.display(), destination.name));
         }
     }
-    if bad == 0 { Ok(()) } else { Err(Failure::new(format!("{bad} problems"))) }
+    if bad == 0 { Ok(()) } else { Err(Failure::new(problems(bad))) }
 }
 
 /// Whom playbooks name must be there, and no agent has a name of ours; a registry without the daemon's file can't tell.
@@ -82,7 +82,12 @@ fn subject(path: &Path) -> Result<Subject, Failure> {
     Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers, names })
 }
 
+/// How many, in words.
+fn problems(count: usize) -> String {
+    if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") }
+}
+
 fn report(problems: &Problems) -> Failure {
     say(&problems.to_string());
-    Failure::new(format!("{} problems", problems.len()))
+    Failure::new(self::problems(problems.len()))
 }

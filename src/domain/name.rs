@@ -189,6 +189,27 @@ impl AgentId {
     }
 }
 
+/// An agent as people write it where the trust domain is clear: `TENANT/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPath(TenantName, AgentName);
+
+impl AgentPath {
+    /// The agent's identity in `trust_domain`.
+    pub fn in_domain(self, trust_domain: &TrustDomain) -> AgentId {
+        AgentId::new(trust_domain, self.0, self.1)
+    }
+}
+
+impl FromStr for AgentPath {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        const BAD: BadName = BadName { expected: "an agent as `TENANT/NAME`" };
+        let (tenant, name) = text.split_once('/').ok_or(BAD)?;
+        Ok(Self(tenant.parse().map_err(|_| BAD)?, name.parse().map_err(|_| BAD)?))
+    }
+}
+
 impl FromStr for AgentId {
     type Err = BadName;
 

@@ -1,7 +1,7 @@
 //! What operators ask for: agents, filters, log ranges.
 
 use crate::domain::limits::SPIFFE_ID_BYTES_MAX;
-use crate::domain::name::{AgentId, AgentName, NotifierName};
+use crate::domain::name::{AgentId, AgentName, AgentPath, NotifierName, TrustDomain};
 use crate::proto::v1;
 
 use super::{BadField, optional, parsed};
@@ -29,17 +29,22 @@ pub enum AgentRef {
     Template(String),
 }
 
-/// Parses the id of `GetAgent`: a SPIFFE ID, a name, or a template as the list shows it.
+/// Parses the id of `GetAgent`: a SPIFFE ID, `TENANT/NAME`, a name, or a template as the list
+/// shows it.
 ///
 /// # Errors
 /// When it is none of them.
-pub fn agent(message: &v1::GetAgentRequest) -> Result<AgentRef, BadField> {
+pub fn agent(message: &v1::GetAgentRequest, trust_domain: &TrustDomain) -> Result<AgentRef, BadField> {
     let text = message.id.as_str();
     if text.starts_with("spiffe://") && text.contains('{') && text.len() <= SPIFFE_ID_BYTES_MAX {
         return Ok(AgentRef::Template(text.to_owned()));
     }
     if text.starts_with("spiffe://") {
         return parsed("id", text).map(AgentRef::Id);
+    }
+    if text.contains('/') {
+        let path: AgentPath = parsed("id", text)?;
+        return Ok(AgentRef::Id(path.in_domain(trust_domain)));
     }
     parsed("id", text).map(AgentRef::Name)
 }
@@ -75,13 +80,25 @@ mod tests {
     use super::*;
     #[test]
     fn an_agent_is_named_by_id_name_or_template() {
-        let agent = |id: &str| super::agent(&v1::GetAgentRequest { id: id.into() });
+        let agent = |id: &str| super::agent(&v1::GetAgentRequest { id: id.into() }, &"td".parse().unwrap());
         assert!(matches!(agent("spiffe://td/tenant/t/agent/a"), Ok(AgentRef::Id(_))));
         assert!(matches!(agent("spiffe://td/tenant/t/agent/a-{unix.uid}"), Ok(AgentRef::Template(_))));
         assert!(matches!(agent("a"), Ok(AgentRef::Name(_))));
+        assert_eq!(agent("t/a"), agent("spiffe://td/tenant/t/agent/a"));
         let long = "a".repeat(100_000);
         let long_template = format!("spiffe://{{{long}");
-        for bad in ["", "a b", "..", "spiffe://td", "https://td/tenant/t/agent/a", &long, &long_template] {
+        for bad in [
+            "",
+            "a b",
+            "..",
+            "spiffe://td",
+            "/a",
+            "t/",
+            "t/a/b",
+            "https://td/tenant/t/agent/a",
+            &long,
+            &long_template,
+        ] {
             assert_eq!(agent(bad).unwrap_err().field, "id");
         }
     }

@@ -25,7 +25,7 @@ pub struct Selectors {
     /// A request's credentials and their children, those still to come too (`txn`)
     #[arg(long, value_name = "ID")]
     pub lineage: Option<Lineage>,
-    /// Everything of one agent, by SPIFFE ID or name
+    /// Everything of one agent, by SPIFFE ID, `TENANT/NAME` or name
     #[arg(long, value_name = "AGENT")]
     pub agent: Option<String>,
     /// Those of agents that this party answers for

@@ -355,7 +355,7 @@ pub struct CredentialList {
     /// Operator: those of all agents
     #[arg(long)]
     pub all: bool,
-    /// Operator: those of this agent, by SPIFFE ID or name
+    /// Operator: those of this agent, by SPIFFE ID, `TENANT/NAME` or name
     #[arg(long, value_name = "AGENT")]
     pub agent: Option<String>,
     /// Expired, revoked and released ones too

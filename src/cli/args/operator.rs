@@ -17,7 +17,7 @@ pub enum Agent {
     List,
     /// Show one agent with its attestation rules
     Show {
-        /// The SPIFFE ID, or the name alone
+        /// The SPIFFE ID, `TENANT/NAME`, or the name alone
         agent: String,
     },
 }

@@ -15,8 +15,7 @@ use crate::domain::limits::{
     PLAYBOOK_SCOPE_BYTES_MAX, PLAYBOOKS_MAX,
 };
 use crate::domain::name::{
-    ActionName, AgentId, AgentName, BadName, NotifierName, OperatorName, PlaybookName, TenantName,
-    TrustDomain,
+    ActionName, AgentPath, NotifierName, OperatorName, PlaybookName, TenantName, TrustDomain,
 };
 use crate::domain::operator::{Operator, Role};
 use crate::domain::playbook::{Expansion, Playbook, Quorum, Restriction, Scope};
@@ -37,19 +36,6 @@ impl FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Self, String> {
         word(text, &[("expand", Self::Expand), ("restrict", Self::Restrict)])
-    }
-}
-
-/// An agent as files name it: `TENANT/NAME`.
-struct Named(TenantName, AgentName);
-
-impl FromStr for Named {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        const BAD: BadName = BadName { expected: "an agent as `TENANT/NAME`" };
-        let (tenant, name) = text.split_once('/').ok_or(BAD)?;
-        Ok(Self(tenant.parse().map_err(|_| BAD)?, name.parse().map_err(|_| BAD)?))
     }
 }
 
@@ -151,9 +137,9 @@ fn filled<T: FromStr<Err: Display>>(table: &Table<'_>, key: &'static str) -> Opt
 
 fn expansion(table: &Table<'_>, trust_domain: &TrustDomain) -> Option<Expansion> {
     let actions: Option<Vec<ActionName>> = filled(table, "actions");
-    let agents: Option<Vec<Named>> = filled(table, "agents");
+    let agents: Option<Vec<AgentPath>> = filled(table, "agents");
     let resources: Option<Vec<Resource>> = filled(table, "resources");
-    let id = |Named(tenant, name): Named| AgentId::new(trust_domain, tenant, name);
+    let id = |agent: AgentPath| agent.in_domain(trust_domain);
     Some(Expansion {
         actions: actions?,
         agents: agents?.into_iter().map(id).collect(),
@@ -192,9 +178,9 @@ fn selector(item: &Field<'_>, trust_domain: &TrustDomain) -> Option<Selector> {
     };
     let found = match *key {
         "action" => table.required("action").map(Selector::Action),
-        "agent" => table
-            .required("agent")
-            .map(|Named(tenant, name)| Selector::Agent(AgentId::new(trust_domain, tenant, name))),
+        "agent" => {
+            table.required("agent").map(|agent: AgentPath| Selector::Agent(agent.in_domain(trust_domain)))
+        }
         "all" => table.flag("all", false)?.then_some(Selector::All),
         "api" => table.required("api").map(Selector::Api),
         "attested" => table.required("attested").map(|Fact(fact)| Selector::Attested(fact)),
