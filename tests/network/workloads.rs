@@ -130,8 +130,8 @@ async fn an_open_connection_serves_nothing_after_its_certificates_end() {
     let daemon = start(dir.path(), &ca);
     let lasting = channel(&daemon, AGENT, Some(&ca.svid(WEB, 600))).await.unwrap();
     let mut lasting = CredentialServiceClient::new(lasting);
-    let ending = ca.svid(WEB, 3);
-    let end = SystemTime::now() + Duration::from_secs(3);
+    let ending = ca.svid(WEB, 6);
+    let end = SystemTime::now() + Duration::from_secs(6);
     let mut open = CredentialServiceClient::new(channel(&daemon, AGENT, Some(&ending)).await.unwrap());
     assert!(open.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
     let started = Instant::now();
