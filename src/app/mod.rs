@@ -15,6 +15,7 @@ mod init;
 mod last_good;
 mod registry;
 pub mod serve;
+mod signals;
 mod sockets;
 
 use std::io::Write as _;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -19,6 +18,7 @@ use crate::domain::emergency::Cause;
 use crate::telemetry;
 
 use super::build::{App, Bound};
+use super::signals::{Signals, Wanted};
 use super::{Failure, descriptors, emergency, environment, last_good};
 
 /// How often it is looked whether what break-glass shuts is shut.
@@ -80,7 +80,7 @@ impl From<Config> for Configured {
 /// The first part that can't be made, or a listener that ended by itself.
 pub fn run(configured: &Configured, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     prepare(&configured.config)?;
-    let (mut ready, mut pause) = (Some(ready), RESTART_PAUSE);
+    let (mut ready, mut pause, mut signals) = (Some(ready), RESTART_PAUSE, None);
     loop {
         let begun = Instant::now();
         let once = |bound: &Bound| {
@@ -88,7 +88,7 @@ pub fn run(configured: &Configured, ready: impl FnOnce(&Bound)) -> Result<(), Fa
                 ready(bound);
             }
         };
-        match start(configured, pause, once)? {
+        match start(configured, pause, &mut signals, once)? {
             Ended::LedgerStopped => pause = next_pause(pause, begun.elapsed()),
             Ended::Told => return Ok(()),
         }
@@ -123,8 +123,14 @@ enum Ended {
     Told,
 }
 
-/// Makes everything, and serves until something ends it.
-fn start(configured: &Configured, pause: Duration, ready: impl FnOnce(&Bound)) -> Result<Ended, Failure> {
+/// Makes everything, and serves until something ends it. `signals` are those of an earlier start: they end this one in the
+/// middle, too.
+fn start(
+    configured: &Configured,
+    pause: Duration,
+    signals: &mut Option<Signals>,
+    ready: impl FnOnce(&Bound),
+) -> Result<Ended, Failure> {
     let Configured { config, file, problems } = configured;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
@@ -135,11 +141,28 @@ fn start(configured: &Configured, pause: Duration, ready: impl FnOnce(&Bound)) -
                 "EMERGENCY START: the configuration is broken, the last good one is in force"
             );
         }
-        let app = App::build(config.clone(), problems.as_ref().map(|_| Cause::Config)).await?;
+        let building = App::build(config.clone(), problems.as_ref().map(|_| Cause::Config));
+        let (app, signals) = match signals {
+            None => {
+                let app = building.await?;
+                // Who is told that we are ready may stop us at once.
+                (app, signals.insert(Signals::listen()?))
+            }
+            Some(signals) => {
+                // In a task, because much of it blocks.
+                let building = tokio::spawn(building);
+                let mut told = signals.clone();
+                tokio::select! {
+                    biased;
+                    () = told.stopped() => return Ok(Ended::Told),
+                    built = building => (built.map_err(|error| Failure::new(error.to_string()))??, signals),
+                }
+            }
+        };
         if let (Some(file), None) = (file, app.broker.emergency()) {
             last_good::keep(file, &app.config);
         }
-        serve(app, pause, ready).await
+        serve(app, pause, signals, ready).await
     });
     // What still runs holds the ledger, whose directory takes no second one.
     runtime.shutdown_timeout(LET_GO_MAX);
@@ -166,9 +189,12 @@ async fn until_ledger_stops(broker: &Broker, pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-async fn serve(app: App, pause: Duration, ready: impl FnOnce(&Bound)) -> Result<Ended, Failure> {
-    // Who is told that we are ready may stop us at once.
-    let signals = Signals::listen()?;
+async fn serve(
+    app: App,
+    pause: Duration,
+    signals: &mut Signals,
+    ready: impl FnOnce(&Bound),
+) -> Result<Ended, Failure> {
     let (stop, stopped) = watch::channel(false);
     let mut served = tokio::spawn(api::server::serve(
         app.listeners,
@@ -194,7 +220,7 @@ async fn serve(app: App, pause: Duration, ready: impl FnOnce(&Bound)) -> Result<
         "ready"
     );
     let why = tokio::select! {
-        () = signals.until_stopped(&app.broker) => Ended::Told,
+        () = until_stopped(signals, &app.broker) => Ended::Told,
         () = until_ledger_stops(&app.broker, pause) => Ended::LedgerStopped,
         // Nobody may take a daemon without its listeners for one that works.
         ended = &mut served => return Err(ended_early(ended)),
@@ -236,41 +262,24 @@ fn ended_early(ended: Result<Result<(), ServeError>, JoinError>) -> Failure {
     }
 }
 
-/// The signals that the daemon listens to.
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals: {error}")));
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    /// Reloads on SIGHUP, sweeps now and then, and returns on SIGTERM or SIGINT.
-    async fn until_stopped(mut self, broker: &Broker) {
-        let mut sweep = tokio::time::interval(SWEEP_EVERY);
-        let mut restrict = tokio::time::interval(RESTRICT_EVERY);
-        restrict.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(broker).await,
-                _ = restrict.tick() => broker.finish_restrictions().await,
-                _ = sweep.tick() => sweep_once(broker).await,
-            }
+/// Reloads when it is told to, sweeps now and then, and returns when it is told to stop.
+async fn until_stopped(signals: &mut Signals, broker: &Arc<Broker>) {
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let mut restrict = tokio::time::interval(RESTRICT_EVERY);
+    restrict.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            wanted = signals.next() => match wanted {
+                Wanted::Reload => reload(broker).await,
+                Wanted::Stop => return,
+            },
+            _ = restrict.tick() => broker.finish_restrictions().await,
+            _ = sweep.tick() => sweep_once(broker).await,
         }
     }
 }
 
-async fn reload(broker: &Broker) {
+async fn reload(broker: &Arc<Broker>) {
     tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Watchdog)]);
     match broker.reload(None).await {
         Ok(loaded) => {

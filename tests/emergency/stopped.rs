@@ -69,6 +69,40 @@ fn a_disk_that_fills_while_the_broker_runs_is_an_emergency_within_seconds() {
     assert!(!is_live(&site, &daemon, &acknowledged) && !is_live(&site, &daemon, token));
 }
 
+/// Whether the process has not ended. One that nobody has waited for yet has.
+fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    !stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
+}
+
+#[test]
+fn a_daemon_that_is_told_to_stop_while_it_starts_anew_stops() {
+    let hook = "[[notify]]\nname = \"oncall\"\nkind = \"webhook\"\nurl = \"https://127.0.0.1:9/hook\"\nsecret_file = \
+                \"{dir}/secret\"\nca_file = \"{dir}/roots\"\n";
+    let Some(site) = Site::new("orchestration", hook) else {
+        eprintln!(
+            "SKIPPED: a_daemon_that_is_told_to_stop_while_it_starts_anew needs root to mount a small disk"
+        );
+        return;
+    };
+    let (secret, roots) = (site.dir.path().join("secret"), site.dir.path().join("roots"));
+    std::fs::write(&secret, "s3cr3t-of-the-receiver\n").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&roots, "none\n").unwrap();
+    let (daemon, _) = site.start(true);
+    // The next start looks at this file, too, and waits there for as long as this test likes.
+    std::fs::remove_file(&roots).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&roots).status().unwrap();
+    assert!(made.success());
+    issue_until_refused(&site, &daemon);
+    eventually("it starts anew", || daemon.log().contains("EMERGENCY START"));
+    daemon.signal(rustix::process::Signal::TERM);
+    // Whoever reads there goes on; nobody may be left to.
+    std::thread::spawn(move || std::fs::write(roots, "none\n"));
+    eventually("it ends", || !runs(daemon.pid()));
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// An emergency that can't record either is the end of that road: the broker tells what was revoked, and does not
 /// start over again and again.
 pub fn stays(daemon: &Daemon) {
