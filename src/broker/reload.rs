@@ -51,7 +51,14 @@ impl Broker {
     ///
     /// # Errors
     /// [`LoadFailed`]; then nothing has changed.
-    pub async fn reload(&self, operator: Option<OperatorName>) -> Result<Loaded, LoadFailed> {
+    pub async fn reload(self: &Arc<Self>, operator: Option<OperatorName>) -> Result<Loaded, LoadFailed> {
+        let broker = Arc::clone(self);
+        // A caller that goes away, on purpose or not, does not leave a load in the log that is not in force.
+        let loaded = tokio::spawn(async move { broker.load(operator).await });
+        loaded.await.map_err(|_| LoadFailed::Interrupted)?
+    }
+
+    async fn load(&self, operator: Option<OperatorName>) -> Result<Loaded, LoadFailed> {
         let _one_at_a_time = self.reloading.lock().await;
         let loader = Arc::clone(&self.loader);
         let loaded = tokio::task::spawn_blocking(move || loader()).await;

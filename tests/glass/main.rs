@@ -12,6 +12,7 @@
 )]
 
 mod brake;
+mod callers;
 mod people;
 mod proof;
 #[path = "../end_to_end/signing.rs"]
