@@ -410,5 +410,8 @@ pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
 pub const EMERGENCY_LAST_BYTES: u64 = 256 * 1024;
 /// Bytes that one break-glass session may use for its grants and their debits: 70 of the longest, some 250 usual ones.
 pub const EMERGENCY_SESSION_BYTES_MAX: u64 = 512 * 1024;
+/// Bytes of the entries that are carried forward for an emergency start: 100,000 usual ones, 1,000 of the longest. With
+/// more of them it reads the whole log.
+pub const CARRIED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that the store must take at a start for it to be an ordinary one: less would last for minutes.
 pub const STORE_PROBE_BYTES: usize = 4 * 1024 * 1024;

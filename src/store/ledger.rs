@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{oneshot, watch};
 
+use super::carried::Carrier;
 use super::index::{Index, IndexError};
 use super::journal::Positions;
 use super::notable::Notable;
@@ -188,6 +189,10 @@ pub(super) struct Shared {
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
     pub(super) retention_ms: i64,
+    /// Carries forward what matters, on an ordinary day.
+    pub(super) carrier: Option<Carrier>,
+    /// The first entry that this start has read.
+    pub(super) read_from: u64,
     /// Whether the emergency journal is what makes entries durable.
     pub(super) emergency: bool,
     /// The first of the entries that this start took over from an emergency journal.
@@ -390,6 +395,12 @@ impl Ledger {
     /// told of them.
     pub fn merged_from(&self) -> Option<u64> {
         self.shared().merged
+    }
+
+    /// The first entry of those that this start has read one by one: what was before had been carried forward. Zero on
+    /// an ordinary day.
+    pub fn read_from(&self) -> u64 {
+        self.shared().read_from
     }
 
     /// The key that verifies the log's checkpoints.

@@ -3,6 +3,7 @@
 //! [`Ledger`] is the door. The journal is the authority; index and tiles are derived from it and made anew
 //! when they are gone. The rules of what may change are `domain::ledger`'s.
 
+mod carried;
 mod count;
 mod emergency;
 pub mod ends;

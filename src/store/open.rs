@@ -10,11 +10,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use tokio::sync::watch;
 
-use super::emergency::{self, EmergencyStore, MergeError, MergeParts, Room, Shadow};
+use super::carried::{Carried, Carrier};
+use super::emergency::{self, MergeError, MergeParts, Room, Shadow};
 use super::engine::Store;
 use super::index::{Content, Index, IndexError};
 use super::journal::group::GroupBuffer;
-use super::journal::recovery::{Damage, Found, RecoveryError, recover};
+use super::journal::recovery::{Damage, Found, RecoveryError, recover_from};
 use super::journal::{Journal, Positions, segment};
 use super::ledger::{Head, Ledger, Shared};
 use super::lock::DirectoryLock;
@@ -125,56 +126,30 @@ impl Ledger {
         let journal = journal.map_err(|source| io_error(&directory, source))?;
         let (positions, store) = (journal.positions(), wrap(Box::new(journal)));
         let root = options.directory.clone();
-        let parts = Assembly { options, key, lock, recovered, positions, store, merged, emergency: None };
+        let (read_from, emergency) = (0, None);
+        let parts =
+            Assembly { options, key, lock, recovered, positions, store, merged, read_from, emergency };
         parts.start(&root)
-    }
-
-    /// Opens the ledger although its directory takes no writes: it is read, and goes on in the emergency journal
-    /// that [`super::prepare_emergency`] made. What others read of it is in `scratch`, a directory in memory.
-    /// Only what [`Command::in_emergency`](crate::domain::ledger::Command::in_emergency) lets through is recorded;
-    /// where the emergency journal can't be written either, nothing is. Blocking.
-    ///
-    /// # Errors
-    /// [`OpenError`]; a log that can't be read opens no emergency: what is revoked and locked would not be known.
-    pub fn open_emergency(options: Options, scratch: &Path) -> Result<Self, OpenError> {
-        let key = verifier_key(&options)?;
-        let root = options.directory.as_path();
-        let lock = DirectoryLock::take_as_it_is(root).map_err(|source| io_error(root, source))?;
-        let lock = lock.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
-        let parsed = emergency::read(root, &key)?;
-        let shadow = Shadow::of(root, scratch).map_err(|source| io_error(scratch, source))?;
-        let parsed = emergency::continued(shadow.path(), parsed)?;
-        let (recovered, _) = recovered(&options, &key, shadow.path())?;
-        let directory = shadow.path().join("journal");
-        let max = JOURNAL_SEGMENT_BYTES_MAX;
-        let journal = Journal::open(&directory, &recovered.found, Arc::clone(&options.scratch), max);
-        let journal = journal.map_err(|source| io_error(&directory, source))?;
-        let positions = journal.positions();
-        let file = emergency::path(root);
-        let area = options.medium.overwrite(&file);
-        let (store, room) = EmergencyStore::begin(area, &parsed, &recovered.found, journal);
-        let (store, tree_root) = (Box::new(store), shadow.path().to_owned());
-        let emergency = Some((room, shadow));
-        let parts = Assembly { options, key, lock, recovered, positions, store, merged: None, emergency };
-        parts.start(&tree_root)
     }
 }
 
 /// Everything that a ledger is made of.
-struct Assembly {
-    options: Options,
-    key: VerifierKey,
-    lock: DirectoryLock,
-    recovered: Recovered,
-    positions: Arc<Positions>,
-    store: Box<dyn Store>,
-    merged: Option<u64>,
-    emergency: Option<(Arc<Room>, Shadow)>,
+pub(super) struct Assembly {
+    pub(super) options: Options,
+    pub(super) key: VerifierKey,
+    pub(super) lock: DirectoryLock,
+    pub(super) recovered: Recovered,
+    pub(super) positions: Arc<Positions>,
+    pub(super) store: Box<dyn Store>,
+    pub(super) merged: Option<u64>,
+    /// The first entry that was read.
+    pub(super) read_from: u64,
+    pub(super) emergency: Option<(Arc<Room>, Shadow)>,
 }
 
 impl Assembly {
     /// Starts the writer over the tree below `root`.
-    fn start(self, root: &Path) -> Result<Ledger, OpenError> {
+    pub(super) fn start(self, root: &Path) -> Result<Ledger, OpenError> {
         let Recovered { index, content, found, state } = self.recovered;
         let options = self.options;
         let directory = root.join("tiles");
@@ -205,6 +180,9 @@ impl Assembly {
             positions: self.positions,
             tree,
             key: self.key,
+            carrier: (self.emergency.is_none())
+                .then(|| Carrier::new(&options.directory, Arc::clone(&options.signer))),
+            read_from: self.read_from,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
             emergency: self.emergency.is_some(),
             merged: self.merged,
@@ -246,11 +224,11 @@ fn lock(root: &Path) -> Result<DirectoryLock, OpenError> {
 }
 
 /// What the directory holds.
-struct Recovered {
-    index: Index,
-    content: Content,
-    found: Found,
-    state: State,
+pub(super) struct Recovered {
+    pub(super) index: Index,
+    pub(super) content: Content,
+    pub(super) found: Found,
+    pub(super) state: State,
 }
 
 /// What is below `root`, with what an emergency there has to add, and the first index of that.
@@ -261,7 +239,7 @@ fn recovered(
 ) -> Result<(Recovered, Option<u64>), OpenError> {
     let path = root.join("index");
     let (index, content) = open_index(&path)?;
-    let mut found = found(root, content.applied, key)?;
+    let mut found = found(root, content.applied, 0, key)?;
     let parts = MergeParts {
         root,
         key,
@@ -272,13 +250,19 @@ fn recovered(
     };
     let merged = emergency::merge(&parts, &found)?;
     if merged.is_some_and(|merged| merged.appended) {
-        found = self::found(root, content.applied, key)?;
+        found = self::found(root, content.applied, 0, key)?;
     }
     Ok((replayed(index, content, found, &path)?, merged.map(|merged| merged.first)))
 }
 
-fn found(root: &Path, acknowledged: u64, key: &VerifierKey) -> Result<Found, OpenError> {
-    let found = recover(&root.join("journal"), acknowledged)?;
+/// What the journal below `root` holds. The segments before the entry `from` are taken as they are.
+pub(super) fn found(
+    root: &Path,
+    acknowledged: u64,
+    from: u64,
+    key: &VerifierKey,
+) -> Result<Found, OpenError> {
+    let found = recover_from(&root.join("journal"), acknowledged, from)?;
     check_checkpoints(&found, key)?;
     if found.cut_bytes > 0 {
         tracing::warn!(bytes = found.cut_bytes, "cut a group that a crash left unfinished");
@@ -288,12 +272,13 @@ fn found(root: &Path, acknowledged: u64, key: &VerifierKey) -> Result<Found, Ope
 
 /// Brings the index up to the log, or makes it anew.
 fn replayed(index: Index, content: Content, found: Found, path: &Path) -> Result<Recovered, OpenError> {
-    match replay(&found, &index, content) {
+    let carried = Carried::default();
+    match replay(&found, &index, content, &carried) {
         Ok((content, state)) => Ok(Recovered { index, content, found, state }),
         Err(ReplayError::Index(error)) => {
             tracing::warn!(%error, "index rebuilt from the journal");
             let index = fresh_index(index, path)?;
-            let (content, state) = replay(&found, &index, Content::default())?;
+            let (content, state) = replay(&found, &index, Content::default(), &carried)?;
             Ok(Recovered { index, content, found, state })
         }
         Err(error) => Err(error.into()),
@@ -306,7 +291,7 @@ fn start(shared: Arc<Shared>, writer: Writer) -> io::Result<Ledger> {
     Ok(Ledger::new(shared, queue, thread))
 }
 
-fn verifier_key(options: &Options) -> Result<VerifierKey, OpenError> {
+pub(super) fn verifier_key(options: &Options) -> Result<VerifierKey, OpenError> {
     let key = options.signer.public_key().try_into().map_err(|_| OpenError::Key)?;
     match options.signer.algorithm() {
         Algorithm::Ed25519 => Ok(VerifierKey::new(options.origin.clone(), key)),
@@ -335,7 +320,8 @@ fn fresh_index(old: Index, path: &Path) -> Result<Index, OpenError> {
     new_index(path)
 }
 
-fn new_index(path: &Path) -> Result<Index, OpenError> {
+/// An empty index in the place of whatever is there.
+pub(super) fn new_index(path: &Path) -> Result<Index, OpenError> {
     match fs::remove_dir_all(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -391,6 +377,6 @@ impl From<MergeError> for OpenError {
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> OpenError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { path: path.to_owned(), source }
 }

@@ -245,6 +245,15 @@ impl Reader {
         Ok(swept)
     }
 
+    /// Writes, unless it is there, what an emergency start needs of entries that it then need not read. Gives the
+    /// first entry that it will have to read; `None` while that is all of them, and in an emergency.
+    ///
+    /// # Errors
+    /// [`ReadError`]; what was carried forward before stays good.
+    pub fn carry_forward(&self) -> Result<Option<u64>, ReadError> {
+        self.shared().carrier.as_ref().map_or(Ok(None), |carrier| carrier.carry(self.shared()))
+    }
+
     /// The record's entry, from its place in the journal.
     fn entry_of(&self, chunk: &Chunk, record: &Record) -> Result<Entry, ReadError> {
         let json = self.shared().positions.record(chunk.place, record.offset)?;

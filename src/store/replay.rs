@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
+use super::carried::Carried;
 use super::engine::Place;
 use super::index::record::{Brief, Chunk, RecordKind, Revoked};
 use super::index::{Content, Index, IndexError, note_issues};
@@ -40,18 +41,20 @@ pub(super) enum ReplayError {
 }
 
 /// Entries at or before this time can't bear on any decision of a log whose newest entry is at `newest`.
-fn window_start(newest: Timestamp) -> Timestamp {
+pub(super) fn window_start(newest: Timestamp) -> Timestamp {
     newest.plus_millis(-KEPT_MS)
 }
 
-/// Brings the index up to the journal's end and makes the state.
+/// Brings the index up to the journal's end and makes the state, also of what is `carried` of entries that aren't read.
 pub(super) fn replay(
     found: &Found,
     index: &Index,
     content: Content,
+    carried: &Carried,
 ) -> Result<(Content, State), ReplayError> {
     let mut pass = Pass {
         index,
+        carried,
         applied: content.applied,
         last_issue: content.last_issue,
         since: window_start(found.time),
@@ -77,6 +80,8 @@ pub(super) fn replay(
 
 struct Pass<'a> {
     index: &'a Index,
+    /// Entries that need not be looked for in segments that were passed over.
+    carried: &'a Carried,
     applied: u64,
     last_issue: HashMap<String, Timestamp>,
     since: Timestamp,
@@ -265,7 +270,10 @@ impl Pass<'_> {
     }
 
     fn entry_at(&self, index: u64) -> Result<(Event, Timestamp), ReplayError> {
-        let json = self.found.positions.entry(index).ok().flatten().ok_or(IndexError::Gap(index))?;
+        let json = match self.carried.entries.get(&index) {
+            Some(carried) => carried.json.clone(),
+            None => self.found.positions.entry(index).ok().flatten().ok_or(IndexError::Gap(index))?,
+        };
         let entry = Entry::from_json(&json).map_err(|_| IndexError::Gap(index))?;
         Ok((entry.event, entry.time))
     }

@@ -13,7 +13,7 @@ use hotwork::store::LedgerError;
 
 use crate::support::{START, block_on, clock, issuance, issue, open};
 
-fn asked(number: u8) -> Asked {
+pub fn asked(number: u8) -> Asked {
     let record = issuance(START, 1, "a");
     let terms = Terms {
         action: record.action,
@@ -48,7 +48,7 @@ fn asked(number: u8) -> Asked {
     }
 }
 
-fn vote(on: &Asked) -> Command {
+pub fn vote(on: &Asked) -> Command {
     decision(on, Verdict::Approve)
 }
 

@@ -12,6 +12,7 @@ mod support;
 
 mod approvals;
 mod basics;
+mod carried;
 mod damage;
 mod derived;
 mod disk;

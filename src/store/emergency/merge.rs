@@ -20,7 +20,7 @@ use crate::domain::signer::Signer;
 use crate::store::engine::{Batch, Store as _, StoreError};
 use crate::store::journal::Journal;
 use crate::store::journal::group::GroupBuffer;
-use crate::store::journal::recovery::{Damage, Found, RecoveryError, recover};
+use crate::store::journal::recovery::{Damage, Found, RecoveryError, recover_from};
 use crate::store::medium::{FileSystem, Medium};
 
 /// What is needed to go on with the journal.
@@ -118,8 +118,15 @@ fn check(content: &Content, found: &Found) -> Result<bool, MergeError> {
     if found.size == first && !is_behind {
         return Err(damaged(first, "it was begun behind another log".to_owned()));
     }
-    for (index, entry) in content.entries().take_while(|(index, _)| *index < found.size) {
-        if found.positions.entry(index)?.as_deref() != Some(entry) {
+    // Read at once: of a log that has gone on for long, each place would have to be looked for.
+    let count = found.size.min(content.next()).saturating_sub(first);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let written = found.positions.entries(first, count)?;
+    if written.len() < count {
+        return Err(damaged(first, "the journal has less in its place than it says".to_owned()));
+    }
+    for ((index, entry), written) in content.entries().zip(&written) {
+        if written.as_slice() != entry {
             return Err(damaged(index, "the journal has another entry in its place".to_owned()));
         }
     }
@@ -163,12 +170,13 @@ fn append_groups(
 
 /// What an earlier emergency wrote, as far as this one goes on with it; the copy of the log below `shadow` then has it.
 /// A merge may have been cut short at any step: groups that the log has already are not added again, and what is in
-/// it whole, with the entry that closes it, is not gone on with.
-pub(in crate::store) fn continued(shadow: &Path, parsed: Parsed) -> Result<Parsed, MergeError> {
+/// it whole, with the entry that closes it, is not gone on with. Of the log, the segments before the entry `from` are
+/// taken as they are.
+pub(in crate::store) fn continued(shadow: &Path, parsed: Parsed, from: u64) -> Result<Parsed, MergeError> {
     let Parsed { content, dirty } = parsed;
     let Some(content) = content else { return Ok(Parsed { content, dirty }) };
     let directory = shadow.join("journal");
-    let found = recover(&directory, 0).map_err(|error| match error {
+    let found = recover_from(&directory, 0, from).map_err(|error| match error {
         RecoveryError::Damaged(damage) => MergeError::Damaged(damage),
         RecoveryError::Io { source, .. } => MergeError::Io(source),
     })?;

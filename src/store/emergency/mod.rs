@@ -9,6 +9,7 @@ mod content;
 mod merge;
 mod room;
 mod shadow;
+mod start;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -26,8 +27,10 @@ use super::medium::{Area, make_directory};
 use crate::domain::limits::EMERGENCY_BYTES;
 
 use self::content::EMPTIED;
-pub(super) use self::content::{Content, FILE, Parsed};
-pub(super) use self::merge::{MergeError, Parts as MergeParts, continued, merge, read};
+use self::content::Parsed;
+pub(super) use self::content::{Content, FILE};
+use self::merge::continued;
+pub(super) use self::merge::{MergeError, Parts as MergeParts, merge, read};
 pub(super) use self::room::Room;
 pub(super) use self::shadow::Shadow;
 pub use self::shadow::sweep;

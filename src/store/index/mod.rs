@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use sled::{Db, Tree};
 
 use self::record::{BadChunk, Brief, CHUNK_RECORDS_MAX, Chunk, RecordKind};
+use super::carried::Carried;
 use super::engine::Place;
 use crate::domain::digest::Digest;
+use crate::domain::entry::Entry;
 use crate::domain::time::Timestamp;
 
 /// The format that this program writes.
@@ -177,6 +179,25 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// Begins, empty, behind what is `carried`, as if all before it had been swept.
+    ///
+    /// # Errors
+    /// When sled fails, or what is carried is none of ours.
+    pub(super) fn begin(&self, carried: &Carried) -> Result<Content, IndexError> {
+        for (index, matters) in &carried.entries {
+            let entry = Entry::from_json(&matters.json).map_err(|_| IndexError::Gap(*index))?;
+            let mut chunk = Chunk::new(entry.time, *index, Place { segment: 0, offset: 0 });
+            chunk.push(&Brief::of(&entry), 0);
+            for record in chunk.records.iter().filter(|record| matters.is_for(record)) {
+                self.insert_mark(&chunk, record)?;
+            }
+        }
+        self.set_number("swept", carried.first())?;
+        self.set_number("epoch", carried.epoch)?;
+        carried.loaded.map_or(Ok(()), |loaded| self.set_number("loaded", loaded))?;
+        Ok(Content { applied: carried.first(), last_issue: carried.last_issue.clone() })
     }
 
     /// Applies one group: each brief with its record's offset in the group at `place`.

@@ -9,7 +9,7 @@ pub mod recovery;
 pub mod segment;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +20,7 @@ use self::segment::SegmentHeader;
 use super::engine::{Batch, Place, Store, StoreError};
 use super::medium::{Appendable, Medium};
 use crate::domain::limits::ENTRY_BYTES_MAX;
+use crate::domain::time::Timestamp;
 
 /// Distance of the known positions in a segment: a lookup walks at most this far over group headers.
 const MARK_BYTES: u64 = 64 * 1024;
@@ -130,6 +131,30 @@ impl Positions {
         }
     }
 
+    /// The header of the last segment whose first group was committed before `time`; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the journal can't be read there, or is damaged.
+    pub fn begun_before(&self, time: Timestamp) -> io::Result<Option<SegmentHeader>> {
+        let mut place = self.last_segment();
+        while let Some(at) = place {
+            let file = self.segment(at.segment)?;
+            if header_at(&file, at.offset)?.is_some_and(|header| header.time < time) {
+                return Ok(Some(segment_header(&file)?));
+            }
+            place = self.segment_before(at.segment);
+        }
+        Ok(None)
+    }
+
+    /// The header of the segment whose first entry is `first`.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn header(&self, first: u64) -> io::Result<SegmentHeader> {
+        segment_header(&self.segment(first)?)
+    }
+
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors
@@ -201,6 +226,20 @@ impl Positions {
         marks.get(after.checked_sub(1)?).copied()
     }
 
+    /// The first known place of the last segment.
+    fn last_segment(&self) -> Option<Place> {
+        self.segment_before(u64::MAX)
+    }
+
+    /// The first known place of the segment before `segment`.
+    fn segment_before(&self, segment: u64) -> Option<Place> {
+        let marks = self.marks.read().unwrap_or_else(PoisonError::into_inner);
+        let before = marks.partition_point(|(_, place)| place.segment < segment);
+        let (_, last) = marks.get(before.checked_sub(1)?)?;
+        let first = marks.partition_point(|(_, place)| place.segment < last.segment);
+        marks.get(first).map(|(_, place)| *place)
+    }
+
     /// The first known place of the segment after `segment`.
     fn segment_after(&self, segment: u64) -> Option<Place> {
         let marks = self.marks.read().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +265,14 @@ fn header_at(file: &File, offset: u64) -> io::Result<Option<Header>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A segment's header, which is no longer than that of a tree of 64 roots.
+fn segment_header(file: &File) -> io::Result<SegmentHeader> {
+    let mut bytes = Vec::new();
+    file.take(segment::HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+    let header = SegmentHeader::parse(&bytes).map_err(io::Error::other)?;
+    Ok(header.0)
 }
 
 fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {

@@ -91,14 +91,30 @@ struct Segment<'a> {
 /// # Errors
 /// [`RecoveryError`], with the place of the damage.
 pub fn recover(directory: &Path, acknowledged: u64) -> Result<Found, RecoveryError> {
+    recover_from(directory, acknowledged, 0)
+}
+
+/// As [`recover`], but the segments before the one whose first entry is `from` are taken as they are: only their
+/// headers are read. What is wrong in them shows when somebody reads it.
+///
+/// # Errors
+/// [`RecoveryError`], with the place of the damage.
+pub fn recover_from(directory: &Path, acknowledged: u64, from: u64) -> Result<Found, RecoveryError> {
     let mut found = Found::empty(directory);
     let mut names = list(directory).map_err(|source| io_error(directory, source))?;
     drop_unborn(directory, &mut names)?;
     let mut buffer = Vec::new();
     for (at, first) in names.iter().enumerate() {
         let path = directory.join(segment::name(*first));
+        if *first < from {
+            found.pass_over(&path, *first)?;
+            continue;
+        }
         let is_last = at + 1 == names.len();
         read_segment(&path, is_last, &mut buffer).map_err(|source| io_error(&path, source))?;
+        if *first == from {
+            found.begin_at(&buffer);
+        }
         let torn = found.scan(&Segment { first: *first, bytes: &buffer, is_last }, acknowledged)?;
         if let Some(offset) = torn {
             found.cut_bytes = u64::try_from(buffer.len()).unwrap_or(u64::MAX).saturating_sub(offset);
@@ -126,6 +142,31 @@ impl Found {
             segments: Vec::new(),
             cut_bytes: 0,
             checkpoints: Vec::new(),
+        }
+    }
+
+    /// Takes over a segment without a look at its groups.
+    fn pass_over(&mut self, path: &Path, first: u64) -> Result<(), RecoveryError> {
+        let mut bytes = Vec::new();
+        let read = File::open(path)
+            .and_then(|file| file.take(segment::HEADER_BYTES_MAX).read_to_end(&mut bytes).map(drop));
+        read.map_err(|source| io_error(path, source))?;
+        let fail = |what: String| Err(RecoveryError::Damaged(damage(first, 0, first, what)));
+        match SegmentHeader::parse(&bytes) {
+            Ok((header, length)) if header.frontier.size() == first => {
+                self.positions.add(first, Place { segment: first, offset: offset(length) });
+                self.segments.push((first, Timestamp::from_millis(i64::MIN)));
+                Ok(())
+            }
+            Ok(_) => fail("the segment has another one's name".to_owned()),
+            Err(flaw) => fail(format!("segment header: {flaw}")),
+        }
+    }
+
+    /// Goes on from a segment, as its header says; whether that is right is for the caller, who has its tree's root.
+    fn begin_at(&mut self, bytes: &[u8]) {
+        if let Ok((header, _)) = SegmentHeader::parse(bytes) {
+            (self.size, self.sequence) = (header.frontier.size(), header.sequence);
         }
     }
 

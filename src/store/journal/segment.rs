@@ -13,6 +13,8 @@ pub const MAGIC: [u8; 8] = *b"HOTWORKJ";
 /// The format that this program writes.
 pub const VERSION: u32 = 1;
 const FIXED_BYTES: usize = 32;
+/// Longest header in bytes: a tree of 64 roots.
+pub const HEADER_BYTES_MAX: u64 = 36 + 64 * 32;
 
 /// What stands before a segment's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
