@@ -13,6 +13,7 @@ use crate::domain::break_glass::{Asks, Held, Step};
 use crate::domain::id::Lineage;
 use crate::domain::limits::NOTICE_SECONDS_MAX;
 use crate::domain::name::{NotifierName, OperatorName, PlaybookName};
+use crate::domain::time::Timestamp;
 use crate::notify::Notice;
 use crate::notify::destination::Undelivered;
 use crate::notify::outbox::DestinationView;
@@ -87,6 +88,9 @@ impl Broker {
                     }
                 }
             }
+            if let Err(error) = self.read_again().await {
+                tracing::error!(%error, "the log can't be read again for notices; it is tried again");
+            }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { return },
                 Some(_) = workers.join_next() => return,
@@ -124,12 +128,35 @@ impl Broker {
         }
     }
 
+    /// Reads the log again for those who had no room for all of its openings.
+    async fn read_again(&self) -> Result<(), ReadError> {
+        let Some(mut next) = self.outbox.behind() else { return Ok(()) };
+        loop {
+            let (entries, reached) = self.read(move |reader| reader.notable(next)).await?;
+            self.each(&entries, |index, time, notice, json, named| {
+                self.outbox.again(index, time, notice, json, named);
+            });
+            if reached == next {
+                self.outbox.level();
+                return Ok(());
+            }
+            next = reached;
+        }
+    }
+
     fn hand_over(&self, entries: &[Numbered]) {
+        self.each(entries, |index, time, notice, json, named| {
+            self.outbox.recorded(index, time, notice, json, named);
+        });
+    }
+
+    /// What there is to tell of these entries, and whom their playbooks name.
+    fn each(&self, entries: &[Numbered], tell: impl Fn(u64, Timestamp, Notice, &[u8], &[NotifierName])) {
         for (index, entry) in entries {
             if let (Some(notice), Ok(json)) = (Notice::of(entry), entry.to_canonical_json()) {
                 let named =
                     if let Notice::BreakGlass(step) = &notice { self.named(step) } else { Vec::new() };
-                self.outbox.recorded(*index, entry.time, notice, &json, &named);
+                tell(*index, entry.time, notice, &json, &named);
             }
         }
     }

@@ -57,6 +57,7 @@ impl Broker {
     /// Tells again of what goes on and is due.
     pub(super) fn remind(&self, due: &mut Due, now: Instant) {
         let (sessions, time) = (self.ledger.sessions(), self.log_time());
+        self.outbox.keep_openings(&sessions.iter().map(|held| held.session).collect());
         let going = |held: &Held| match held.phase(time) {
             Phase::Open => Some(GoingOn::Open),
             Phase::Over => None,

@@ -387,6 +387,9 @@ pub const NOTICES_PENDING_MAX: usize = 1_000;
 pub const EMERGENCIES_PENDING_MAX: usize = 10_000;
 /// Reminders of one destination that wait, one for each session: more are of reviews that nobody does.
 pub const REMINDERS_PENDING_MAX: usize = 256;
+/// Openings and extensions of one destination that wait in memory, some 1 KiB each. More of them stay in the log, and are
+/// read again when there is room: none is dropped.
+pub const OPENINGS_PENDING_MAX: usize = 256;
 /// How often a notice is tried that its receiver refuses as such: one that nobody takes must not keep the next
 /// one back.
 pub const NOTICE_REFUSALS_MAX: u32 = 3;

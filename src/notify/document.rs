@@ -54,6 +54,13 @@ impl Document {
         matches!(self.notice.severity(), Severity::Critical)
     }
 
+    /// The session whose opening or extension it tells of, or of which something was not shut: what nobody may keep from
+    /// anybody. None for everything else, and for drills.
+    pub fn opens(&self) -> Option<Lineage> {
+        let Notice::BreakGlass(step) = &self.notice else { return None };
+        step.session().filter(|_| self.is_emergency() && self.index.is_some())
+    }
+
     /// The session that it reminds of; none when it tells of something that happened.
     pub const fn reminds_of(&self) -> Option<Lineage> {
         if let Notice::Reminder(reminder) = &self.notice { Some(reminder.session) } else { None }

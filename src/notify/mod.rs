@@ -9,6 +9,7 @@ pub mod destination;
 pub mod document;
 mod format;
 pub mod notice;
+mod openings;
 pub mod outbox;
 mod post;
 mod queue;

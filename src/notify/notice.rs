@@ -295,7 +295,7 @@ fn shown(selector: &Selector) -> String {
 }
 
 #[cfg(test)]
-pub(super) use self::glass::reminder;
+pub(super) use self::glass::{opening, reminder};
 
 /// One notice of each kind, for tests.
 #[cfg(test)]

@@ -128,6 +128,34 @@ impl Outbox {
         self.desks.iter().for_each(|desk| desk.queue().keep_reminders(going_on));
     }
 
+    /// Openings that are refused are tried until their sessions were reviewed: these were not.
+    pub fn keep_openings(&self, held: &HashSet<Lineage>) {
+        self.desks.iter().for_each(|desk| desk.queue().reviewed(held));
+    }
+
+    /// The entry from which on the log has to be read again, because a destination had no room for its openings and
+    /// has now.
+    pub fn behind(&self) -> Option<u64> {
+        self.desks.iter().filter_map(|desk| desk.queue().openings.behind()).min()
+    }
+
+    /// As [`Self::recorded`], of an entry that is read again: for those who had no room for it.
+    pub fn again(&self, index: u64, time: Timestamp, notice: Notice, entry: &[u8], named: &[NotifierName]) {
+        let document = Arc::new(Document::recorded(&self.trust_domain, index, time, notice, entry));
+        if document.opens().is_none() {
+            return;
+        }
+        for desk in self.wanting(&document, named) {
+            desk.queue().openings.again(index, Arc::clone(&document));
+            desk.changed.notify_one();
+        }
+    }
+
+    /// The log was read again to its end.
+    pub fn level(&self) {
+        self.desks.iter().for_each(|desk| desk.queue().openings.level());
+    }
+
     /// All entries below `size` were looked at.
     pub fn reach(&self, size: u64) {
         self.desks.iter().for_each(|desk| desk.queue().reach(size));
@@ -187,13 +215,22 @@ impl Outbox {
     }
 
     fn add(&self, document: &Arc<Document>, named: &[NotifierName]) {
-        let told = |destination: &Destination| {
-            destination.wanted.wants(&document.notice) || named.contains(&destination.name)
-        };
-        for desk in self.desks.iter().filter(|desk| told(&desk.destination)) {
+        for desk in self.wanting(document, named) {
             desk.queue().push(Arc::clone(document));
             desk.changed.notify_one();
         }
+    }
+
+    /// Those who are told of it.
+    fn wanting<'a>(
+        &'a self,
+        document: &'a Document,
+        named: &'a [NotifierName],
+    ) -> impl Iterator<Item = &'a Arc<Desk>> {
+        let told = |destination: &Destination| {
+            destination.wanted.wants(&document.notice) || named.contains(&destination.name)
+        };
+        self.desks.iter().filter(move |desk| told(&desk.destination))
     }
 
     /// For ids and views; a clock that jumped is no reason to be silent.
@@ -255,11 +292,16 @@ impl Desk {
     /// Delivers one notice after the other, the gravest first.
     async fn work(&self, clock: &dyn Clock) {
         loop {
-            let document = self.queue().front();
+            let now = Instant::now();
+            let (document, due) = {
+                let queue = self.queue();
+                (queue.front(now), queue.openings.next_due())
+            };
             let Some(document) = document else {
+                let later = now + SAVE_EVERY;
                 tokio::select! {
                     () = self.changed.notified() => {}
-                    () = tokio::time::sleep(SAVE_EVERY) => self.save().await,
+                    () = sleep_until(due.map_or(later, |due| due.min(later))) => self.save().await,
                 }
                 continue;
             };
@@ -281,6 +323,9 @@ impl Desk {
             let name = &self.destination.name;
             tracing::warn!(%name, id = document.id, %error, "a notice was not delivered");
             *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            if self.queue().openings.is_aside(document) {
+                return self.put_aside(document);
+            }
             if let Undelivered::Refused(_) = error {
                 refusals += 1;
                 if refusals >= NOTICE_REFUSALS_MAX {
@@ -302,8 +347,17 @@ impl Desk {
         queue.delivered = queue.delivered.saturating_add(1);
     }
 
+    fn put_aside(&self, document: &Document) {
+        self.queue().openings.put_aside(document, Instant::now());
+    }
+
+    /// An opening is tried again beside the rest; everything else has had its tries.
     fn given_up(&self, document: &Document) {
         let name = &self.destination.name;
+        if document.opens().is_some() {
+            tracing::error!(%name, id = document.id, "an opening is refused by its receiver; it is tried on");
+            return self.put_aside(document);
+        }
         tracing::error!(%name, id = document.id, "a notice was given up: its receiver refuses it");
         let mut queue = self.queue();
         if queue.take(document) {
@@ -319,7 +373,7 @@ impl Desk {
                 () = sleep_until(end) => true,
             };
             // It may have been dropped, too: what went on may be over.
-            let overtaken = self.queue().front().is_none_or(|front| front.id != document.id);
+            let overtaken = self.queue().front(Instant::now()).is_none_or(|front| front.id != document.id);
             if over || overtaken {
                 return overtaken;
             }

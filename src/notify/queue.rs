@@ -1,15 +1,18 @@
-//! What one destination has still to be told: emergencies before everything else, then what goes on, each lane in its
-//! order.
+//! What one destination has still to be told: openings of break-glass before everything else, then emergencies, then what
+//! goes on, each lane in its order.
 //!
-//! It is made of the log at a start, so that it may be lost; what bounds it drops the oldest that is no
-//! emergency, and counts it.
+//! It is made of the log at a start, so that it may be lost; what bounds it drops the oldest of a lane, never an
+//! opening, and counts it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::cursor::Cursor;
 use super::document::Document;
 use super::notice::{GoingOn, Notice};
+use super::openings::Openings;
 use crate::domain::id::Lineage;
 use crate::domain::limits::{EMERGENCIES_PENDING_MAX, NOTICES_PENDING_MAX, REMINDERS_PENDING_MAX};
 use crate::domain::time::Timestamp;
@@ -17,6 +20,7 @@ use crate::domain::time::Timestamp;
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    pub(super) openings: Openings,
     emergencies: VecDeque<Arc<Document>>,
     ordinary: VecDeque<Arc<Document>>,
     /// What goes on, one for each session: whoever was away is reminded once, and takes no emergency's place.
@@ -45,6 +49,9 @@ impl Queue {
         let from = if emergency { self.from.emergency } else { self.from.ordinary };
         if document.index.is_some_and(|index| index < from) {
             return;
+        }
+        if let (Some(_), Some(index)) = (document.opens(), document.index) {
+            return self.openings.push(index, document);
         }
         let (lane, most) = if emergency {
             (&mut self.emergencies, EMERGENCIES_PENDING_MAX)
@@ -82,13 +89,22 @@ impl Queue {
     }
 
     /// What is to be told next.
-    pub(super) fn front(&self) -> Option<Arc<Document>> {
+    pub(super) fn front(&self, now: Instant) -> Option<Arc<Document>> {
         let lanes = [&self.emergencies, &self.reminders, &self.ordinary];
-        lanes.into_iter().find_map(VecDeque::front).map(Arc::clone)
+        let other = || lanes.into_iter().find_map(VecDeque::front);
+        self.openings.front(now).or_else(other).map(Arc::clone)
+    }
+
+    /// Gives up the openings that are refused and whose sessions are none of these: somebody has reviewed them.
+    pub(super) fn reviewed(&mut self, held: &HashSet<Lineage>) {
+        self.failed = self.failed.saturating_add(self.openings.reviewed(held));
     }
 
     /// Takes out what was told or given up. It may have been dropped meanwhile.
     pub(super) fn take(&mut self, document: &Document) -> bool {
+        if document.opens().is_some() {
+            return self.openings.take(document);
+        }
         let lane = if document.reminds_of().is_some() {
             &mut self.reminders
         } else if document.is_emergency() {
@@ -106,15 +122,17 @@ impl Queue {
         let of = |lane: &VecDeque<Arc<Document>>, from: u64| {
             lane.iter().find_map(|document| document.index).unwrap_or(self.reached).max(from)
         };
+        let opening = self.openings.first().unwrap_or(u64::MAX).max(self.from.emergency);
         Cursor {
-            emergency: of(&self.emergencies, self.from.emergency),
+            emergency: of(&self.emergencies, self.from.emergency).min(opening),
             ordinary: of(&self.ordinary, self.from.ordinary),
         }
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        [&self.emergencies, &self.reminders, &self.ordinary].into_iter().map(VecDeque::len).sum()
+        let others = [&self.emergencies, &self.reminders, &self.ordinary].into_iter().map(VecDeque::len);
+        others.sum::<usize>() + self.openings.len()
     }
 
     /// When the oldest happened.
@@ -123,6 +141,7 @@ impl Queue {
             .into_iter()
             .flatten()
             .map(|document| document.time)
+            .chain(self.openings.oldest())
             .min()
     }
 }
@@ -136,7 +155,7 @@ fn is_open(document: &Document) -> bool {
 mod tests {
     use super::*;
     use crate::domain::revocation::Selector;
-    use crate::notify::notice::{Reminder, reminder};
+    use crate::notify::notice::{Reminder, opening, reminder};
 
     fn document(index: u64, emergency: bool) -> Arc<Document> {
         let selector = if emergency { Selector::All } else { Selector::Tenant("acme".parse().unwrap()) };
@@ -155,16 +174,16 @@ mod tests {
         queue.reach(10);
         assert_eq!((queue.len(), queue.cursor()), (3, Cursor { emergency: 6, ordinary: 5 }));
         assert_eq!(queue.oldest(), Some(Timestamp::from_millis(5)));
-        let first = queue.front().unwrap();
+        let first = queue.front(Instant::now()).unwrap();
         assert_eq!(first.index, Some(6));
         assert!(queue.take(&first) && !queue.take(&first));
         assert_eq!(queue.cursor(), Cursor { emergency: 10, ordinary: 5 });
         for index in [5, 8] {
-            let front = queue.front().unwrap();
+            let front = queue.front(Instant::now()).unwrap();
             assert_eq!(front.index, Some(index));
             assert!(queue.take(&front));
         }
-        assert_eq!((queue.front(), queue.cursor()), (None, Cursor::at(10)));
+        assert_eq!((queue.front(Instant::now()), queue.cursor()), (None, Cursor::at(10)));
     }
 
     #[test]
@@ -176,7 +195,7 @@ mod tests {
         assert_eq!((queue.failed, queue.cursor().ordinary), (0, 1));
         queue.push(document(most + 1, false));
         assert_eq!((queue.failed, queue.cursor().ordinary, queue.len()), (1, 2, NOTICES_PENDING_MAX + 1));
-        assert_eq!(queue.front().unwrap().index, Some(0), "the emergency stays");
+        assert_eq!(queue.front(Instant::now()).unwrap().index, Some(0), "the emergency stays");
     }
 
     #[test]
@@ -196,13 +215,13 @@ mod tests {
         assert_eq!(queue.len(), 4);
         let mut indexes = Vec::new();
         for _ in 0..2 {
-            let front = queue.front().unwrap();
+            let front = queue.front(Instant::now()).unwrap();
             indexes.push((front.index, front.reminds_of().is_some()));
             assert!(queue.take(&front));
         }
         assert_eq!(indexes, [(Some(1), false), (None, true)], "emergencies, and then what goes on");
         queue.keep_reminders(&HashSet::new());
-        assert_eq!((queue.len(), queue.front().unwrap().index), (1, Some(0)));
+        assert_eq!((queue.len(), queue.front(Instant::now()).unwrap().index), (1, Some(0)));
         assert_eq!(queue.cursor(), Cursor { emergency: 2, ordinary: 0 });
         queue.push(remind(2, 1_001));
         assert_eq!(queue.len(), 2, "what is told can be reminded of again");
@@ -219,19 +238,50 @@ mod tests {
         let most = u16::try_from(REMINDERS_PENDING_MAX).unwrap();
         (0..=most).for_each(|number| queue.push(remind(number, GoingOn::ReviewOverdue)));
         assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
-        let told = queue.front().unwrap();
+        let told = queue.front(Instant::now()).unwrap();
         for number in [10_000, 10_001] {
             queue.push(remind(number, GoingOn::Open));
         }
         assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
         assert!(queue.take(&told), "what is being told meanwhile is not told twice");
         for number in [10_000, 10_001] {
-            let front = queue.front().unwrap();
+            let front = queue.front(Instant::now()).unwrap();
             assert_eq!(front.id, remind(number, GoingOn::Open).id);
             assert!(queue.take(&front));
         }
         (0..=most).for_each(|number| queue.push(remind(number + 20_000, GoingOn::Open)));
         assert_eq!(queue.len(), REMINDERS_PENDING_MAX);
+    }
+
+    #[test]
+    fn emergencies_push_out_emergencies_and_no_opening() {
+        let mut queue = Queue::new(Cursor::at(0));
+        let trust_domain = "a.example".parse().unwrap();
+        let opening = |index| {
+            let time = Timestamp::from_millis(1);
+            Arc::new(Document::recorded(&trust_domain, index, time, opening(1), &[0]))
+        };
+        queue.push(document(0, true));
+        queue.push(opening(1));
+        let most = u64::try_from(EMERGENCIES_PENDING_MAX).unwrap();
+        (2..=most + 1).for_each(|index| queue.push(document(index, true)));
+        queue.reach(most + 2);
+        assert_eq!(queue.failed, 1, "the first revocation of a loop");
+        assert_eq!(queue.cursor().emergency, 1);
+        let front = queue.front(Instant::now()).unwrap();
+        assert_eq!(front.index, Some(1), "before everything else");
+        // Refused, it is behind, and the cursor is not past it while the others are told.
+        queue.openings.put_aside(&front, Instant::now());
+        let next = queue.front(Instant::now()).unwrap();
+        assert_eq!((next.index, queue.take(&next)), (Some(2), true));
+        assert_eq!(queue.cursor().emergency, 1);
+        queue.reviewed(&HashSet::new());
+        assert_eq!((queue.failed, queue.cursor().emergency), (2, 3));
+        // What an earlier start has told is not told again.
+        let mut later = Queue::new(Cursor::at(5));
+        later.push(opening(4));
+        later.push(opening(5));
+        assert_eq!(later.len(), 1);
     }
 
     #[test]

@@ -115,6 +115,49 @@ fn an_opening_that_was_answered_is_told_after_kill_nine() {
     }
 }
 
+/// A proxy in front of the receiver says 403: an emergency is given up then, an opening is not, and nothing is held back.
+#[test]
+fn an_opening_that_is_refused_is_tried_until_it_is_taken_over_a_kill_and_holds_nothing_back() {
+    let receiver = Receiver::start(403);
+    let mut scene = scene(&webhook("oncall", receiver.port), "");
+    let session = scene.opened("open", "node-repair");
+    let tries = || {
+        let all = receiver.got().into_iter().map(|got| got.json());
+        all.filter(|json| json["details"]["step"] == "open").count()
+    };
+    let status = |scene: &Scene| scene.daemon().json(&["status"])["notifiers"][0].clone();
+    eventually("it was refused more often than anything else is tried", || tries() > 3);
+    eventually("the proposal is given up", || status(&scene)["pending"] == "1");
+    assert!(scene.daemon().log().contains("an opening is refused by its receiver; it is tried on"));
+    let before = tries();
+    scene.killed();
+    eventually("it is tried after a start", || tries() > before);
+    eventually("and three times", || tries() >= before + 3);
+    receiver.answer(200);
+    let locked = scene.daemon().hotwork(&["lock", "create", "--tenant", "acme", "--message", "x"]);
+    assert_eq!(code(&locked), 0, "{}", text(&locked));
+    eventually("the lock is told", || receiver.taken("locked").len() == 1);
+    eventually("the opening is told", || of(&told(&receiver, "open"), &session).len() == 1);
+    eventually("nothing waits", || status(&scene)["pending"] == "0");
+}
+
+#[test]
+fn an_opening_that_nobody_takes_is_given_up_when_the_session_was_reviewed() {
+    let receiver = Receiver::start(400);
+    let scene = scene(&webhook("oncall", receiver.port), "");
+    let session = scene.opened("open", "node-repair");
+    let status = || scene.daemon().json(&["status"])["notifiers"][0].clone();
+    close(&scene, &session);
+    eventually("the opening alone is left", || {
+        status()["pending"] == "1"
+            && receiver.got().iter().any(|got| got.json()["details"]["step"] == "close")
+    });
+    let review = scene.run(&["break-glass", "review", &session, "--finding", "fine"]);
+    assert_eq!(review.0, 0, "{}", review.1);
+    eventually("nobody waits for it", || status()["pending"] == "0");
+    assert!(receiver.taken("break-glass").is_empty());
+}
+
 #[test]
 fn whom_a_playbook_names_hears_of_it_whatever_else_they_want_and_nobody_is_left_out_for_it() {
     let (named, all) = (Receiver::start(200), Receiver::start(200));

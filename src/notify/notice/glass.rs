@@ -167,21 +167,33 @@ pub(in crate::notify) fn reminder(number: u8, drill: bool, going: GoingOn) -> Re
     Reminder { drill, going, playbook, session: Lineage::new(time, &[number; 10]), until: time }
 }
 
+/// An opening, for tests.
+#[cfg(test)]
+fn opened(drill: bool) -> crate::domain::break_glass::Opened {
+    use crate::domain::break_glass::{Ask, Asks, Opened};
+    let Ask::Sign(sign) = crate::domain::fixture::sign(Timestamp::from_millis(1), "ann") else {
+        panic!("no signature")
+    };
+    let mut proposal = sign.proposal;
+    if let Asks::Open(opening) = &mut proposal.asks {
+        opening.drill = drill;
+    }
+    let until = Timestamp::from_millis(2);
+    Opened { proposal, session: sign.session, signatures: vec![sign.signature], until }
+}
+
+/// The notice of an opening whose session's id ends with this number, for tests.
+#[cfg(test)]
+pub(in crate::notify) fn opening(number: u8) -> super::Notice {
+    let session = reminder(number, false, GoingOn::Open).session;
+    let opened = crate::domain::break_glass::Opened { session, ..opened(false) };
+    super::Notice::BreakGlass(Box::new(Step::Open(opened)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::break_glass::{Ask, Asks, Extended, Opened};
-    use crate::domain::fixture;
-
-    fn opened(drill: bool) -> Opened {
-        let Ask::Sign(sign) = fixture::sign(Timestamp::from_millis(1), "ann") else { panic!("no signature") };
-        let mut proposal = sign.proposal;
-        if let Asks::Open(opening) = &mut proposal.asks {
-            opening.drill = drill;
-        }
-        let until = Timestamp::from_millis(2);
-        Opened { proposal, session: sign.session, signatures: vec![sign.signature], until }
-    }
+    use crate::domain::break_glass::{Extended, Opened};
 
     fn extended(drill: bool) -> Step {
         let Opened { proposal, session, signatures, until } = opened(drill);
