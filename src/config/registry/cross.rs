@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::config::problem::{Gathered, Place};
 use crate::domain::agent::{AgentEntry, Day};
 use crate::domain::catalogue::{Api, ApiState, Tier};
+use crate::domain::name::HostName;
 use crate::domain::operator::{Operator, Role};
 use crate::domain::playbook::Playbook;
 
@@ -37,6 +38,7 @@ pub(super) fn check(
     unique("operator's uid", uids, gathered);
     keys(operators, gathered);
     audiences(apis, gathered);
+    servers(agents, gathered);
     indistinguishable(agents, gathered);
     overdue(agents, today, gathered);
     approvers(apis, operators, gathered);
@@ -90,6 +92,24 @@ fn audiences(apis: &[Declared<Api>], gathered: &Gathered) {
                 first.item.name, first.item.tenant
             );
             gathered.error(api.at("audience"), message);
+        }
+    }
+}
+
+/// What clients know the servers of one tenant by must not be another's to have a certificate for.
+fn servers(agents: &[Declared<AgentEntry>], gathered: &Gathered) {
+    let mut seen: HashMap<&HostName, &Declared<AgentEntry>> = HashMap::new();
+    for agent in agents {
+        for name in agent.item.identity.iter().flat_map(|identity| &identity.names) {
+            let first = seen.entry(name).or_insert(agent);
+            if first.item.tenant != agent.item.tenant {
+                let message = format!(
+                    "agent `{}` of tenant `{}` has the same name: either could answer in the other's place: `{name}`",
+                    first.item.name.as_str(),
+                    first.item.tenant
+                );
+                gathered.error(agent.at("server_names"), message);
+            }
         }
     }
 }
