@@ -59,6 +59,11 @@ impl<K: Clone + Eq + Hash> Places<K> {
         Arc::clone(&self.all).acquire_owned().await.ok()
     }
 
+    /// One that is free now.
+    pub fn try_free(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).try_acquire_owned().ok()
+    }
+
     /// Takes the place for an owner. `None` when the owner has its share, so that one owner's connections
     /// can't keep everybody else out.
     pub fn take(&self, permit: OwnedSemaphorePermit, owner: K) -> Option<Place<K>> {

@@ -16,8 +16,9 @@ pub use self::attest::{
     EXECUTABLES_EXAMINED_MAX, EXECUTABLES_KNOWN_MAX, RUNTIME_ANSWER_BYTES_MAX, RUNTIME_SECONDS_MAX,
 };
 pub use self::shares::{
-    LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL, LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED,
-    LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
+    AGENT_CERTIFICATES_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL, LOCKS_PER_OPERATOR_MAX,
+    LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
+    SECRET_STREAMS_PER_USER_MAX,
 };
 pub use self::signing::{SIGNER_CLOCK_SECONDS_MAX, STATEMENT_ID_DIGITS_MIN};
 
@@ -255,9 +256,6 @@ pub const ENROLLMENT_SECONDS_MAX: u32 = 366 * 86_400;
 pub const ENROLLMENTS_PER_NAME_MAX: usize = 16;
 /// Certificates of all operators and verifiers at once. All are in memory, some 300 bytes each.
 pub const ENROLLMENTS_MAX: usize = 10_000;
-
-/// Those of agents among them: the rest is for operators and verifiers, however many agents a template makes.
-pub const AGENT_CERTIFICATES_MAX: usize = ENROLLMENTS_MAX * 9 / 10;
 
 /// Certificates of operators and verifiers that are good, or were removed and would still be: those are on the
 /// CRL of the identity CA, 40 bytes each. With more, nobody is enrolled until some have expired.

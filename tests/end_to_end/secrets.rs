@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hotwork::domain::limits::{SECRET_NAMES_MAX, SECRET_STREAMS_MAX};
+use hotwork::domain::limits::{SECRET_NAMES_MAX, SECRET_STREAMS_PER_USER_MAX};
 use hotwork::proto::sds::data_source::Specifier;
 use hotwork::proto::sds::discovery_request::ErrorDetail;
 use hotwork::proto::sds::secret::Type;
@@ -199,12 +199,12 @@ async fn nobody_gets_secrets_elsewhere_and_what_is_asked_is_bounded() {
 }
 
 #[tokio::test]
-async fn streams_of_secrets_are_bounded_at_n_and_refused_at_n_plus_one() {
+async fn streams_of_secrets_of_one_user_are_bounded_at_n_and_refused_at_n_plus_one() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::dev(&dir.path().join("state"));
     let clients = [client(&daemon).await, client(&daemon).await];
     let mut held = Vec::new();
-    for at in 0..SECRET_STREAMS_MAX {
+    for at in 0..SECRET_STREAMS_PER_USER_MAX {
         held.push(Subscriber::new(clients[at % 2].clone(), wants(&[ACTION], "")).await.unwrap());
     }
     for stream in &mut held {
@@ -213,7 +213,7 @@ async fn streams_of_secrets_are_bounded_at_n_and_refused_at_n_plus_one() {
     let refused = Subscriber::new(clients[0].clone(), wants(&[ACTION], "")).await.err().unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     // Who has gone makes room.
-    held.truncate(SECRET_STREAMS_MAX / 2);
+    held.truncate(SECRET_STREAMS_PER_USER_MAX / 2);
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         if let Ok(mut stream) = Subscriber::new(clients[0].clone(), wants(&[ACTION], "")).await {

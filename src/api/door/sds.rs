@@ -7,20 +7,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::api::convert::BadField;
 use crate::api::drain::Drain;
+use crate::api::guard::{Place, Places};
 use crate::api::peer::presented;
 use crate::api::status::{Refused, status};
 use crate::attest::Presented;
 use crate::broker::Broker;
 use crate::broker::identity::AgentIdentity;
 use crate::domain::limits::{
-    FEED_STALL_SECONDS_MAX, SECRET_NAMES_MAX, SECRET_STREAMS_MAX, SECRETS_LOOK_SECONDS,
+    FEED_STALL_SECONDS_MAX, SECRET_NAMES_MAX, SECRET_STREAMS_MAX, SECRET_STREAMS_PER_USER_MAX,
+    SECRETS_LOOK_SECONDS,
 };
 use crate::proto::sds::secret_discovery_service_server::SecretDiscoveryService;
 use crate::proto::sds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
@@ -28,6 +31,7 @@ use crate::signer::crl::Crls;
 
 use super::identities::Identities;
 use super::secrets::{Context, SECRET_TYPE, Snapshot, snapshot};
+use super::serve::NOBODY;
 
 /// Characters of a subscriber's own words that get into the log.
 const WORDS_MAX: usize = 200;
@@ -39,13 +43,14 @@ pub(super) struct Secrets {
     broker: Arc<Broker>,
     drain: Drain,
     identities: Arc<Identities>,
-    places: Arc<Semaphore>,
+    places: Places<u32>,
 }
 
 impl Secrets {
     pub(super) fn new(broker: Arc<Broker>, drain: Drain) -> Self {
         let identities = Arc::new(Identities::new(Arc::clone(&broker)));
-        Self { broker, drain, identities, places: Arc::new(Semaphore::new(SECRET_STREAMS_MAX)) }
+        let places = Places::new(SECRET_STREAMS_MAX, SECRET_STREAMS_PER_USER_MAX, Gauge::default());
+        Self { broker, drain, identities, places }
     }
 }
 
@@ -65,8 +70,11 @@ impl SecretDiscoveryService for Secrets {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamSecretsStream>, Status> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| status(Refused::secrets_full()))?;
+        let presented = presented(&request);
+        let peer = presented.unix.as_ref().and_then(|peer| peer.credentials().ok());
+        let user = peer.map_or(NOBODY, |credentials| credentials.uid);
+        let place = self.places.try_free().and_then(|permit| self.places.take(permit, user));
+        let place = place.ok_or_else(|| status(Refused::secrets_full()))?;
         // One at a time: a subscriber gets the next when it took the last.
         let (sender, answers) = mpsc::channel(1);
         let stream = Stream {
@@ -74,7 +82,7 @@ impl SecretDiscoveryService for Secrets {
             ends: self.broker.ledger().watch_revocations(),
             sender,
             identities: Arc::clone(&self.identities),
-            presented: presented(&request),
+            presented,
             own: None,
             refused: false,
             subscription: Subscription::default(),
@@ -204,7 +212,7 @@ struct Stream {
     seen: Option<Arc<Crls>>,
     /// Whether there were none at the last look.
     failing: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place<u32>,
 }
 
 /// Why a stream ended.

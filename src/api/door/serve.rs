@@ -24,7 +24,7 @@ const HEADER_BUFFER_BYTES: usize = 128 * 1024;
 const HEADERS_MAX: usize = 100;
 const NAME: &str = "authz";
 /// The user of peers that can't be believed; they share one user's share of the connections.
-const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = u32::MAX;
 
 /// Serves `router` until the drain, and then ends what is in flight.
 pub async fn serve(listener: Listener, router: Router, open: Gauge, drain: Drain) {

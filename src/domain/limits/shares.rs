@@ -1,6 +1,6 @@
 //! Shares of what all use: nobody takes what somebody else needs.
 
-use super::LOCKS_MAX;
+use super::{ENROLLMENTS_MAX, LOCKS_MAX, SECRET_STREAMS_MAX};
 
 /// Locks in force of one operator. More than that is one broader lock.
 pub const LOCKS_PER_OPERATOR_MAX: usize = 64;
@@ -18,3 +18,9 @@ pub const LEDGER_QUEUE_VITAL: usize = 128;
 
 /// Facts that show the processes of one operator: a few hosts and accounts.
 pub const OPERATOR_FACTS_MAX: usize = 16;
+
+/// Certificates of agents at once among those of all: the rest is for operators and verifiers, however many agents a
+/// template makes.
+pub const AGENT_CERTIFICATES_MAX: usize = ENROLLMENTS_MAX * 9 / 10;
+/// Streams of secrets of one user's processes: half, so that no user keeps the others out.
+pub const SECRET_STREAMS_PER_USER_MAX: usize = SECRET_STREAMS_MAX / 2;
