@@ -119,6 +119,8 @@ impl Command {
             Self::Ask(_) | Self::Consume { .. } | Self::Deny(_) | Self::Issue(_) | Self::Release(_) => {
                 Waits::Anybody
             }
+            // That of an agent's identity, which it asks for itself.
+            Self::Enroll(enrollment) if enrollment.operator.is_none() => Waits::Anybody,
             Self::Call(_)
             | Self::Decide(_)
             | Self::Emergency(_)

@@ -322,3 +322,25 @@ fn debits_come_back_by_replay_and_go_with_their_credentials() {
     log.state.forget(record.expires);
     assert!(log.state.consumptions.is_empty());
 }
+
+#[test]
+fn what_agents_cause_waits_in_nobody_else_s_place() {
+    let enrolled = |operator: Option<&str>| {
+        let who = match operator {
+            None => Enrolled::Agent(agent("edge")),
+            Some(_) => Enrolled::Verifier("web".parse().unwrap()),
+        };
+        Command::Enroll(Enrollment {
+            content: Digest::of(b"content"),
+            evidence: None,
+            expires: START.plus_millis(1000),
+            issued: START,
+            operator: operator.map(|name| name.parse().unwrap()),
+            serial: crate::domain::id::Serial::new([1; 16]),
+            spki: Digest::of(b"key"),
+            who,
+        })
+    };
+    assert_eq!(enrolled(None).waits(), Waits::Anybody);
+    assert_eq!(enrolled(Some("root")).waits(), Waits::Operator);
+}
