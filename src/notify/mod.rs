@@ -13,6 +13,7 @@ mod openings;
 pub mod outbox;
 mod post;
 mod queue;
+mod refusals;
 pub mod secret;
 pub mod url;
 

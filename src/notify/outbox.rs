@@ -21,6 +21,7 @@ use super::destination::{Destination, Undelivered};
 use super::document::Document;
 use super::notice::{Notice, Reminder};
 use super::queue::Queue;
+use super::refusals::Refusals;
 use super::{LogNotifier, Notifier};
 use crate::domain::clock::Clock;
 use crate::domain::id::Lineage;
@@ -291,6 +292,7 @@ impl Desk {
 
     /// Delivers one notice after the other, the gravest first.
     async fn work(&self, clock: &dyn Clock) {
+        let mut refusals = Refusals::default();
         loop {
             let now = Instant::now();
             let (document, due) = {
@@ -305,14 +307,13 @@ impl Desk {
                 }
                 continue;
             };
-            self.until_told(&document, clock).await;
+            self.until_told(&document, clock, &mut refusals).await;
             self.save().await;
         }
     }
 
     /// Tries until it is delivered, given up, or a graver one has come.
-    async fn until_told(&self, document: &Document, clock: &dyn Clock) {
-        let mut refusals = 0;
+    async fn until_told(&self, document: &Document, clock: &dyn Clock, refusals: &mut Refusals) {
         let mut waits = waits();
         loop {
             let seconds = clock.now().unwrap_or_default().seconds();
@@ -326,11 +327,10 @@ impl Desk {
             if self.queue().openings.is_aside(document) {
                 return self.put_aside(document);
             }
-            if let Undelivered::Refused(_) = error {
-                refusals += 1;
-                if refusals >= NOTICE_REFUSALS_MAX {
-                    return self.given_up(document);
-                }
+            if let Undelivered::Refused(_) = error
+                && refusals.one_more(&document.id) >= NOTICE_REFUSALS_MAX
+            {
+                return self.given_up(document);
             }
             let longest = Duration::from_secs(NOTICE_BACKOFF_SECONDS_MAX);
             let wait = waits.next().unwrap_or(longest).min(longest);
