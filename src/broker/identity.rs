@@ -70,6 +70,14 @@ impl AgentIdentity {
         self.expires
     }
 
+    /// One with a key of its own and without names, for tests of who keeps it.
+    #[cfg(test)]
+    pub(crate) fn fixture(issued: Timestamp, expires: Timestamp) -> Self {
+        let (_, key) = csr::generate().unwrap();
+        let serial = Serial::new([1; 16]);
+        Self { chain_pem: String::new(), key, serial, names: Vec::new(), issued, expires }
+    }
+
     /// Whether it will do for the same agent at `now`: half of its life is left, its names are those of the entry, and
     /// nothing ended it.
     fn will_do(&self, names: &[HostName], ended: bool, now: Timestamp) -> bool {
@@ -170,16 +178,8 @@ mod tests {
     #[test]
     fn a_certificate_will_do_for_half_of_its_life_and_for_the_same_names() {
         let at = Timestamp::from_seconds;
-        let (_, key) = csr::generate().unwrap();
         let names: Vec<HostName> = vec!["git.example.org".parse().unwrap()];
-        let identity = AgentIdentity {
-            chain_pem: String::new(),
-            key,
-            serial: Serial::new([1; 16]),
-            names: names.clone(),
-            issued: at(1_000),
-            expires: at(1_900),
-        };
+        let identity = AgentIdentity { names: names.clone(), ..AgentIdentity::fixture(at(1_000), at(1_900)) };
         assert!(identity.will_do(&names, false, at(1_000)) && identity.will_do(&names, false, at(1_449)));
         assert!(!identity.will_do(&names, false, at(1_450)), "half of it is over");
         assert!(!identity.will_do(&names, false, at(999)), "the clock was set back");
