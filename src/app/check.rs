@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::registry::Loaded;
 use crate::config::{self, Config, Problems};
 use crate::domain::name::{Issuer, TrustDomain};
+use crate::domain::wording::counted;
 use crate::notify::destination::Destination;
 use crate::signer::svid::ServerName;
 
@@ -21,15 +22,18 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
     check_notifiers(&subject)?;
     check_fit(&subject, &loaded)?;
     if arguments.strict && !loaded.warnings.is_empty() {
-        return Err(Failure::new(format!("{} warnings, and --strict", loaded.warnings.len())));
+        return Err(Failure::new(format!(
+            "{}, and --strict",
+            counted(loaded.warnings.len(), "warning", "warnings")
+        )));
     }
     say(&format!(
-        "ok: {} agents, {} APIs, {} operators, {} policies, {} warnings",
-        loaded.registry.agents().len(),
-        loaded.registry.apis().len(),
-        loaded.registry.operators().len(),
-        loaded.policies.len(),
-        loaded.warnings.len()
+        "ok: {}, {}, {}, {}, {}",
+        counted(loaded.registry.agents().len(), "agent", "agents"),
+        counted(loaded.registry.apis().len(), "API", "APIs"),
+        counted(loaded.registry.operators().len(), "operator", "operators"),
+        counted(loaded.policies.len(), "policy", "policies"),
+        counted(loaded.warnings.len(), "warning", "warnings"),
     ));
     Ok(())
 }
@@ -55,7 +59,7 @@ fn check_notifiers(subject: &Subject) -> Result<(), Failure> {
             say(&format!("{}: notify[{at}] `{}`: {problem}", file.display(), destination.name));
         }
     }
-    if bad == 0 { Ok(()) } else { Err(Failure::new(problems(bad))) }
+    if bad == 0 { Ok(()) } else { Err(Failure::new(counted(bad, "problem", "problems").to_string())) }
 }
 
 /// Whom playbooks name must be there, and no agent has a name of ours; a registry without the daemon's file can't tell.
@@ -82,12 +86,7 @@ fn subject(path: &Path) -> Result<Subject, Failure> {
     Ok(Subject { registry, trust_domain: config.trust_domain, issuer: config.issuer, notifiers, names })
 }
 
-/// How many, in words.
-fn problems(count: usize) -> String {
-    if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") }
-}
-
 fn report(problems: &Problems) -> Failure {
     say(&problems.to_string());
-    Failure::new(self::problems(problems.len()))
+    Failure::new(counted(problems.len(), "problem", "problems").to_string())
 }

@@ -18,6 +18,7 @@ use crate::domain::emergency::Cause;
 use crate::domain::entry::Start;
 use crate::domain::ledger::Command;
 use crate::domain::limits::STORE_PROBE_BYTES;
+use crate::domain::wording::causes;
 use crate::signer::minter::Minter;
 use crate::store::{Ledger, LedgerError, OpenError, Options, prepare_emergency, sweep_emergencies};
 
@@ -70,7 +71,7 @@ async fn ordinary(
     }
     let ledger = match Ledger::open(options(config, minter, clock)) {
         Ok(ledger) => ledger,
-        Err(error @ (OpenError::Index(_) | OpenError::Io { .. })) => return Ok(Err(chain(&error))),
+        Err(error @ (OpenError::Index(_) | OpenError::Io { .. })) => return Ok(Err(causes(&error))),
         Err(error @ (OpenError::Damaged(_) | OpenError::Key | OpenError::Locked(_))) => {
             return Err(Failure::caused("ledger", &error));
         }
@@ -153,12 +154,12 @@ fn in_memory(
         match open(memory) {
             Ok(ledger) => return Ok(ledger),
             Err(error @ (OpenError::Index(_) | OpenError::Io { .. })) => {
-                let problem = format!("ledger in {}: {}", memory.display(), chain(&error));
+                let problem = format!("ledger in {}: {}", memory.display(), causes(&error));
                 tracing::warn!(problem, "no room for what readers need of the log");
                 problems.push(problem);
             }
             Err(error @ (OpenError::Damaged(_) | OpenError::Key | OpenError::Locked(_))) => {
-                return Err(format!("ledger: {}", chain(&error)));
+                return Err(format!("ledger: {}", causes(&error)));
             }
         }
     }
@@ -174,15 +175,4 @@ pub(super) fn tolerate(broker: &Broker, done: Result<(), Failure>) -> Result<(),
         }
         done => done,
     }
-}
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::domain::wording::causes;
 use args::{Arguments, Command};
 
 /// Why the daemon ends with an error: the text for the person at the terminal, and the exit code.
@@ -38,13 +39,9 @@ impl Failure {
         Self { message: message.into(), code: 1 }
     }
 
-    /// As [`Self::new`], with what an error says and the causes that it does not tell itself.
+    /// As [`Self::new`], with what an error says and its causes.
     pub fn caused(what: &str, error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string);
-        let add = |text: String, cause: String| {
-            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-        };
-        Self::new(causes.fold(format!("{what}: {error}"), add))
+        Self::new(format!("{what}: {}", causes(error)))
     }
 
     /// With what to do next, on a line of its own.

@@ -9,11 +9,12 @@ use crate::config::{self, Config};
 use crate::domain::digest::Digest;
 use crate::domain::emergency::Cause;
 use crate::domain::note::VerifierKey;
+use crate::domain::wording::causes;
 use crate::signer::sealed;
 use crate::store::Ledger;
 
+use super::Failure;
 use super::build::today;
-use super::{Failure, emergency};
 
 /// A load that can't be sealed takes no effect, at a start as little as later.
 const CHANGED: &str = "the registry's files are not those of the last load, and no load can be sealed while the \
@@ -70,7 +71,7 @@ fn is_recorded(fresh: &Fresh, ledger: &Ledger) -> Result<bool, Failure> {
 }
 
 fn recorded(ledger: &Ledger) -> Result<Option<Digest>, String> {
-    ledger.reader().last_load().map_err(|error| emergency::chain(&error))
+    ledger.reader().last_load().map_err(|error| causes(&error))
 }
 
 /// What the sealed copy of the log's last load gives.
@@ -78,7 +79,7 @@ fn from_copy(config: &Config, ledger: &Ledger, key: &VerifierKey) -> Result<Fres
     // Whoever can write the state directory can put an older copy there: the log knows which was the last.
     let recorded = recorded(ledger)?.ok_or("no registry was loaded here yet")?;
     let copy = sealed::open(&config.state_dir, key, Some(recorded));
-    let copy = copy.map_err(|error| emergency::chain(&error))?;
+    let copy = copy.map_err(|error| causes(&error))?;
     let today = today().map_err(|failure| failure.message)?;
     let loaded = config::registry::load_sealed(&copy.files, &config.trust_domain, &config.issuer, today);
     let loaded = loaded.map_err(|problems| format!("the sealed copy can't be loaded:\n{problems}"))?;

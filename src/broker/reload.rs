@@ -7,6 +7,7 @@ use crate::domain::entry::Load;
 use crate::domain::ledger::Command;
 use crate::domain::name::OperatorName;
 use crate::domain::registry_files::RegistryFiles;
+use crate::domain::wording::counted;
 use crate::notify::Notice;
 use crate::signer::sealed::{Prepared, SealedError};
 use crate::store::LedgerError;
@@ -32,7 +33,7 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadFailed {
     /// The files have these problems.
-    #[error("the registry has {} problems; the one in force stays", .0.len())]
+    #[error("the registry has {}; the one in force stays", counted(.0.len(), "problem", "problems"))]
     Bad(Vec<String>),
     /// The load did not end.
     #[error("the load was interrupted; the registry in force stays")]

@@ -16,6 +16,7 @@ use super::selector::{Named, named};
 use super::table;
 use crate::domain::limits::{LOCK_SECONDS_DEFAULT, WAIT_SECONDS_MAX};
 use crate::domain::name::Reason;
+use crate::domain::wording::counted;
 use crate::proto::v1;
 
 /// The reason of a dry run, which changes and records nothing of the kind.
@@ -88,7 +89,7 @@ fn reason(context: &Context, args: &Revoke) -> Result<Reason, Failure> {
 }
 
 fn confirm(context: &Context, what: &str, live: &str) -> Result<(), Failure> {
-    let question = format!("This ends {what}: {live} live credentials, now and for good. Go on? [y/N]");
+    let question = format!("This ends {what}, now and for good; live credentials: {live}. Go on? [y/N]");
     let answer = context.screen.ask(&question)?;
     if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
         return Ok(());
@@ -188,9 +189,9 @@ fn late(context: &Context, args: &Revoke, answer: &v1::RevokeResponse) -> u8 {
     if late == 0 || args.wait.is_none() {
         return 0;
     }
-    let of = answer.verifiers.len();
+    let of = counted(answer.verifiers.len(), "verifier", "verifiers");
     context.screen.note(&format!(
-        "{late} of {of} verifiers have not acknowledged in time; the revocation is in force at the broker"
+        "not acknowledged in time by {late} of {of}; the revocation is in force at the broker"
     ));
     Exit::Partial.number()
 }

@@ -57,7 +57,7 @@ async fn follow(
         if message.approvals_given != given {
             given = message.approvals_given;
             let (needed, ends) = (message.approvals_needed, absolute(message.expire_time.as_ref()));
-            context.screen.note(&format!("{given} of {needed} have approved; it ends {ends}"));
+            context.screen.note(&format!("approved by {given} of {needed}; it ends {ends}"));
         }
     }
     Err(Failure::new(Exit::Unavailable, "approval-stream-ended", "the broker ended the wait")

@@ -43,3 +43,4 @@ pub mod ssh_key;
 pub mod statement;
 pub mod status_list;
 pub mod time;
+pub mod wording;

@@ -13,6 +13,7 @@ use super::secret::{BadSecret, SecretFile};
 use super::url::Url;
 use crate::domain::limits::{NOTICE_SECONDS_MAX, NOTICE_SECRET_BYTES_MIN};
 use crate::domain::name::NotifierName;
+use crate::domain::wording::causes;
 
 pub use super::command::Program;
 pub use super::post::Roots;
@@ -112,7 +113,7 @@ impl Target {
     /// # Errors
     /// What is wrong with the first bad one.
     pub fn check(&self) -> Result<(), String> {
-        let text = |error: BadSecret| with_cause(&error);
+        let text = |error: BadSecret| causes(&error);
         match self {
             Self::Command(program) => match std::fs::metadata(&program.path) {
                 Ok(about) if about.is_file() => Ok(()),
@@ -170,11 +171,6 @@ fn slack_url(file: &SecretFile) -> Result<Url, Undelivered> {
     text.parse().map_err(|error| {
         Undelivered::Failed(format!("the secret's file `{}` holds no URL, {error}", file.path().display()))
     })
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::domain::entry::{Entry, Event};
 use crate::domain::id::ApprovalId;
 use crate::domain::name::{AgentId, OperatorName};
 use crate::domain::revocation::Selector;
+use crate::domain::wording::counted;
 
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,27 +157,6 @@ impl Notice {
         }
     }
 
-    /// Whether it is read off the log, and so is never lost.
-    pub const fn is_recorded(&self) -> bool {
-        match self {
-            Self::LedgerStopped { .. } | Self::LoadFailed { .. } | Self::Reminder(_) | Self::Test { .. } => {
-                false
-            }
-            Self::Asked { .. }
-            | Self::BreakGlass(_)
-            | Self::Emergency(_)
-            | Self::EmergencyMerged { .. }
-            | Self::Enrolled { .. }
-            | Self::Loaded { .. }
-            | Self::Locked { .. }
-            | Self::Removed { .. }
-            | Self::Revoked { .. }
-            | Self::Rotated { .. }
-            | Self::Started { .. }
-            | Self::Unlocked { .. } => true,
-        }
-    }
-
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         Kind(match self {
@@ -228,12 +208,13 @@ impl Notice {
             Self::BreakGlass(step) => glass::summary(step),
             Self::Emergency(emergency) => format!("emergency start, nothing ordinary is issued: {emergency}"),
             Self::EmergencyMerged { count, .. } => {
-                format!("{count} entries of an emergency are part of the log")
+                format!("what an emergency kept is part of the log: {}", counted(*count, "entry", "entries"))
             }
             Self::Enrolled { operator, who } => format!("{operator} enrolled {who}"),
             Self::LedgerStopped { .. } => "the ledger has stopped, nothing is issued".to_owned(),
             Self::LoadFailed { problems } => {
-                format!("a registry load was refused with {problems} problems, the one in force stays")
+                let problems = counted(*problems, "problem", "problems");
+                format!("a registry load was refused with {problems}, the one in force stays")
             }
             Self::Loaded { operator: Some(operator), .. } => format!("{operator} loaded the registry"),
             Self::Loaded { operator: None, .. } => "the registry was loaded".to_owned(),

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use super::destination::Undelivered;
 use super::url::Url;
 use crate::domain::limits::CERTIFICATE_FILE_BYTES_MAX;
+use crate::domain::wording::causes;
 
 /// Where systems keep the roots that they believe: Debian and Alpine, Fedora and RHEL, SUSE, others.
 const SYSTEM_ROOTS: [&str; 4] = [
@@ -135,11 +136,7 @@ fn judge(status: StatusCode) -> Result<(), Undelivered> {
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Undelivered {
-    let mut text = format!("{what}: {error}");
-    if let Some(cause) = error.source() {
-        text = format!("{text}: {cause}");
-    }
-    Undelivered::Failed(text)
+    Undelivered::Failed(format!("{what}: {}", causes(error)))
 }
 
 #[cfg(test)]

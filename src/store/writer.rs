@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::emergency::{Room, Shadow};
 use super::engine::{Batch, Place, Store};
+use super::index::note_issues;
 use super::index::record::{Brief, Chunk};
-use super::index::{IndexError, note_issues};
 use super::journal::group::GroupBuffer;
 use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
 use super::lock::DirectoryLock;
@@ -27,6 +27,7 @@ use crate::domain::note::Checkpoint;
 use crate::domain::revocation::feed::Delta;
 use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
+use crate::domain::wording::causes;
 
 /// Size of a group after which the next one is let grow: several callers are at work.
 const CROWD: u32 = 4;
@@ -215,7 +216,7 @@ impl Writer {
         let note = checkpoint.signed(&self.shared.key, &signature);
         let bytes = self.buffer.finish(self.sequence, self.frontier.size(), time, &note);
         let batch = Batch { sequence: self.sequence, before: &self.frontier, bytes };
-        let place = self.store.append(&batch).map_err(|error| text_of(&error))?;
+        let place = self.store.append(&batch).map_err(|error| causes(&error))?;
         self.index(group, time, place);
         self.frontier = group.frontier.clone();
         self.sequence = self.sequence.saturating_add(1);
@@ -282,7 +283,7 @@ impl Writer {
             self.shared.index.apply(time, first, place, briefs.zip(self.buffer.offsets().iter().copied()));
         if let Err(error) = applied {
             self.index_failed = true;
-            self.stop(&format!("{}; a restart rebuilds it", text_of::<IndexError>(&error)));
+            self.stop(&format!("{}; a restart rebuilds it", causes(&error)));
             return;
         }
         let mut chunk = Chunk::new(time, first, place);
@@ -321,17 +322,6 @@ fn trusted(now: Result<Timestamp, Untrustworthy>, high_water: Timestamp) -> Resu
     let now = now?;
     let behind_ms = high_water.millis_since(now);
     if behind_ms > CLOCK_BEHIND_MS_MAX { Err(LedgerError::ClockBehind { behind_ms }) } else { Ok(now) }
-}
-
-/// An error with its causes.
-fn text_of<E: std::error::Error>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Leaves a mark when the writer panics, so that the status tells it.

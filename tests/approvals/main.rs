@@ -15,6 +15,7 @@ mod crashes;
 mod forgeries;
 mod office;
 mod page;
+mod proof;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 #[path = "../end_to_end/support.rs"]
@@ -99,7 +100,7 @@ fn an_approver_who_left_does_not_count_any_more() {
 fn one_no_ends_it_and_the_agent_waits() {
     let office = Office::coding();
     let id = office.asked(JKT);
-    let reasoned = ["request", "deny", &id, "--reason", "not before the release", "--ssh-key"];
+    let reasoned = ["request", "deny", &id, "--reason", "not before the release", "--yes", "--ssh-key"];
     let key = office.keys["bob"].private.display().to_string();
     succeeds(&office.operator("bob", &[&reasoned[..], &[&key]].concat()));
     assert_eq!(office.state(&id), "DENIED");
@@ -141,7 +142,7 @@ fn a_payment_waits_for_two_people_and_one_of_them_is_not_its_owner() {
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let details = claims(answer["token"].as_str().unwrap())["authorization_details"].to_string();
     assert!(details.contains("900"), "{details}");
-    assert!(text(&output).contains("1 of 2 have approved"), "{}", text(&output));
+    assert!(text(&output).contains("approved by 1 of 2"), "{}", text(&output));
 
     // What was approved for 901 is not good for 902, and nobody waits for what was denied.
     let child = pay("901");
@@ -157,7 +158,8 @@ fn who_asked_who_may_not_and_who_owns_it_do_not_decide_alone() {
     let id = office.asked(JKT);
     // The agent's process is this user's, who is an operator of the dev registry.
     let own = office.keys["own"].private.display().to_string();
-    let refused = office.daemon.hotwork(&["request", "approve", &id, "--ssh-key", &own, "-o", "json"]);
+    let refused =
+        office.daemon.hotwork(&["request", "approve", &id, "--yes", "--ssh-key", &own, "-o", "json"]);
     assert_eq!(reason(&refused), "approver-is-requester", "{}", text(&refused));
     let refused = office.decides("victor", "approve", &id, None);
     assert_eq!(reason(&refused), "role-required", "{}", text(&refused));

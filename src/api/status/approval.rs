@@ -5,6 +5,7 @@ use tonic::Code;
 use crate::broker::approve::{DecideError, WaitError};
 use crate::domain::approval::{Approval, ApprovalRefusal, State};
 use crate::domain::statement::Utc;
+use crate::domain::wording::counted;
 
 use super::{Refused, internal};
 
@@ -19,8 +20,9 @@ impl From<&Approval> for Refused {
         let message = if enough {
             format!("approved until {ends}: ask again with the approval `{}`", asked.id)
         } else {
+            let people = counted(needed.get(), "operator", "operators");
             format!(
-                "{needed} operators with the role `approver` have to approve it until {ends}, {given} have: \
+                "needs {people} with the role `approver` to approve it until {ends}, {given} so far: \
                  request `{}`",
                 asked.id
             )

@@ -11,6 +11,7 @@ use crate::broker::rotate::RotateError;
 use crate::broker::standing::StandingError;
 use crate::broker::verifiers::VerifierError;
 use crate::domain::operator::Role;
+use crate::domain::wording::counted;
 use crate::signer::keystore::KeyStoreError;
 
 use super::{Refused, internal};
@@ -148,9 +149,8 @@ impl From<LoadFailed> for Refused {
         match error {
             LoadFailed::Bad(problems) => {
                 let first = problems.first().map(|problem| short(problem)).unwrap_or_default();
-                let count = problems.len();
-                let message =
-                    format!("the registry has {count} problems, the one in force stays; first: {first}");
+                let count = counted(problems.len(), "problem", "problems");
+                let message = format!("the registry has {count}, the one in force stays; first: {first}");
                 let mut refused = Self::new(Code::FailedPrecondition, "registry-invalid", message);
                 refused.problems = problems.iter().take(PROBLEMS_MAX).map(|problem| short(problem)).collect();
                 refused
