@@ -13,9 +13,9 @@ use crate::proto::v1::admin_service_server::AdminService;
 use crate::signer::token_keys::{Phase, TokenKeyView};
 use crate::store::Filter;
 
+use super::call::{authorize, change, every_tenant};
 use super::convert::operate::AgentRef;
 use super::convert::{self, page};
-use super::peer;
 use super::published::{Published, PublishedKey};
 use super::render;
 use super::status::{Refused, status};
@@ -59,21 +59,6 @@ impl Operators {
     }
 }
 
-/// Lets an operator's call through, or not; the call is in the log before it does anything.
-pub(super) async fn authorize<T>(
-    broker: &Broker,
-    request: &Request<T>,
-    row: Requirement,
-) -> Result<Authorized, Status> {
-    let caller = peer::caller(request)?;
-    broker.authorize(&caller, row).await.map_err(status)
-}
-
-/// Whether the operator is one of all tenants; `why` says why it takes one.
-pub(super) fn every_tenant(by: &Authorized, why: &str) -> Result<(), Status> {
-    if by.operator().tenants.is_empty() { Ok(()) } else { Err(Refused::all_tenants(why).into()) }
-}
-
 fn key(key: &PublishedKey) -> v1::Key {
     v1::Key {
         kid: key.kid.clone(),
@@ -107,9 +92,9 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_AGENTS).await?;
         let size = page::size(request.get_ref().page_size).map_err(status)?;
         let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
-        let by = self.authorize(&request, authz::LIST_AGENTS).await?;
         let views = self.broker.agents(by.operator()).await.map_err(status)?;
         let (views, next_page_token) = page::cut(views, after.as_deref(), size, |view| &view.id);
         let agents = views.iter().map(render::inventory::agent).collect();
@@ -120,9 +105,9 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        let by = self.authorize(&request, authz::GET_AGENT).await?;
         let trust_domain = self.broker.rules().registry.trust_domain().clone();
         let named = convert::operate::agent(request.get_ref(), &trust_domain).map_err(status)?;
-        let by = self.authorize(&request, authz::GET_AGENT).await?;
         let view = self.agent(by.operator(), named).await?;
         Ok(Response::new(v1::GetAgentResponse { agent: Some(render::inventory::agent(&view)) }))
     }
@@ -131,11 +116,11 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListCredentialsRequest>,
     ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_CREDENTIALS).await?;
         let message = request.get_ref();
         let size = page::size(message.page_size).map_err(status)?;
         let after = page::credentials(&message.page_token).map_err(status)?;
         let agent = convert::operate::agent_filter(&message.agent).map_err(status)?;
-        let by = self.authorize(&request, authz::LIST_CREDENTIALS).await?;
         let now = self.broker.time();
         let tenants = by.operator().tenants.clone();
         let filter = Filter { agent, tenants, include_ended: message.include_ended, now };
@@ -148,8 +133,8 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::GetCredentialRequest>,
     ) -> Result<Response<v1::GetCredentialResponse>, Status> {
-        let id = convert::credential_id(&request.get_ref().credential_id).map_err(status)?;
         let by = self.authorize(&request, authz::GET_CREDENTIAL).await?;
+        let id = convert::credential_id(&request.get_ref().credential_id).map_err(status)?;
         let found = self.broker.credential(id).await.map_err(status)?;
         let seen = found.filter(|found| by.operator().sees(found.issuance.agent.tenant()));
         let credential = seen.ok_or_else(|| Refused::not_found("credential"))?;
@@ -173,31 +158,36 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        let asked = convert::selector::revocation(request.get_ref()).map_err(status)?;
-        let by = self.authorize(&request, authz::REVOKE).await?;
-        let done = if asked.dry_run {
-            self.broker.revoke_dry_run(&by, &asked.revoke).await
-        } else {
-            self.broker.revoke(&by, asked.revoke).await
-        };
-        Ok(Response::new(render::revocation::revoked(&done.map_err(status)?)))
+        change(&self.broker, request, authz::REVOKE, |broker, by, message| async move {
+            let asked = convert::selector::revocation(&message)?;
+            let done = if asked.dry_run {
+                broker.revoke_dry_run(&by, &asked.revoke).await
+            } else {
+                broker.revoke(&by, asked.revoke).await
+            };
+            Ok(render::revocation::revoked(&done?))
+        })
+        .await
     }
 
     async fn lock(&self, request: Request<v1::LockRequest>) -> Result<Response<v1::LockResponse>, Status> {
-        let (selector, terms) = convert::selector::lock(request.get_ref()).map_err(status)?;
-        let by = self.authorize(&request, authz::LOCK).await?;
-        let held = self.broker.lock(&by, selector, terms).await.map_err(status)?;
-        Ok(Response::new(v1::LockResponse { lock: Some(render::revocation::lock(&held)) }))
+        change(&self.broker, request, authz::LOCK, |broker, by, message| async move {
+            let (selector, terms) = convert::selector::lock(&message)?;
+            let held = broker.lock(&by, selector, terms).await?;
+            Ok(v1::LockResponse { lock: Some(render::revocation::lock(&held)) })
+        })
+        .await
     }
 
     async fn unlock(
         &self,
         request: Request<v1::UnlockRequest>,
     ) -> Result<Response<v1::UnlockResponse>, Status> {
-        let lock = request.get_ref().lock_id;
-        let by = self.authorize(&request, authz::UNLOCK).await?;
-        let (time, log_index) = self.broker.unlock(&by, lock).await.map_err(status)?;
-        Ok(Response::new(v1::UnlockResponse { time: Some(render::timestamp(time)), log_index }))
+        change(&self.broker, request, authz::UNLOCK, |broker, by, message| async move {
+            let (time, log_index) = broker.unlock(&by, message.lock_id).await?;
+            Ok(v1::UnlockResponse { time: Some(render::timestamp(time)), log_index })
+        })
+        .await
     }
 
     async fn list_locks(
@@ -225,9 +215,9 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListApprovalsRequest>,
     ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_APPROVALS).await?;
         let size = page::size(request.get_ref().page_size).map_err(status)?;
         let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
-        let by = self.authorize(&request, authz::LIST_APPROVALS).await?;
         let all = request.get_ref().include_decided;
         Ok(Response::new(approvals::list(&self.broker, &by, all, (size, after.as_deref()))))
     }
@@ -236,9 +226,9 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::GetApprovalRequest>,
     ) -> Result<Response<v1::GetApprovalResponse>, Status> {
+        let by = self.authorize(&request, authz::GET_APPROVAL).await?;
         let id = convert::approval::id(&request.get_ref().approval_id).map_err(status)?;
         let wanted = convert::approval::wanted(request.get_ref()).map_err(status)?;
-        let by = self.authorize(&request, authz::GET_APPROVAL).await?;
         approvals::show(&self.broker, &by, id, wanted).map(Response::new)
     }
 
@@ -246,26 +236,24 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::DecideApprovalRequest>,
     ) -> Result<Response<v1::DecideApprovalResponse>, Status> {
-        let by = self.authorize(&request, authz::DECIDE_APPROVAL).await?;
-        let decision = match convert::approval::decision(request.into_inner()) {
-            Ok(decision) => decision,
-            Err(error) => {
-                let rpc = authz::DECIDE_APPROVAL.rpc;
-                self.broker.record_refusal(by.operator(), rpc, "invalid-argument", None).await;
-                return Err(status(error));
-            }
-        };
-        let approval = self.broker.decide_approval(&by, decision).await.map_err(status)?;
-        let approval = Some(approvals::shown(&self.broker, &approval));
-        Ok(Response::new(v1::DecideApprovalResponse { approval }))
+        change(&self.broker, request, authz::DECIDE_APPROVAL, |broker, by, message| async move {
+            let text = message.statement.clone();
+            let taken = async {
+                let decision = convert::approval::decision(message)?;
+                Ok::<_, Refused>(broker.decide_approval(&by, decision).await?)
+            };
+            let approval = taken.await.map_err(|refused| refused.about(&text))?;
+            Ok(v1::DecideApprovalResponse { approval: Some(approvals::shown(&broker, &approval)) })
+        })
+        .await
     }
 
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        let id = convert::decision_id(&request.get_ref().decision_id).map_err(status)?;
         let by = self.authorize(&request, authz::EXPLAIN).await?;
+        let id = convert::decision_id(&request.get_ref().decision_id).map_err(status)?;
         let explained = self.broker.explain(&by, id).await.map_err(status)?;
         let shown = render::inventory::explanation(&explained);
         shown.map(Response::new).ok_or_else(|| Refused::not_found("decision").into())
@@ -302,11 +290,12 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RotateKeyRequest>,
     ) -> Result<Response<v1::RotateKeyResponse>, Status> {
-        convert::operate::rotated_use(&request.get_ref().r#use).map_err(status)?;
-        let by = self.authorize(&request, authz::ROTATE_KEY).await?;
-        let at_once = request.get_ref().at_once;
-        let view = self.broker.rotate_token_key(&by, at_once).await.map_err(status)?;
-        Ok(Response::new(v1::RotateKeyResponse { key: Some(token_key(&view)) }))
+        change(&self.broker, request, authz::ROTATE_KEY, |broker, by, message| async move {
+            convert::operate::rotated_use(&message.r#use)?;
+            let view = broker.rotate_token_key(&by, message.at_once).await?;
+            Ok(v1::RotateKeyResponse { key: Some(token_key(&view)) })
+        })
+        .await
     }
 
     async fn get_status(
@@ -324,8 +313,8 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::TestNotifierRequest>,
     ) -> Result<Response<v1::TestNotifierResponse>, Status> {
-        let name = convert::operate::notifier(request.get_ref()).map_err(status)?;
         let by = self.authorize(&request, authz::TEST_NOTIFIER).await?;
+        let name = convert::operate::notifier(request.get_ref()).map_err(status)?;
         let tried = self.broker.test_notifiers(&by, name.as_ref()).await;
         if tried.is_empty() {
             return Err(Refused::not_found("notifier").into());
@@ -338,21 +327,22 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::EnrollRequest>,
     ) -> Result<Response<v1::EnrollResponse>, Status> {
-        let asked = convert::enroll::enrollment(request.get_ref()).map_err(status)?;
-        let by = self.authorize(&request, authz::ENROLL).await?;
-        let done = self.broker.enroll(&by, asked.who, &asked.key, asked.seconds).await;
-        let shown = render::enrollment::admitted(&done.map_err(status)?, self.broker.minter().keys());
-        Ok(Response::new(shown))
+        change(&self.broker, request, authz::ENROLL, |broker, by, message| async move {
+            let asked = convert::enroll::enrollment(&message)?;
+            let done = broker.enroll(&by, asked.who, &asked.key, asked.seconds).await?;
+            Ok(render::enrollment::admitted(&done, broker.minter().keys()))
+        })
+        .await
     }
 
     async fn list_enrollments(
         &self,
         request: Request<v1::ListEnrollmentsRequest>,
     ) -> Result<Response<v1::ListEnrollmentsResponse>, Status> {
+        let by = self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
         let size = page::size(request.get_ref().page_size).map_err(status)?;
         let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
         let wanted = convert::enroll::kind(request.get_ref().enrolled_as).map_err(status)?;
-        let by = self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
         every_tenant(&by, "certificates are for all tenants")?;
         let shown =
             render::enrollment::list(&self.broker.enrollments(), wanted, &self.published.trust_domain);
@@ -365,13 +355,12 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RemoveEnrollmentRequest>,
     ) -> Result<Response<v1::RemoveEnrollmentResponse>, Status> {
-        let asked = convert::enroll::removal(request.get_ref()).map_err(status)?;
-        let by = self.authorize(&request, authz::REMOVE_ENROLLMENT).await?;
-        let done = self.broker.unenroll(&by, asked.who, asked.serial, asked.reason).await.map_err(status)?;
-        Ok(Response::new(v1::RemoveEnrollmentResponse {
-            removed: done.ended,
-            time: Some(render::timestamp(done.time)),
-            log_index: done.index,
-        }))
+        change(&self.broker, request, authz::REMOVE_ENROLLMENT, |broker, by, message| async move {
+            let asked = convert::enroll::removal(&message)?;
+            let done = broker.unenroll(&by, asked.who, asked.serial, asked.reason).await?;
+            let time = Some(render::timestamp(done.time));
+            Ok(v1::RemoveEnrollmentResponse { removed: done.ended, time, log_index: done.index })
+        })
+        .await
     }
 }

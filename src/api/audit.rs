@@ -10,8 +10,8 @@ use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::store::{ReadError, Reader};
 
-use super::admin::{authorize, every_tenant};
 use super::authz;
+use super::call::{authorize, every_tenant};
 use super::convert::{self, BadField, page};
 use super::status::{Refused, status};
 
@@ -91,8 +91,8 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::ListEntriesRequest>,
     ) -> Result<Response<v1::ListEntriesResponse>, Status> {
-        let count = page::size(request.get_ref().page_size).map_err(status)?;
         self.authorize_all(&request, authz::LIST_ENTRIES).await?;
+        let count = page::size(request.get_ref().page_size).map_err(status)?;
         let log_size = self.size();
         let newest = log_size.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         let first = request.get_ref().first_index.unwrap_or(newest);

@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod audit;
 pub mod authz;
 pub mod break_glass;
+mod call;
 pub mod convert;
 pub mod door;
 pub mod drain;

@@ -80,12 +80,10 @@ impl Broker {
         let mut stopped = false;
         let mut next = self.outbox.next();
         loop {
-            if let Some(from) = next {
-                match self.catch_up(from).await {
-                    Ok(reached) => next = Some(reached),
-                    Err(error) => {
-                        tracing::error!(%error, "the log can't be read for notices; it is tried again");
-                    }
+            match self.catch_up(next).await {
+                Ok(reached) => next = reached,
+                Err(error) => {
+                    tracing::error!(%error, "the log can't be read for notices; it is tried again");
                 }
             }
             if let Err(error) = self.read_again().await {

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use crate::attest::{AttestError, Attested, Presented};
 use crate::domain::approval::{Approval, ApprovalRefusal, Approvals, Asked, Part, State, Verdict, Vote};
 use crate::domain::denial;
-use crate::domain::digest::Digest;
 use crate::domain::id::{ApprovalId, Lineage};
 use crate::domain::ledger::{Command, Refusal};
 use crate::domain::limits::APPROVAL_MS;
@@ -18,7 +17,6 @@ use crate::domain::operator::Operator;
 use crate::domain::request::Justification;
 use crate::domain::statement::{Namespace, Nonce, NotAStatement, Statement};
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 use crate::ssh::{BadSignature, verify};
 use crate::store::LedgerError;
 
@@ -68,25 +66,6 @@ pub enum DecideError {
     Unstatable(#[from] NotAStatement),
 }
 
-impl DecideError {
-    /// The stable code that the log has.
-    const fn code(&self) -> &'static str {
-        match self {
-            Self::Ledger(LedgerError::Refused(Refusal::Approval(ApprovalRefusal::Repeated))) => {
-                "already-decided"
-            }
-            Self::Ledger(LedgerError::Refused(_)) => "approval-decided",
-            Self::Ledger(_) => "not-recorded",
-            Self::NotFound => "not-found",
-            Self::Requester => "approver-is-requester",
-            Self::Signature(error) => error.code(),
-            Self::Signer(_) => "signer-is-not-caller",
-            Self::Statement => "statement-differs",
-            Self::Unstatable(_) => "request-unstatable",
-        }
-    }
-}
-
 /// Why nobody can wait for a request's outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
@@ -127,11 +106,10 @@ impl Broker {
         let asked = self.asked(rules, attested, proposal, words.as_ref(), now)?;
         let id = match self.ledger.submit(Command::Ask(Box::new(asked.clone()))).await {
             Ok(_) => {
-                let (agent, id) = (asked.terms.agent.clone(), asked.id);
+                let id = asked.id;
                 if let Some(words) = words {
                     self.words.put(id, Arc::new(words));
                 }
-                self.notifier.notify(&Notice::Asked { agent, id });
                 id
             }
             Err(LedgerError::Refused(Refusal::Approval(ApprovalRefusal::Joined(id)))) => {
@@ -223,22 +201,12 @@ impl Broker {
     /// this broker would have them sign for this request, and nothing else.
     ///
     /// # Errors
-    /// [`DecideError`]. Whoever is refused has their call in the log.
+    /// [`DecideError`].
     pub async fn decide_approval(
         &self,
         by: &Authorized,
         decision: Decision,
     ) -> Result<Arc<Approval>, DecideError> {
-        let statement = Digest::of(decision.statement.as_bytes());
-        let decided = self.take_decision(by, decision).await;
-        if let Err(error) = &decided {
-            let rpc = "hotwork.v1.AdminService/DecideApproval";
-            self.record_refusal(by.operator(), rpc, error.code(), Some(statement)).await;
-        }
-        decided
-    }
-
-    async fn take_decision(&self, by: &Authorized, decision: Decision) -> Result<Arc<Approval>, DecideError> {
         let rules = self.rules();
         let operator = by.operator();
         let approval = self.approval(operator, decision.id).ok_or(DecideError::NotFound)?;

@@ -11,7 +11,6 @@ use crate::domain::ledger::Command;
 use crate::domain::limits::SERVER_CERTIFICATE_SECONDS;
 use crate::domain::name::Reason;
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 use crate::signer::certificate::Certificate;
 use crate::signer::csr::{self, SubjectKey};
 use crate::signer::key::BadKey;
@@ -122,8 +121,6 @@ impl Broker {
             who,
         };
         let recorded = self.ledger.submit(Command::Enroll(enrollment.clone())).await?;
-        let (operator, who) = (by.operator().name.clone(), enrollment.who.clone());
-        self.notifier.notify(&Notice::Enrolled { operator, who });
         Ok(Admitted { enrollment, certificate, index: recorded.index() })
     }
 
@@ -141,10 +138,8 @@ impl Broker {
     ) -> Result<Removed, EnrollError> {
         every_tenant(by)?;
         let operator = by.operator().name.clone();
-        let notice = Notice::Removed { operator: operator.clone(), who: who.clone() };
         let asked = Unenroll { operator, reason, serial, who };
         let recorded = self.ledger.submit(Command::Remove(asked)).await?;
-        self.notifier.notify(&notice);
         Ok(Removed {
             ended: recorded.live_ended().unwrap_or_default(),
             time: recorded.time(),

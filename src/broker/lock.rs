@@ -7,7 +7,6 @@ use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
 use crate::domain::revocation::{InForce, Lock, Selector, Terms, Unlock};
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 use crate::store::LedgerError;
 
 use super::Broker;
@@ -42,8 +41,6 @@ impl Broker {
             selector,
         };
         let recorded = self.ledger.submit(Command::Lock(lock.clone())).await?;
-        let (operator, selector) = (lock.operator.clone(), lock.selector.clone());
-        self.notifier.notify(&Notice::Locked { operator, selector });
         Ok(Arc::new(InForce { index: recorded.index(), time: recorded.time(), lock }))
     }
 

@@ -17,12 +17,18 @@ use super::Broker;
 #[derive(Clone, Debug)]
 pub struct Authorized {
     operator: Arc<Operator>,
+    rpc: &'static str,
 }
 
 impl Authorized {
     /// Who.
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// What they call: `Service/Method`.
+    pub const fn rpc(&self) -> &'static str {
+        self.rpc
     }
 }
 
@@ -117,7 +123,7 @@ impl Broker {
             return Err(error.into());
         }
         if allowed {
-            return Ok(Authorized { operator });
+            return Ok(Authorized { operator, rpc: requirement.rpc });
         }
         Err(OperateError::Role { operator: operator.name.to_string(), role: requirement.role })
     }
@@ -162,17 +168,12 @@ impl Broker {
         self.ledger.submit(Command::Call(call)).await.map(|_| ())
     }
 
-    /// Records that a call of this operator was refused after the table let it through: why, and which signed text it was
-    /// about. What can't be recorded is logged, for the caller is told why they were refused.
-    pub async fn record_refusal(
-        &self,
-        operator: &Operator,
-        rpc: &str,
-        reason: &'static str,
-        statement: Option<Digest>,
-    ) {
-        let (operator, rpc, reason) = (operator.name.clone(), rpc.to_owned(), Some(reason.to_owned()));
-        let call = Call { allowed: false, operator, reason, rpc, statement };
+    /// Records that a call that changes something was refused after the table let it through: why, and which signed text
+    /// it was about. What can't be recorded is logged, for the caller is told why they were refused.
+    pub async fn refused(&self, by: &Authorized, reason: &'static str, statement: Option<Digest>) {
+        let (operator, rpc) = (by.operator.name.clone(), by.rpc.to_owned());
+        tracing::warn!(%operator, rpc, reason, "a call was refused");
+        let call = Call { allowed: false, operator, reason: Some(reason.to_owned()), rpc, statement };
         if let Err(error) = self.ledger.submit(Command::Call(call)).await {
             tracing::error!(%error, "a refused call was not recorded");
         }

@@ -11,7 +11,6 @@ use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
 use crate::domain::revocation::{Revocation, Selector, watermark};
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 use crate::store::{Count, Covered, LedgerError, ReadError};
 
 use super::Broker;
@@ -108,8 +107,6 @@ impl Broker {
             selector: asked.selector,
             tenants: by.operator().tenants.clone(),
         };
-        let notice =
-            Notice::Revoked { operator: revocation.operator.clone(), selector: revocation.selector.clone() };
         let locked = revocation.lock.is_some();
         let target = target.map(|found| Target {
             agent: found.issuance.agent,
@@ -119,7 +116,6 @@ impl Broker {
         let single = target.as_ref().map(|target| target.expires);
         let command = Command::Revoke { revocation: revocation.clone(), target };
         let receipt = self.ledger.submit(command).await?;
-        self.notifier.notify(&notice);
         if for_good {
             self.end_key().await;
         }
@@ -178,7 +174,7 @@ impl Broker {
                 self.read(move |reader| reader.count_live(&covered, &known, now, until)).await?
             }
         };
-        self.record_urgent(operator, "hotwork.v1.AdminService/Revoke (dry run)", true).await?;
+        self.record_urgent(operator, &format!("{} (dry run)", by.rpc()), true).await?;
         Ok(Revoked { count, done: None })
     }
 

@@ -39,6 +39,8 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     /// The entries that the log had when this began.
     size: u64,
+    /// What is below was told in the daemon's own log.
+    logged: AtomicU64,
     /// Tells apart notices that stand in no log.
     salt: AtomicU64,
 }
@@ -95,16 +97,18 @@ impl Outbox {
         }
         let desk = |destination| Desk::open(directory, destination, size, durable).map(Arc::new);
         let desks = destinations.into_iter().map(desk).collect::<io::Result<_>>()?;
-        Ok(Self { desks, trust_domain, clock, size, salt: AtomicU64::new(0) })
+        let (logged, salt) = (AtomicU64::new(size), AtomicU64::new(0));
+        Ok(Self { desks, trust_domain, clock, size, logged, salt })
     }
 
-    /// The index of the entry to be looked at next; `None` when nobody is to be told.
-    pub fn next(&self) -> Option<u64> {
-        self.desks.iter().map(|desk| desk.queue().cursor().first()).min()
+    /// The index of the entry to be looked at next: the first that somebody, if only the daemon's own log, was not told of.
+    pub fn next(&self) -> u64 {
+        let logged = self.logged.load(Ordering::Relaxed);
+        self.desks.iter().map(|desk| desk.queue().cursor().first()).fold(logged, u64::min)
     }
 
-    /// Takes what the entry at `index` has to tell. `entry` is its canonical bytes; the destinations in `named` are
-    /// told whatever else they want.
+    /// Takes what the entry at `index` has to tell. The daemon's own log says it at once, and once; `entry` is its canonical
+    /// bytes; the destinations in `named` are told whatever else they want.
     pub fn recorded(
         &self,
         index: u64,
@@ -113,6 +117,11 @@ impl Outbox {
         entry: &[u8],
         named: &[NotifierName],
     ) {
+        // A destination that is behind has entries handed over that were logged before, by an earlier start, too.
+        let next = index.saturating_add(1);
+        if self.logged.fetch_max(next, Ordering::Relaxed) < next {
+            LogNotifier.notify(&notice);
+        }
         let document = Document::recorded(&self.trust_domain, index, time, notice, entry);
         self.add(&Arc::new(document), named);
     }
@@ -241,13 +250,10 @@ impl Outbox {
 }
 
 impl Notifier for Outbox {
-    /// The daemon's log at once. The destinations are told here of what stands in no log; everything else
-    /// reaches them through it.
+    /// What stands in no log, at once: the daemon's own log and the destinations. Everything else is read off the log.
     fn notify(&self, notice: &Notice) {
         LogNotifier.notify(notice);
-        if !notice.is_recorded() {
-            self.tell(notice.clone());
-        }
+        self.tell(notice.clone());
     }
 }
 

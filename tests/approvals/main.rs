@@ -15,7 +15,6 @@ mod crashes;
 mod forgeries;
 mod office;
 mod page;
-mod proof;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 #[path = "../end_to_end/support.rs"]

@@ -42,7 +42,7 @@ fn revoking_everything_asks_first_and_only_yes_goes_on() {
         let mut question = Vec::new();
         out.read_until(b'?', &mut question).unwrap();
         let question = String::from_utf8(question).unwrap();
-        assert!(question.contains("EVERYTHING") && question.contains("2 live"), "{question}");
+        assert!(question.contains("EVERYTHING") && question.contains("live credentials: 2."), "{question}");
         child.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
         rest(out);
         assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(code), calls), "{answer:?}");

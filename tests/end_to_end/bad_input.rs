@@ -2,7 +2,7 @@
 //!
 //! The requests are made from the contract, so that no RPC and no field of one is forgotten.
 
-mod contract;
+pub mod contract;
 mod table;
 
 use std::collections::BTreeSet;

@@ -17,7 +17,7 @@ fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
     // The first signs here, with the key in a file; the second runs the one command.
     let line =
         ["break-glass", "open", "node-repair", "--reason", "n1 hangs", "--ticket", "INC-7", "--for", "10m"];
-    let key = ["--ssh-key", path(&scene.bob.private)];
+    let key = ["--yes", "--ssh-key", path(&scene.bob.private)];
     let first = daemon.json(&[&line[..], &key].concat());
     assert_eq!(
         (&first["progress"]["signedBy"][0], &first["progress"]["signersNeeded"]),

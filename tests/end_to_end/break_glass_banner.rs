@@ -114,8 +114,19 @@ fn a_session_that_ends_by_itself_ends_its_countdown_and_no_file_gets_one() {
     let mut terminal = Terminal::opens(&scene, "3s");
     terminal.until("BREAK-GLASS is over", 1);
     assert_eq!(terminal.ended(), Some(0));
-    let line =
-        ["break-glass", "open", "freeze", "--reason", "r", "--ticket", "T", "--for", "10m", "--ssh-key"];
+    let line = [
+        "break-glass",
+        "open",
+        "freeze",
+        "--reason",
+        "r",
+        "--ticket",
+        "T",
+        "--for",
+        "10m",
+        "--yes",
+        "--ssh-key",
+    ];
     // Its review is owed, so that one more has to sign: nothing opens, and nothing counts either.
     let first = scene.daemon().hotwork(&[&line[..], &[path(&scene.bob.private)]].concat());
     assert!(first.status.success(), "{}", text(&first));

@@ -31,6 +31,7 @@ mod locks_by_key;
 mod lost_feed;
 mod oauth;
 mod operations;
+mod operator_calls;
 mod own_certificate;
 mod publications;
 mod revocation;

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::scene::Scene;
-use crate::support::text;
+use crate::support::{YES, text};
 
 /// One block of commands, and whose shell it is for.
 struct Block {
@@ -57,7 +57,8 @@ fn the_page_of_break_glass_does_what_it_says() {
         let bin = Path::new(env!("CARGO_BIN_EXE_hotwork")).parent().unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
-        shell.args(["-eu", "-c", &block.commands]).envs(&scene.daemon().env).current_dir(&home);
+        let commands = format!("{YES}\n{}", block.commands);
+        shell.args(["-eu", "-c", &commands]).envs(&scene.daemon().env).current_dir(&home);
         shell.env("HOME", &home).env("PATH", path).stdin(std::process::Stdio::null());
         shell.env("STATEMENT", newest("proposals", "statementId")).env("SESSION", newest("sessions", "id"));
         let output = shell.output().unwrap();

@@ -29,6 +29,10 @@ pub enum When {
     Written,
 }
 
+/// For the shells that run a page's commands: says yes to a signature, as whoever reads the page does at a terminal.
+#[allow(dead_code, reason = "some of the targets that share this file need it")]
+pub const YES: &str = r#"hotwork() { case " $* " in *" --ssh-key "*) command hotwork "$@" --yes ;; *) command hotwork "$@" ;; esac; }"#;
+
 /// A running `hotworkd`, killed when dropped.
 pub struct Daemon {
     child: Child,

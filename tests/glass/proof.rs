@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use hotwork::api::authz;
-use hotwork::broker::break_glass::Act;
 use hotwork::domain::entry::{Entry, Event};
 use serde_json::Value;
 
@@ -85,25 +83,4 @@ async fn an_auditor_checks_an_opening_with_ssh_keygen_alone() {
     }
     std::fs::write(&file, r#"{"event":{"start":{"dev":true,"version":"0.1.0"}},"time":1000,"v":1}"#).unwrap();
     assert_eq!(code(&hotwork(&line)), 2, "nothing was signed there");
-}
-
-#[tokio::test]
-async fn a_refused_signature_leaves_its_text_and_why() {
-    let site = Site::open().await;
-    let text = site.text("node-repair", false).await;
-    let by = site.by("bob", authz::OPEN).await;
-    let forged = site.signed(&site.text("node-repair", false).await, "carol").signature;
-    let given = hotwork::broker::break_glass::SignGlass { text: text.clone(), signature: forged };
-    assert!(site.broker().sign_break_glass(&by, Act::Open, given).await.is_err());
-    let json = entry(&site, |event| matches!(event, Event::Call(call) if !call.allowed)).await;
-    let call: Value = serde_json::from_slice(&json).unwrap();
-    let call = &call["event"]["call"];
-    let digest = hotwork::domain::digest::Digest::of(text.as_bytes()).to_string();
-    assert_eq!((&call["operator"], &call["reason"]), (&"bob".into(), &"signature-forged".into()), "{call}");
-    assert_eq!(call["statement"], digest);
-    // The rules' own refusals, too.
-    site.sign(&text, "bob").await.unwrap();
-    assert!(site.sign(&text, "bob").await.is_err());
-    let json = entry(&site, |event| matches!(event, Event::Call(call) if !call.allowed)).await;
-    assert!(String::from_utf8(json).unwrap().contains("\"reason\":\"already-signed\""));
 }

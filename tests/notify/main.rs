@@ -167,6 +167,50 @@ fn what_was_not_told_is_told_after_kill_nine_and_once_it_was_not_again() {
 }
 
 #[test]
+fn the_daemon_s_own_log_says_all_of_it_once_whoever_else_is_told() {
+    // Nobody else; somebody who is told; and somebody who is not, and whose notices are read off the log again.
+    let (takes, refuses) = (Receiver::start(200), Receiver::start(503));
+    for sections in [String::new(), webhook("oncall", takes.port), webhook("oncall", refuses.port)] {
+        let site = Site::new(&sections);
+        let daemon = site.start();
+        lock(&daemon, &["--tenant", "acme"]);
+        let held = daemon.json(&["lock", "list"])["locks"][0]["id"].as_str().unwrap().to_owned();
+        for line in [
+            &["lock", "rm", &held][..],
+            &["revoke", "--tenant", "acme", "--yes", "--reason", "words for the log"],
+            &["keys", "rotate", "token"],
+            &["reload"],
+        ] {
+            assert_eq!(code(&daemon.hotwork(line)), 0, "{line:?}");
+        }
+        let said = |daemon: &Daemon, what: &str| {
+            daemon.log().lines().filter(|line| line.contains("notice: ") && line.contains(what)).count()
+        };
+        let each = [
+            "locked tenant acme",
+            "ended the lock",
+            "revoked tenant acme",
+            "put a new token key in force",
+            "started",
+            " loaded the registry",
+        ];
+        for what in each {
+            eventually(what, || said(&daemon, what) > 0);
+        }
+        let often = each.map(|what| said(&daemon, what));
+        assert_eq!(often, [1; 6], "{sections}{}", daemon.log());
+        assert!(!daemon.log().contains("words for the log"));
+        daemon.kill_nine();
+        // It says of its start what is new.
+        let daemon = site.start();
+        lock(&daemon, &["--tenant", "other"]);
+        eventually("the second lock is said", || said(&daemon, "locked tenant other") == 1);
+        assert_eq!(said(&daemon, "acme"), 0, "{sections}{}", daemon.log());
+        assert_eq!(said(&daemon, "started"), 1);
+    }
+}
+
+#[test]
 fn an_emergency_overtakes_what_waits() {
     let receiver = Receiver::start(503);
     let site = Site::new(&webhook("oncall", receiver.port));

@@ -28,7 +28,7 @@ impl From<&Approval> for Refused {
             )
         };
         let mut refused = Self::new(Code::FailedPrecondition, "approval-required", message);
-        refused.facts = vec![
+        refused.more.facts = vec![
             ("approval_id", asked.id.to_string()),
             ("approval_state", if enough { "approved" } else { "pending" }.to_owned()),
             ("approvals_given", given.to_string()),

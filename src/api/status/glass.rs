@@ -48,9 +48,10 @@ impl From<GlassRefusal> for Refused {
         let code = match refusal {
             GlassRefusal::AlreadySigned(_) | GlassRefusal::Spent => Code::AlreadyExists,
             GlassRefusal::BadEnd => Code::InvalidArgument,
-            GlassRefusal::Expired | GlassRefusal::NotOpen | GlassRefusal::StillOpen => {
-                Code::FailedPrecondition
-            }
+            GlassRefusal::Expired
+            | GlassRefusal::NotOpen
+            | GlassRefusal::StillOpen
+            | GlassRefusal::WeakerQuorum => Code::FailedPrecondition,
             GlassRefusal::NotResponder(_) | GlassRefusal::OwnReview(_) => Code::PermissionDenied,
             GlassRefusal::SessionsExhausted | GlassRefusal::TooManyProposals(_) => Code::ResourceExhausted,
             GlassRefusal::Unknown => return Self::not_found("session"),

@@ -19,7 +19,9 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
+use crate::domain::wording::causes;
 
 use super::convert::BadField;
 
@@ -34,6 +36,12 @@ pub struct Refused {
     code: Code,
     reason: &'static str,
     message: String,
+    more: Box<More>,
+}
+
+/// What few refusals have; apart, so that a refusal is small to hand on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct More {
     decision: Option<CredentialId>,
     retry: Option<Duration>,
     field: Option<BadField>,
@@ -42,22 +50,13 @@ pub struct Refused {
     problems: Vec<String>,
     /// What else a program can act on.
     facts: Vec<(&'static str, String)>,
+    /// SHA-256 of the signed text that it is about: for the log, not for the caller.
+    statement: Option<Digest>,
 }
 
 impl Refused {
     fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self {
-            code,
-            reason,
-            message,
-            decision: None,
-            retry: None,
-            field: None,
-            missing: None,
-            problems: Vec::new(),
-            facts: Vec::new(),
-        }
+        Self { code, reason, message: message.into(), more: Box::default() }
     }
 
     /// The stable reason, kebab-case.
@@ -70,10 +69,27 @@ impl Refused {
         &self.message
     }
 
+    /// SHA-256 of the signed text that it is about.
+    pub fn statement(&self) -> Option<Digest> {
+        self.more.statement
+    }
+
+    /// As it is, about this text.
+    pub fn about(mut self, text: &str) -> Self {
+        self.more.statement = Some(Digest::of(text.as_bytes()));
+        self
+    }
+
+    /// The call broke off inside; what was recorded is done whole all the same.
+    pub fn interrupted() -> Self {
+        let message = "the call was interrupted; look at what was done before it is tried again";
+        Self::new(Code::Internal, "interrupted", message)
+    }
+
     /// There is no such thing, or none that the caller may see.
     pub fn not_found(what: &str) -> Self {
         let mut refused = Self::new(Code::NotFound, "not-found", format!("{what} not found"));
-        refused.missing = Some(what.to_owned());
+        refused.more.missing = Some(what.to_owned());
         refused
     }
 
@@ -129,13 +145,13 @@ impl Refused {
         Self::new(Code::Unavailable, "draining", "the broker is stopping; come back")
     }
 
-    const fn retry(mut self, after: Duration) -> Self {
-        self.retry = Some(after);
+    fn retry(mut self, after: Duration) -> Self {
+        self.more.retry = Some(after);
         self
     }
 
-    const fn decision(mut self, id: CredentialId) -> Self {
-        self.decision = Some(id);
+    fn decision(mut self, id: CredentialId) -> Self {
+        self.more.decision = Some(id);
         self
     }
 }
@@ -147,23 +163,24 @@ pub fn status(error: impl Into<Refused>) -> Status {
 
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
+        let more = *refused.more;
         let mut metadata = HashMap::new();
-        if let Some(id) = refused.decision {
+        if let Some(id) = more.decision {
             metadata.insert("decision_id".to_owned(), id.to_string());
         }
-        metadata.extend(refused.facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        metadata.extend(more.facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let mut details = ErrorDetails::with_error_info(refused.reason, DOMAIN, metadata);
-        if refused.retry.is_some() {
-            details.set_retry_info(refused.retry);
+        if more.retry.is_some() {
+            details.set_retry_info(more.retry);
         }
-        if let Some(BadField { field, expected }) = refused.field {
+        if let Some(BadField { field, expected }) = more.field {
             details.add_bad_request_violation(field, format!("expected {expected}"));
         }
-        if let Some(what) = refused.missing {
+        if let Some(what) = more.missing {
             // The kind alone: a name could be of what the caller may not see.
             details.set_resource_info(what, "", "", "");
         }
-        for problem in refused.problems {
+        for problem in more.problems {
             details.add_precondition_failure_violation("REGISTRY", "registry", problem);
         }
         Self::with_error_details(refused.code, refused.message, details)
@@ -172,21 +189,14 @@ impl From<Refused> for Status {
 
 /// A failure that only an operator can mend: its cause goes to the log, the caller learns that there is one.
 fn internal(code: Code, reason: &'static str, message: &'static str, error: &dyn Error) -> Refused {
-    let mut causes = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push_str(": ");
-        causes.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    tracing::error!(reason, error = %causes, "a request failed");
+    tracing::error!(reason, error = %causes(error), "a request failed");
     Refused::new(code, reason, message)
 }
 
 impl From<BadField> for Refused {
     fn from(field: BadField) -> Self {
         let mut refused = Self::new(Code::InvalidArgument, "invalid-argument", field.to_string());
-        refused.field = Some(field);
+        refused.more.field = Some(field);
         refused
     }
 }

@@ -152,7 +152,8 @@ impl From<LoadFailed> for Refused {
                 let count = counted(problems.len(), "problem", "problems");
                 let message = format!("the registry has {count}, the one in force stays; first: {first}");
                 let mut refused = Self::new(Code::FailedPrecondition, "registry-invalid", message);
-                refused.problems = problems.iter().take(PROBLEMS_MAX).map(|problem| short(problem)).collect();
+                refused.more.problems =
+                    problems.iter().take(PROBLEMS_MAX).map(|problem| short(problem)).collect();
                 refused
             }
             LoadFailed::Interrupted => {

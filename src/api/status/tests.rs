@@ -154,6 +154,7 @@ fn every_refusal_of_break_glass_has_its_status() {
         (Refused::StillOpen, Code::FailedPrecondition, "session-open"),
         (Refused::TooManyProposals(who()), Code::ResourceExhausted, "proposals-exhausted"),
         (Refused::Unknown, Code::NotFound, "not-found"),
+        (Refused::WeakerQuorum, Code::FailedPrecondition, "session-quorum-lowered"),
     ] {
         check(LedgerError::Refused(Refusal::BreakGlass(refusal)), code, reason);
     }

@@ -7,7 +7,6 @@ use crate::domain::name::Reason;
 use crate::domain::operator::{Operator, Role};
 use crate::domain::revocation::{Revocation, Selector};
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 
 use super::GlassError;
 use crate::broker::Broker;
@@ -36,16 +35,12 @@ impl Broker {
         session: Lineage,
         reason: Reason,
     ) -> Result<Finished, GlassError> {
-        let held = match self.session_of(by.operator(), session) {
-            Ok(held) => held,
-            Err(error) => return self.refused(by, "Close", error).await,
-        };
+        let held = self.session_of(by.operator(), session)?;
         if !self.may_close(by.operator(), &held) {
-            let refusal = GlassRefusal::NotResponder(by.operator().name.clone());
-            return self.refused(by, "Close", refusal.into()).await;
+            return Err(GlassRefusal::NotResponder(by.operator().name.clone()).into());
         }
         if held.phase(self.log_time()) != Phase::Open {
-            return self.refused(by, "Close", GlassRefusal::NotOpen.into()).await;
+            return Err(GlassRefusal::NotOpen.into());
         }
         let operator = by.operator().name.clone();
         let ends = Revocation {
@@ -61,7 +56,7 @@ impl Broker {
         };
         self.ledger.submit(Command::Revoke { revocation: ends, target: None }).await?;
         let closing = Closing { drill: false, operator, playbook: None, reason, session };
-        self.step(by, "Close", Ask::Close(closing)).await
+        self.step(Ask::Close(closing)).await
     }
 
     /// Whoever may sign for the playbook, and revokers: closing is a revocation. When the playbook is no more, every
@@ -86,30 +81,15 @@ impl Broker {
         session: Lineage,
         finding: Reason,
     ) -> Result<Finished, GlassError> {
-        if let Err(error) = self.session_of(by.operator(), session) {
-            return self.refused(by, "Review", error).await;
-        }
+        self.session_of(by.operator(), session)?;
         let operator = by.operator().name.clone();
         let review = Review { drill: false, finding, operator, playbook: None, session };
-        self.step(by, "Review", Ask::Review(review)).await
+        self.step(Ask::Review(review)).await
     }
 
-    async fn step(&self, by: &Authorized, method: &str, ask: Ask) -> Result<Finished, GlassError> {
-        match self.ledger.submit(Command::BreakGlass(ask)).await {
-            Ok(recorded) => {
-                if let Some(step) = recorded.step() {
-                    self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
-                }
-                Ok(Finished { time: recorded.time(), index: recorded.index() })
-            }
-            Err(error) => self.refused(by, method, error.into()).await,
-        }
-    }
-
-    async fn refused<T>(&self, by: &Authorized, method: &str, error: GlassError) -> Result<T, GlassError> {
-        let rpc = format!("hotwork.v1.BreakGlassService/{method}");
-        self.record_refusal(by.operator(), &rpc, error.code(), None).await;
-        Err(error)
+    async fn step(&self, ask: Ask) -> Result<Finished, GlassError> {
+        let recorded = self.ledger.submit(Command::BreakGlass(ask)).await?;
+        Ok(Finished { time: recorded.time(), index: recorded.index() })
     }
 
     /// The session, if this operator sees it; one of another tenant is not there.

@@ -33,7 +33,7 @@ use super::announce::NotPut;
 use super::entropy::EntropyFailed;
 use super::{Broker, Rules};
 
-/// Why a step of break-glass was not taken. All that was refused after the caller was known is in the log.
+/// Why a step of break-glass was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum GlassError {
     /// The text is not what this broker would write now: it was edited, written by hand, is another broker's, or its
@@ -75,27 +75,6 @@ pub enum GlassError {
     /// What was given is no statement, or can't be put into one.
     #[error(transparent)]
     Statement(#[from] NotAStatement),
-}
-
-impl GlassError {
-    /// The stable code that the log has.
-    pub(super) const fn code(&self) -> &'static str {
-        match self {
-            Self::Changed => "statement-changed",
-            Self::Clock(_) => "clock-untrusted",
-            Self::Entropy(_) => "no-randomness",
-            Self::Interrupted => "signing-interrupted",
-            Self::Ledger(LedgerError::Refused(Refusal::BreakGlass(refusal))) => refusal.code(),
-            Self::Ledger(_) => "not-recorded",
-            Self::Mark(_) => "signer-failed",
-            Self::NotFound(_) => "not-found",
-            Self::NotPut(_) => "not-announced",
-            Self::OtherAct(_) => "statement-other",
-            Self::Signature(error) => error.code(),
-            Self::Statement(_) => "statement-form",
-            Self::TooLong(_) => "session-too-long",
-        }
-    }
 }
 
 impl From<GlassRefusal> for GlassError {

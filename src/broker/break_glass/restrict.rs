@@ -11,7 +11,6 @@ use crate::domain::limits::{RESTRICT_TRIES, RESTRICT_WAIT_MS};
 use crate::domain::name::{OperatorName, Reason};
 use crate::domain::playbook::{Restriction, Scope};
 use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
-use crate::notify::Notice;
 use crate::store::{LedgerError, Recorded};
 
 use crate::broker::Broker;
@@ -102,8 +101,6 @@ impl Broker {
             match self.insist(Command::Lock(lock)).await {
                 Ok(recorded) => {
                     done.locks.push(recorded.index());
-                    let (operator, selector) = (operator.clone(), selector.clone());
-                    self.notifier.notify(&Notice::Locked { operator, selector });
                 }
                 Err(error) => {
                     done.failed.push(format!("lock {selector}: {error}"));
@@ -135,11 +132,7 @@ impl Broker {
                 tenants: Vec::new(),
             };
             match self.insist(Command::Revoke { revocation, target: None }).await {
-                Ok(_) => {
-                    done.revocations = done.revocations.saturating_add(1);
-                    let (operator, selector) = (operator.clone(), selector.clone());
-                    self.notifier.notify(&Notice::Revoked { operator, selector });
-                }
+                Ok(_) => done.revocations = done.revocations.saturating_add(1),
                 Err(error) => {
                     done.failed.push(format!("revoke {selector}: {error}"));
                     left.push(selector.clone());

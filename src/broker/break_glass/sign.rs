@@ -13,7 +13,6 @@ use crate::domain::break_glass::{
     Ask, Asks, Extended, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder, Sign, Signature,
     Signed, Step,
 };
-use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
 use crate::domain::name::OperatorName;
@@ -21,7 +20,6 @@ use crate::domain::operator::Operator;
 use crate::domain::playbook::Playbook;
 use crate::domain::statement::{Namespace, Statement};
 use crate::domain::time::Timestamp;
-use crate::notify::Notice;
 use crate::ssh;
 
 use super::prepare::within;
@@ -54,14 +52,6 @@ impl Act {
             Self::Drill => "a drill",
             Self::Extend => "an extension",
             Self::Open => "an opening",
-        }
-    }
-
-    const fn rpc(self) -> &'static str {
-        match self {
-            Self::Drill => "hotwork.v1.BreakGlassService/Drill",
-            Self::Extend => "hotwork.v1.BreakGlassService/Extend",
-            Self::Open => "hotwork.v1.BreakGlassService/Open",
         }
     }
 }
@@ -103,7 +93,7 @@ impl Broker {
     /// as this returns.
     ///
     /// # Errors
-    /// [`GlassError`]; every refusal of a known caller is recorded.
+    /// [`GlassError`].
     pub async fn sign_break_glass(
         self: &Arc<Self>,
         by: &Authorized,
@@ -112,29 +102,8 @@ impl Broker {
     ) -> Result<GlassProgress, GlassError> {
         let (broker, by) = (Arc::clone(self), by.clone());
         // A caller that goes away, on a bad line or on purpose, does not leave a brake open and nothing shut.
-        let taken = tokio::spawn(async move { broker.sign_whole(&by, act, &given).await });
+        let taken = tokio::spawn(async move { broker.take_signature(&by, act, &given).await });
         taken.await.map_err(|_| GlassError::Interrupted)?
-    }
-
-    async fn sign_whole(
-        &self,
-        by: &Authorized,
-        act: Act,
-        given: &SignGlass,
-    ) -> Result<GlassProgress, GlassError> {
-        let taken = self.take_signature(by, act, given).await;
-        if let Err(error) = &taken {
-            tracing::warn!(operator = %by.operator().name, %error, "a break-glass signature was refused");
-            // Failing to record it must not replace why it was refused.
-            self.record_refusal(
-                by.operator(),
-                act.rpc(),
-                error.code(),
-                Some(Digest::of(given.text.as_bytes())),
-            )
-            .await;
-        }
-        taken
     }
 
     async fn take_signature(
@@ -165,7 +134,6 @@ impl Broker {
         let sign = Sign { proposal: proposal.clone(), signature, responders: responders.clone(), session };
         let recorded = self.ledger.submit(Command::BreakGlass(Ask::Sign(Box::new(sign)))).await?;
         let Some(step) = recorded.step().cloned() else { return Err(GlassError::NotFound("step")) };
-        self.notifier.notify(&Notice::BreakGlass(Box::new(step.clone())));
         let (time, index) = (recorded.time(), recorded.index());
         let (session, until) = opened(&step);
         let restricted = match session {

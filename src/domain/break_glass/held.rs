@@ -4,7 +4,7 @@ use super::{Closing, Opening, Proposal, Signature};
 use crate::domain::id::Lineage;
 use crate::domain::limits::{PROPOSAL_SECONDS_MAX, REVIEW_DUE_SECONDS};
 use crate::domain::name::{OperatorName, Reason};
-use crate::domain::playbook::Restriction;
+use crate::domain::playbook::{Quorum, Restriction};
 use crate::domain::time::Timestamp;
 
 /// A proposal under way, or done and remembered so that it is not done again.
@@ -36,8 +36,8 @@ pub struct Held {
     pub session: Lineage,
     /// What was signed.
     pub opening: Opening,
-    /// The same with its window and quorum, which an extension needs again.
-    pub proposal: Proposal,
+    /// How many had to sign then, at least: an extension needs as many.
+    pub quorum: Quorum,
     /// Everybody who signed for it, extensions too.
     pub signatures: Vec<Signature>,
     /// How many people opened it.

@@ -369,6 +369,7 @@ impl GlassRefusal {
             Self::StillOpen => "session-open",
             Self::TooManyProposals(_) => "proposals-exhausted",
             Self::Unknown => "not-found",
+            Self::WeakerQuorum => "session-quorum-lowered",
         }
     }
 }
@@ -411,4 +412,7 @@ pub enum GlassRefusal {
     /// There is no such session.
     #[error("there is no such session that waits for anything")]
     Unknown,
+    /// The extension asks for fewer signers than the opening did: the playbook was changed since.
+    #[error("the playbook asks for fewer signers than when the session opened; open another session")]
+    WeakerQuorum,
 }

@@ -190,8 +190,10 @@ impl Sessions {
             Asks::Extend(Extension { session, until, .. }) => {
                 let held = self.open(*session, now)?;
                 let longest = now.plus_millis(i64::from(BREAK_GLASS_SECONDS_MAX) * 1000);
-                let weaker = proposal.quorum < held.proposal.quorum;
-                if *until <= held.until || *until > longest || weaker {
+                if proposal.quorum < held.quorum {
+                    return Err(GlassRefusal::WeakerQuorum);
+                }
+                if *until <= held.until || *until > longest {
                     return Err(GlassRefusal::BadEnd);
                 }
             }
@@ -289,7 +291,7 @@ impl Sessions {
             let held = Held {
                 session: opened.session,
                 opening: opening.clone(),
-                proposal: opened.proposal.clone(),
+                quorum: opened.proposal.quorum,
                 signatures: opened.signatures.clone(),
                 openers: people(&opened.signatures),
                 opened: time,

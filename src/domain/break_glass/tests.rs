@@ -244,7 +244,7 @@ fn an_extension_needs_the_quorum_again_and_an_open_session() {
     assert_eq!(log.sign(&extend(4, id, at(longest + 1), START), "bob", 4, at(3)), Err(GlassRefusal::BadEnd));
     let mut weaker = extend(5, id, at(1_100), START);
     weaker.quorum = Quorum::try_from(1).unwrap();
-    assert_eq!(log.sign(&weaker, "bob", 5, at(3)), Err(GlassRefusal::BadEnd));
+    assert_eq!(log.sign(&weaker, "bob", 5, at(3)), Err(GlassRefusal::WeakerQuorum));
     let late = extend(6, id, at(longest), START);
     assert!(log.sign(&late, "bob", 6, at(3)).is_ok());
     log.close(id, at(4)).unwrap();
