@@ -1,8 +1,6 @@
 //! `hotwork request`: what agents ask operators for, and the operators' signatures.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use tonic::transport::Channel;
 
@@ -10,7 +8,8 @@ use super::args::Format;
 use super::args::approval::{Decide, Request};
 use super::client::Context;
 use super::duration::{absolute, now, relative, spoken};
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::signing::sign;
 use super::text::{clean_lines, marked};
 use super::{consent, files, table, words};
 use crate::domain::id::ApprovalId;
@@ -149,7 +148,8 @@ async fn decide(context: &Context, args: &Decide, verdict: v1::ApprovalVerdict) 
     let mut client = context.admin().await?;
     let reason = args.reason.as_ref().map(ToString::to_string).unwrap_or_default();
     let found = fetch(context, &mut client, args.id, (verdict, reason.clone())).await?;
-    consent::to_approval(&found, verdict, args, now())?.accept(&context.screen, args.yes)?;
+    let signer = &args.signer;
+    consent::to_approval(&found, verdict, args, now())?.accept(&context.screen, signer.yes)?;
     if args.print {
         return match context.screen.format {
             // The bytes to sign, and nothing else.
@@ -158,12 +158,9 @@ async fn decide(context: &Context, args: &Decide, verdict: v1::ApprovalVerdict) 
         };
     }
     let statement = found.statement;
-    let signature = match (&args.signature, &args.ssh_key) {
+    let signature = match (&args.signature, &signer.ssh_key) {
         (Some(file), _) => signature_of(file)?,
-        (None, Some(key)) => {
-            consent::ask(&context.screen, &statement, args.yes)?;
-            sign(key, &statement)?
-        }
+        (None, Some(key)) => sign(&context.screen, Namespace::Approval, &statement, key, signer.yes).await?,
         (None, None) => {
             return Err(Failure::usage(
                 "nothing to sign with: give --ssh-key FILE, or --print and --signature FILE",
@@ -213,27 +210,4 @@ fn signature_of(file: &Path) -> Result<String, Failure> {
         Failure::usage("--signature: expected what `ssh-keygen -Y sign` writes")
             .hint("it begins with `-----BEGIN SSH SIGNATURE-----`")
     })
-}
-
-/// `ssh-keygen -Y sign`, which knows agents, security keys and passphrases; it may ask on the terminal itself.
-fn sign(key: &Path, statement: &str) -> Result<String, Failure> {
-    let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-Y", "sign", "-n", Namespace::Approval.as_str(), "-f"]).arg(key);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let ran = command.spawn().and_then(|mut child| {
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(statement.as_bytes())?;
-        }
-        child.wait_with_output()
-    });
-    let output = ran.map_err(|error| {
-        Failure::new(Exit::Failed, "ssh-keygen", format!("cannot run `ssh-keygen`: {error}"))
-            .hint("install OpenSSH 8.2 or newer, or sign elsewhere with --print and --signature")
-    })?;
-    let signature = String::from_utf8(output.stdout).unwrap_or_default();
-    if output.status.success() && !signature.is_empty() {
-        return Ok(signature);
-    }
-    Err(Failure::new(Exit::Failed, "not-signed", "`ssh-keygen` did not sign")
-        .hint("its message is above; `ssh-keygen -Y sign -n hotwork-approval -f KEY` tries it alone"))
 }

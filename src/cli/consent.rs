@@ -4,8 +4,6 @@
 //! that answers with production's text would have it signed. So nothing is signed that says something else than the
 //! command line, or something for another time.
 
-use std::io::{self, IsTerminal as _};
-
 use super::args::approval::Decide;
 use super::args::glass::{Extension, Opening, StatementId};
 use super::failure::{Exit, Failure};
@@ -18,6 +16,7 @@ use crate::domain::limits::{
 };
 use crate::domain::name::TrustDomain;
 use crate::domain::statement::{Statement, Utc, Window};
+use crate::domain::wording::counted;
 use crate::proto::v1;
 
 /// What a text of break-glass has to say.
@@ -101,7 +100,11 @@ fn extends(said: &Said, args: &Extension, now: i64) -> Result<(), Failure> {
     if (now + least - slack..=now + most + slack).contains(&end) {
         return Ok(());
     }
-    Err(differs("new-end", &Utc(extension.until).to_string(), &format!("{most} seconds from now")))
+    Err(differs(
+        "new-end",
+        &Utc(extension.until).to_string(),
+        &format!("{} from now", counted(u64::try_from(most).unwrap_or_default(), "second", "seconds")),
+    ))
 }
 
 fn opens(said: &Said, drilling: bool, args: &Opening) -> Result<(), Failure> {
@@ -137,7 +140,7 @@ pub fn to_approval(
 ) -> Result<Timing, Failure> {
     let statement = parsed(&found.statement)?;
     let said = approval::read(&statement).ok_or_else(not_ours)?;
-    addressed(&statement, args.trust_domain.as_ref())?;
+    addressed(&statement, args.signer.trust_domain.as_ref())?;
     let timing = in_time(&said.window, APPROVAL_MS / 1000, now)?;
     let asked = match verdict {
         v1::ApprovalVerdict::Approve => Verdict::Approve,
@@ -210,18 +213,20 @@ pub fn show(screen: &Screen, text: &str) {
     screen.note(marked(text, screen.columns(), ("", "      ")).trim_end());
 }
 
-/// Shows what is signed, and asks whoever is at a terminal. A program has said it all in its arguments.
+/// Shows what is signed, and asks whoever is at a terminal. Where nobody is, --yes has to say it beforehand.
 ///
 /// # Errors
-/// When the answer is not yes, or nobody could have read the text.
+/// When the answer is not yes, or nobody could have read the text and said so.
 pub fn ask(screen: &Screen, text: &str, yes: bool) -> Result<(), Failure> {
     show(screen, text);
-    if yes || !io::stdin().is_terminal() {
+    if yes {
         return Ok(());
     }
-    let agreed = screen.interactive
-        && ["y", "yes"].contains(&screen.ask("Sign this? [y/N]")?.to_ascii_lowercase().as_str());
-    if agreed {
+    if !screen.interactive {
+        return Err(Failure::usage("nobody is at a terminal to say yes: nothing was signed")
+            .hint("read the text, then run it on a terminal, or give --yes"));
+    }
+    if ["y", "yes"].contains(&screen.ask("Sign this? [y/N]")?.to_ascii_lowercase().as_str()) {
         return Ok(());
     }
     Err(Failure::new(Exit::Failed, "not-confirmed", "nothing was signed").hint("answer `y`, or give --yes"))

@@ -35,6 +35,7 @@ mod revoke;
 mod selector;
 mod shell;
 mod signals;
+mod signing;
 mod table;
 mod text;
 mod tls;

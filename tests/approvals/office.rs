@@ -142,7 +142,7 @@ impl Office {
     /// The command of such a decision.
     pub fn decision(&self, name: &str, verb: &str, id: &str, key: Option<&str>) -> Command {
         let key = key.map_or_else(|| self.keys[name].private.clone(), |key| self.dir.path().join(key));
-        self.operator_command(name, &["request", verb, id, "--ssh-key", &key.display().to_string()])
+        self.operator_command(name, &["request", verb, id, "--yes", "--ssh-key", &key.display().to_string()])
     }
 
     /// The agent's command: exit code, and the answer.

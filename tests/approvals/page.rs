@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::office::Office;
-use crate::support::text;
+use crate::support::{YES, text};
 
 #[test]
 fn the_commands_of_the_operations_page_work() {
@@ -40,7 +40,8 @@ fn the_commands_of_the_operations_page_work() {
             .env("SSH_KEY", &office.keys["alice"].private)
             .env("REQUEST_FILE", &file)
             .env("REQUEST", &request);
-        let output = command.args(["-euo", "pipefail", "-c", script]).output().unwrap();
+        let script = format!("{YES}\n{script}");
+        let output = command.args(["-euo", "pipefail", "-c", &script]).output().unwrap();
         assert!(output.status.success(), "{script}\n{}", text(&output));
         if request.is_empty() {
             let listed = office

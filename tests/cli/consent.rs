@@ -18,9 +18,14 @@ fn key(double: &Double) -> PathBuf {
     key
 }
 
-/// Runs it with the key, with nobody at a terminal.
-fn signs(double: &Double, words: &[&str]) -> Output {
+/// Runs it with the key, with nobody at a terminal who could say yes.
+fn with_key(double: &Double, words: &[&str]) -> Output {
     at(double).args(words).arg("--ssh-key").arg(key(double)).args(["-o", "json"]).output().unwrap()
+}
+
+/// As [`with_key`], with the yes among the words.
+fn signs(double: &Double, words: &[&str]) -> Output {
+    with_key(double, &[words, &["--yes"]].concat())
 }
 
 const DRILL: [&str; 3] = ["break-glass", "drill", "node-repair"];
@@ -55,12 +60,55 @@ fn nothing_is_signed_for_break_glass_that_was_not_asked_for() {
     }
     for reason in [
         "session lies 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
+        "reason lies the other",
         "new-end lies 2031-01-01T00:00:00Z",
         "asks lies drill",
     ] {
         assert_eq!(json(&signs(&double, &extend(reason)))["reason"], "statement-not-asked", "{reason}");
     }
+    // A time that nobody asked for is one that a session can have.
+    let unasked = [&DRILL[..], &["--ticket", "DRILL-3", "--reason", "seconds lies 14401"]].concat();
+    assert_eq!(json(&signs(&double, &unasked))["reason"], "statement-not-asked");
     assert_eq!(double.seen().len(), 2, "nothing of it was signed");
+}
+
+#[test]
+fn nothing_is_signed_where_nobody_says_yes() {
+    let double = Double::start();
+    let opening = ["break-glass", "open", "node-repair", "--ticket", "INC-7", "--reason", "r"];
+    let extension = ["break-glass", "extend", ID, "--reason", "r"];
+    let lines: [&[&str]; 5] = [
+        &opening,
+        &["break-glass", "drill", "node-repair", "--ticket", "INC-7", "--reason", "r"],
+        &extension,
+        &["request", "approve", ID],
+        &["request", "deny", ID],
+    ];
+    for line in lines {
+        let refused = with_key(&double, line);
+        assert_eq!(refused.status.code(), Some(2), "{line:?}: {refused:?}");
+        let shown = String::from_utf8_lossy(&refused.stderr);
+        assert!(shown.contains("trust-domain: example.org"), "{shown}");
+        assert!(json(&refused).to_string().contains("--yes"), "{refused:?}");
+    }
+    assert!(!double.seen().iter().any(|one| one.contains("signed") || one.starts_with("decide")));
+    // The environment says which key for all of them, and stands in no other one's way.
+    for line in lines {
+        let by_variable = |more: &[&str]| {
+            let mut command = at(&double);
+            command.env("HOTWORK_SSH_KEY", key(&double)).args(line).args(more).output().unwrap()
+        };
+        assert_eq!(by_variable(&["--yes", "-o", "json"]).status.code(), Some(0), "{line:?}");
+        let file = double.dir().join("statement.txt");
+        let elsewhere = match line[0] {
+            "request" => vec!["--print"],
+            _ => vec!["--statement", file.to_str().unwrap()],
+        };
+        let seen = double.seen().len();
+        assert_eq!(by_variable(&elsewhere).status.code(), Some(0), "{line:?}");
+        let done = double.seen()[seen..].iter().filter(|one| !one.starts_with("get approval")).count();
+        assert_eq!(done, 0, "{line:?}: it was to be signed elsewhere");
+    }
 }
 
 #[test]
@@ -83,7 +131,7 @@ fn nothing_is_signed_for_a_broker_of_another_trust_domain() {
 #[test]
 fn a_prepared_text_is_the_one_of_its_id() {
     let double = Double::start();
-    let sign = |id: &str, more: &[&str]| signs(&double, &[&["break-glass", "sign", id], more].concat());
+    let sign = |id: &str, more: &[&str]| with_key(&double, &[&["break-glass", "sign", id], more].concat());
     // The double writes the text anew each second, and so under another id: asked until both calls are in one second.
     let signed = |digits: usize| {
         for _ in 0..50 {
@@ -106,13 +154,22 @@ fn a_prepared_text_is_the_one_of_its_id() {
 #[test]
 fn nothing_is_signed_for_a_request_that_was_not_asked_for() {
     let double = Double::start();
-    let decide = |reason| signs(&double, &["request", "deny", ID, "--yes", "--reason", reason]);
+    let decide = |reason| signs(&double, &["request", "deny", ID, "--reason", reason]);
     assert_eq!(decide("not today").status.code(), Some(0));
     for reason in [
         "decision lies approve",
         "request lies 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
         "action lies pay.invoice.pay",
+        "agent lies spiffe://example.org/tenant/acme/agent/other",
         "resource lies repo/acme/other",
+        // Another request's text, whole, with the digest of its own terms.
+        "request swaps 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
+        "agent swaps spiffe://example.org/tenant/acme/agent/other",
+        "action swaps pay.invoice.pay",
+        "resource swaps repo/acme/other",
+        "holder swaps another",
+        // The answer shows another request than the one that was asked for.
+        "request shows 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e60",
         "reason lies the other",
         "not-before lies 2031-01-01T00:00:00Z",
     ] {

@@ -23,7 +23,8 @@ fn approval() -> v1::Approval {
     }
 }
 
-/// The text that is to be signed, with the digest of its terms. A reason `KEY lies VALUE` has it say something else.
+/// The text that is to be signed, with the digest of the terms that were asked for. A reason `KEY lies VALUE` has it say
+/// something else, and `KEY swaps VALUE` has its own digest agree with that.
 fn statement(ask: &v1::GetApprovalRequest) -> (String, String) {
     let terms = format!(
         "agent: {AGENT}\nprincipal: {AGENT}\naction: repo.pull.merge\nresource: repo/acme/site\n\
@@ -37,7 +38,13 @@ fn statement(ask: &v1::GetApprovalRequest) -> (String, String) {
          access: write\nowner: olga\n{terms}request-sha256: {sha256}\n{reason}",
         head(3600)
     );
-    (bent(text, &ask.reason), sha256)
+    let text = bent(text, &ask.reason);
+    let Some((from, _)) = text.split_once("request-sha256: ").filter(|_| ask.reason.contains(" swaps "))
+    else {
+        return (text, sha256);
+    };
+    let own = from.split_once("owner: olga\n").map(|(_, terms)| Digest::of(terms.as_bytes()).to_string());
+    (text.replace(&sha256, &own.unwrap()), sha256)
 }
 
 /// The lines that every statement begins with; it lasts this many seconds.
@@ -52,9 +59,10 @@ pub fn head(seconds: i64) -> String {
     )
 }
 
-/// The text with another value of `KEY`, when the reason is `KEY lies VALUE`.
+/// The text with another value of `KEY`, when the reason is `KEY lies VALUE` or `KEY swaps VALUE`.
 pub fn bent(text: String, reason: &str) -> String {
-    let Some((key, lie)) = reason.split_once(" lies ") else { return text };
+    let lie = reason.split_once(" lies ").or_else(|| reason.split_once(" swaps "));
+    let Some((key, lie)) = lie else { return text };
     let line = |line: &str| {
         if line.starts_with(&format!("{key}: ")) { format!("{key}: {lie}\n") } else { format!("{line}\n") }
     };
@@ -70,7 +78,10 @@ pub fn list(wire: &Wire, ask: &v1::ListApprovalsRequest) -> Answer<v1::ListAppro
 pub fn get(wire: &Wire, ask: &v1::GetApprovalRequest) -> Answer<v1::GetApprovalResponse> {
     wire.saw(format!("get approval {}", ask.verdict));
     let (text, sha256) = statement(ask);
-    let approval = v1::Approval { request_sha256: sha256, ..approval() };
+    let mut approval = v1::Approval { request_sha256: sha256, ..approval() };
+    if let Some((_, other)) = ask.reason.split_once("request shows ") {
+        approval.id = other.to_owned();
+    }
     Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval), statement: text }))
 }
 

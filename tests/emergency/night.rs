@@ -40,7 +40,7 @@ impl Responders {
 
     /// A session of `node-repair`, opened as two people do it.
     pub fn open(&self, run: impl Fn(&[&str]) -> Output) -> String {
-        let bob = ["--ssh-key", path(&self.bob.private)];
+        let bob = ["--yes", "--ssh-key", path(&self.bob.private)];
         let line = ["break-glass", "open", "node-repair", "--reason", "n1 hangs", "--ticket", "INC-7"];
         let first = json(&run(&[&line[..], &bob].concat()));
         let statement = first["progress"]["statementId"].as_str().unwrap();

@@ -144,7 +144,7 @@ fn in_such_an_emergency_only_an_open_session_is_a_way_in_and_naming_one_records_
     };
     // The brake is open, and is no way in for anybody.
     let line = ["break-glass", "open", "freeze", "--reason", "it runs wild", "--ticket", "INC-8"];
-    let key = ["--ssh-key", path(&scene.responders.bob.private)];
+    let key = ["--yes", "--ssh-key", path(&scene.responders.bob.private)];
     let brake = json(&hotwork(&daemon, &[&line[..], &key].concat()));
     let before = entries();
     refuses(brake["progress"]["session"].as_str().unwrap());

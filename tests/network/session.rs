@@ -30,8 +30,11 @@ fn opened(daemon: &Daemon, dir: &std::path::Path) -> String {
     std::fs::write(&path, registry + &bobs).unwrap();
     daemon.json(&["reload"]);
     let key = |pair: &KeyPair| pair.private.display().to_string();
-    let line = ["break-glass", "open", "repair", "--reason", "r", "--ticket", "T-1", "--ssh-key", &key(&own)];
-    let id = daemon.json(&line)["progress"]["statementId"].as_str().unwrap().to_owned();
+    let line = ["break-glass", "open", "repair", "--reason", "r", "--ticket", "T-1", "--yes", "--ssh-key"];
+    let id = daemon.json(&[&line[..], &[&key(&own)]].concat())["progress"]["statementId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let line = ["break-glass", "sign", &id, "--yes", "--ssh-key", &key(&bob)];
     daemon.json(&line)["progress"]["session"].as_str().unwrap().to_owned()
 }

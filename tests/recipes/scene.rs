@@ -100,7 +100,8 @@ impl Scene {
     /// An open break-glass session for reading the site.
     pub fn session(&self) -> String {
         let key = |at: usize| self.responders[at].private.to_str().unwrap();
-        let open = ["break-glass", "open", "read", "--reason", "r", "--ticket", "T-1", "--ssh-key", key(0)];
+        let open =
+            ["break-glass", "open", "read", "--reason", "r", "--ticket", "T-1", "--yes", "--ssh-key", key(0)];
         let first = self.daemon.json(&open);
         let id = first["progress"]["statementId"].as_str().unwrap();
         let second = self.daemon.json(&["break-glass", "sign", &id[..12], "--yes", "--ssh-key", key(1)]);

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::signing::Signer;
 use crate::domain::id::ApprovalId;
-use crate::domain::name::{Reason, TrustDomain};
+use crate::domain::name::Reason;
 
 /// `request`.
 #[derive(Debug, Subcommand)]
@@ -28,7 +29,8 @@ pub enum Request {
     /// Approve a request, with your SSH key
     #[command(after_help = "\
 You sign a text that names everything; hotwork runs `ssh-keygen -Y sign` for it. Keys in an agent and in \
-security keys work too: give the .pub file. To sign elsewhere, print the text and bring the signature.
+security keys work too: give the .pub file. You see the text and are asked first; where nobody is at a terminal, --yes \
+says it beforehand. To sign elsewhere, print the text and bring the signature.
 
 Examples:
   hotwork request approve 019aae53-… --ssh-key ~/.ssh/id_ed25519
@@ -51,19 +53,13 @@ pub struct Decide {
     /// Why: one printable line, which is signed with the rest
     #[arg(long)]
     pub reason: Option<Reason>,
-    /// Sign with this key; the .pub file when an agent or a security key has the private part
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["print", "signature"])]
-    pub ssh_key: Option<PathBuf>,
+    /// With which key, and for whom.
+    #[command(flatten)]
+    pub signer: Signer,
     /// Print the text to sign, and decide nothing
     #[arg(long, conflicts_with = "signature")]
     pub print: bool,
     /// Use this signature of the printed text; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub signature: Option<PathBuf>,
-    /// Sign only for the broker of this trust domain
-    #[arg(long, value_name = "NAME", env = "HOTWORK_TRUST_DOMAIN", hide_env_values = true)]
-    pub trust_domain: Option<TrustDomain>,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
 }

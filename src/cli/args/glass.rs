@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::signing::Signer;
 use crate::cli::duration;
 use crate::domain::digest::Digest;
 use crate::domain::id::Lineage;
-use crate::domain::name::{PlaybookName, Reason, Ticket, TrustDomain};
+use crate::domain::name::{PlaybookName, Reason, Ticket};
 
 /// `break-glass`.
 #[derive(Debug, Subcommand)]
@@ -18,7 +19,8 @@ Without --ssh-key the text is printed, with the commands to sign and to send it.
 key never leaves it, and a key in an agent or a security key works, too (give its public half). The next person runs \
 the one command that is printed; when enough have signed, the session is open.
 
-Nothing is signed that is not what you asked for here. On a terminal you see the text and are asked first.
+Nothing is signed that is not what you asked for here. You see the text and are asked first; where nobody is at a \
+terminal, --yes says it beforehand.
 
 Examples:
   hotwork break-glass open node-repair --reason outage --ticket INC-7 --ssh-key ~/.ssh/id_ed25519
@@ -93,18 +95,12 @@ Example:
 /// How a text is signed.
 #[derive(Args, Clone, Debug)]
 pub struct Key {
-    /// Sign with this SSH key: a private key's file, or the public half of one in an agent or a security key
-    #[arg(long, value_name = "FILE", env = "HOTWORK_SSH_KEY", hide_env_values = true)]
-    pub ssh_key: Option<PathBuf>,
-    /// Write the text to this file, to be signed elsewhere
-    #[arg(long = "statement", value_name = "FILE", conflicts_with = "ssh_key")]
+    /// With which key, and for whom.
+    #[command(flatten)]
+    pub signer: Signer,
+    /// Write the text to this file, to be signed elsewhere, and sign nothing here
+    #[arg(long = "statement", value_name = "FILE")]
     pub statement_file: Option<PathBuf>,
-    /// Sign only for the broker of this trust domain
-    #[arg(long, value_name = "NAME", env = "HOTWORK_TRUST_DOMAIN", hide_env_values = true)]
-    pub trust_domain: Option<TrustDomain>,
-    /// Do not ask
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// `break-glass open` and `drill`.

@@ -6,6 +6,7 @@ pub mod control;
 pub mod enroll;
 pub mod glass;
 pub mod operator;
+pub mod signing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

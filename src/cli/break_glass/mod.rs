@@ -19,13 +19,16 @@ use super::consent::{self, Wanted};
 use super::duration::{absolute, now, relative};
 use super::failure::{Exit, Failure};
 use super::text::{clean, clean_lines};
-use super::{files, table};
+use super::{files, signing, table};
 use crate::domain::break_glass::text::{What, read};
 use crate::domain::limits::{SSH_SIGNATURE_BYTES_MAX, STATEMENT_BYTES_MAX};
-use crate::domain::statement::Statement;
+use crate::domain::statement::{Namespace, Statement};
+use crate::domain::wording::counted;
 use crate::proto::v1;
 use crate::proto::v1::break_glass_service_client::BreakGlassServiceClient;
 use crate::proto::v1::prepare_request::Asks;
+
+use watch::Kind;
 
 type Client = BreakGlassServiceClient<Channel>;
 
@@ -81,15 +84,17 @@ async fn prepared(context: &Context, asks: Asks, key: &Key, wanted: &Wanted<'_>)
     let mut client = context.break_glass().await?;
     let message = context.request(v1::PrepareRequest { asks: Some(asks) });
     let answer = context.call(client.prepare(message)).await?;
-    let timing = consent::to_break_glass(&answer.statement, wanted, key.trust_domain.as_ref(), now())?;
-    timing.accept(&context.screen, key.yes)?;
-    match &key.ssh_key {
-        Some(file) => {
-            consent::ask(&context.screen, &answer.statement, key.yes)?;
-            let signature = sign::with_key(&answer.statement, file).await?;
-            submit(context, &mut client, &answer.statement, signature).await
+    let signer = &key.signer;
+    let timing = consent::to_break_glass(&answer.statement, wanted, signer.trust_domain.as_ref(), now())?;
+    timing.accept(&context.screen, signer.yes)?;
+    match (&key.statement_file, &signer.ssh_key) {
+        (None, Some(file)) => {
+            let text = &answer.statement;
+            let signature =
+                signing::sign(&context.screen, Namespace::BreakGlass, text, file, signer.yes).await?;
+            submit(context, &mut client, text, signature).await
         }
-        None => by_hand(context, &answer, key.statement_file.as_deref()),
+        (file, _) => by_hand(context, &answer, file.as_deref()),
     }
 }
 
@@ -106,10 +111,10 @@ fn by_hand(context: &Context, answer: &v1::PrepareResponse, file: Option<&Path>)
     let before = relative(answer.sign_before.as_ref(), now());
     let able = answer.signers_able.join(", ");
     screen.note(&format!(
-        "{} people must sign, of {}; {} ends.\n\
+        "{} must sign, of {}; {} ends.\n\
          sign:  ssh-keygen -Y sign -n hotwork-break-glass -f KEY {name}\n\
          send:  hotwork break-glass send --statement {name} --signature {name}.sig",
-        answer.signers_needed,
+        counted(answer.signers_needed, "person", "people"),
         clean(&able),
         before
     ));
@@ -145,23 +150,25 @@ async fn submit(
     text: &str,
     signature: String,
 ) -> Result<(), Failure> {
-    let what = text.parse::<Statement>().ok().and_then(|statement| read(&statement)).map(|said| said.what);
+    let statement = text.parse::<Statement>().ok();
+    let what = statement.as_ref().and_then(read).map(|said| said.what);
+    let kind = Kind::of(statement.as_ref(), what.as_ref());
     let signed = Some(v1::SignedStatement { statement: text.to_owned(), signature });
     match what {
         Some(What::Open { drill: false, .. }) => {
             let message = context.request(v1::OpenRequest { signed });
             let answer = context.call(client.open(message)).await.map_err(advised)?;
-            told(context, client, &answer, answer.progress.as_ref()).await
+            told(context, client, &answer, answer.progress.as_ref(), kind).await
         }
         Some(What::Open { drill: true, .. }) => {
             let message = context.request(v1::DrillRequest { signed });
             let answer = context.call(client.drill(message)).await.map_err(advised)?;
-            told(context, client, &answer, answer.progress.as_ref()).await
+            told(context, client, &answer, answer.progress.as_ref(), kind).await
         }
         Some(What::Extend(_)) => {
             let message = context.request(v1::ExtendRequest { signed });
             let answer = context.call(client.extend(message)).await.map_err(advised)?;
-            told(context, client, &answer, answer.progress.as_ref()).await
+            told(context, client, &answer, answer.progress.as_ref(), kind).await
         }
         None => Err(Failure::usage("that is no text of break-glass")
             .hint("`hotwork break-glass open` writes one; it is signed and sent as it is, byte for byte")),
@@ -178,6 +185,7 @@ fn advised(failure: Failure) -> Failure {
         "not-a-responder" => "an operator with the role `responder` must sign; the playbook can name them",
         "own-review" => "whoever signed does not review; `hotwork break-glass list` shows who signed",
         "session-not-open" => "`hotwork break-glass list` shows what is open, and what waits for its review",
+        "session-quorum-lowered" => "open another session of the playbook, which needs what it says now",
         "session-open" => "close it first: `hotwork break-glass close SESSION --reason TEXT`",
         "sessions-exhausted" => {
             "review those that wait for it: `hotwork break-glass review SESSION --finding TEXT`"
@@ -196,6 +204,7 @@ async fn told<M: super::json::Wire>(
     client: &mut Client,
     answer: &M,
     progress: Option<&v1::Progress>,
+    kind: Kind,
 ) -> Result<(), Failure> {
     let progress = progress.cloned().unwrap_or_default();
     let open = !progress.session.is_empty();
@@ -223,8 +232,8 @@ async fn told<M: super::json::Wire>(
         return failures(&progress);
     }
     if open {
-        context.screen.note(&watch::advice(&progress));
-        watch::banner(context, client, &progress.session).await?;
+        context.screen.note(&watch::advice(&progress, kind));
+        watch::banner(context, client, &progress.session, kind).await?;
     } else {
         let id = progress.statement_id.get(..12).unwrap_or_default();
         context.screen.note(&format!(
