@@ -13,8 +13,10 @@ use super::text::{clean, clean_lines};
 use super::{audit_signatures, audit_verify, json, table, words};
 use crate::domain::approval::Asked;
 use crate::domain::break_glass::{Asks, Proposal, Step};
+use crate::domain::consumption::Consumption;
 use crate::domain::entry::{Entry, Event, Load};
 use crate::domain::revocation::{Revocation, Selector, Terms};
+use crate::domain::wording::counted;
 use crate::proto::v1;
 
 /// How often `tail -f` asks for more.
@@ -30,9 +32,7 @@ pub async fn run(context: &Context, command: &Audit) -> Result<(), Failure> {
         Audit::Show { index } => show(context, *index).await,
         Audit::Verify { dir, key, checkpoint } => audit_verify::run(context, dir, key, checkpoint.as_deref()),
         Audit::Prove { index } => prove(context, *index).await,
-        Audit::Signatures { index, entry, out } => {
-            audit_signatures::run(context, *index, entry.as_deref(), out).await
-        }
+        Audit::Signatures(args) => audit_signatures::run(context, args).await,
         Audit::Checkpoint => checkpoint(context).await,
         Audit::Key => key(context).await,
     }
@@ -101,8 +101,18 @@ fn asks(asked: &Asked) -> (&'static str, String, String) {
 
 fn loads(load: &Load) -> (&'static str, String, String) {
     let who = load.operator.as_ref().map_or_else(|| "hotworkd".to_owned(), ToString::to_string);
-    let what = format!("{} agents, {} policies, registry {}", load.agents, load.policies, load.registry);
+    let what = format!(
+        "{}, {}, registry {}",
+        counted(load.agents, "agent", "agents"),
+        counted(load.policies, "policy", "policies"),
+        load.registry
+    );
     ("load", who, what)
+}
+
+fn consumes(consume: &Consumption) -> (&'static str, String, String) {
+    let what = format!("{}, {} left", consume.credential, counted(consume.left, "call", "calls"));
+    ("consume", words::agent(consume.agent.as_str()), what)
 }
 
 fn revokes(revoke: &Revocation) -> (&'static str, String, String) {
@@ -132,10 +142,7 @@ fn said(event: &Event) -> (&'static str, String, String) {
                 format!("{} on {}: {} ({})", denial.action, denial.resource, denial.reason.code(), denial.id);
             ("deny", words::agent(denial.agent.as_str()), what)
         }
-        Event::Consume(consume) => {
-            let what = format!("{}, {} calls left", consume.credential, consume.left);
-            ("consume", words::agent(consume.agent.as_str()), what)
-        }
+        Event::Consume(consume) => consumes(consume),
         Event::Emergency(emergency) => ("emergency", own(), emergency.to_string()),
         Event::Enroll(enrolled) => {
             let what = format!("{} until {}", enrolled.who, seconds(enrolled.expires.seconds()));
@@ -147,14 +154,21 @@ fn said(event: &Event) -> (&'static str, String, String) {
             ("issue", words::agent(issue.agent.as_str()), what)
         }
         Event::Load(load) => loads(load),
-        Event::Merge(merge) => {
-            ("merge", own(), format!("{} entries of an emergency, from {} on", merge.count, merge.first))
-        }
+        Event::Merge(merge) => (
+            "merge",
+            own(),
+            format!("{} of an emergency, from {} on", counted(merge.count, "entry", "entries"), merge.first),
+        ),
         Event::Release(release) => {
             ("release", words::agent(release.agent.as_str()), release.credential.to_string())
         }
         Event::Remove(removal) => {
-            let what = format!("{}, {} certificates: {}", removal.who, removal.ended, removal.reason);
+            let what = format!(
+                "{}, {}: {}",
+                removal.who,
+                counted(removal.ended, "certificate", "certificates"),
+                removal.reason
+            );
             ("remove", removal.operator.to_string(), what)
         }
         Event::Lock(lock) => ("lock", lock.operator.to_string(), locked(&lock.selector, &lock.terms)),
@@ -197,8 +211,9 @@ fn stepped(step: &Step) -> String {
         }
         Step::Propose(proposed) => format!("proposed {}", asked(&proposed.proposal)),
         Step::Restrict(restricted) => {
-            let (locks, revocations) = (restricted.left.lock.len(), restricted.left.revoke.len());
-            format!("restricted by {}, left: {locks} locks, {revocations} revocations", restricted.session)
+            let locks = counted(restricted.left.lock.len(), "lock", "locks");
+            let revocations = counted(restricted.left.revoke.len(), "revocation", "revocations");
+            format!("restricted by {}, left: {locks}, {revocations}", restricted.session)
         }
         Step::Review(review) => format!("reviewed {}: {}", review.session, review.finding),
         Step::Sign(signed) => format!("signed {}", signed.statement),

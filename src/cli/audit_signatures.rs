@@ -1,4 +1,4 @@
-//! `hotwork audit signatures`: what people signed for break-glass, as files that `ssh-keygen` checks.
+//! `hotwork audit signatures`: what people signed, for break-glass and on requests, as files that `ssh-keygen` checks.
 //!
 //! It believes no key of the log: whose signatures they are is for whoever checks them to say.
 
@@ -8,14 +8,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::args::operator::Signatures;
 use super::client::Context;
 use super::failure::{Exit, Failure};
 use super::text::clean;
 use super::{files, table};
+use crate::domain::approval::{Asked, Vote};
 use crate::domain::break_glass::{Proposal, Signature, Step, text};
 use crate::domain::entry::{Entry, Event};
-use crate::domain::limits::ENTRY_BYTES_MAX;
-use crate::domain::statement::{Namespace, Statement};
+use crate::domain::id::ApprovalId;
+use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, ENTRY_BYTES_MAX, PAGE_SIZE_MAX};
+use crate::domain::name::OperatorName;
+use crate::domain::spiffe::SpiffeId;
+use crate::domain::statement::Statement;
+use crate::domain::time::Timestamp;
 use crate::proto::v1;
 
 /// What was written.
@@ -32,39 +38,65 @@ struct Written {
     commands: Vec<String>,
 }
 
+/// What an entry says was signed: the text, and each person's signature in base64.
+struct Signed<'e> {
+    statement: Statement,
+    signatures: Vec<(&'e OperatorName, &'e str)>,
+}
+
 /// Writes the text and the signatures of an entry.
 ///
 /// # Errors
 /// When there is no such entry or nothing was signed in it; with exit code 6 when the text is not what the entry says.
-pub async fn run(
-    context: &Context,
-    index: Option<u64>,
-    entry: Option<&Path>,
-    out: &Path,
-) -> Result<(), Failure> {
-    let json = match (entry, index) {
-        (Some(file), _) => files::read(file, ENTRY_BYTES_MAX)?.to_vec(),
-        (None, index) => fetched(context, index.unwrap_or_default()).await?.into_bytes(),
+pub async fn run(context: &Context, args: &Signatures) -> Result<(), Failure> {
+    let entry = match (&args.entry, args.index) {
+        (Some(file), _) => in_file(file)?,
+        (None, index) => parsed(fetched(context, index.unwrap_or_default()).await?.as_bytes())?,
     };
-    let entry = Entry::from_json(json.trim_ascii_end()).map_err(|error| {
+    if let Event::BreakGlass(step) = &entry.event
+        && let Some((proposal, signatures)) = of_step(step)
+    {
+        let statement: Option<Statement> = proposal.text.parse().ok();
+        let statement =
+            statement.filter(|statement| text::agrees(statement, proposal)).ok_or_else(differs)?;
+        let signatures = signatures.iter().map(|one| (&one.operator, &*one.signature)).collect();
+        return write(context, &Signed { statement, signatures }, &args.out);
+    }
+    if let Event::Decide(vote) = &entry.event {
+        let asked = match (&args.request, args.index) {
+            (Some(file), _) => asked_in(in_file(file)?, vote.approval),
+            (None, Some(index)) => found(context, index, vote.approval).await?,
+            (None, None) => None,
+        };
+        let asked = asked.ok_or_else(|| {
+            Failure::usage(format!("the entry decides the request `{}`, whose own entry is missing", vote.approval))
+                .hint("`hotwork audit tail` shows where it was asked; `--request FILE` takes what `audit show` prints")
+        })?;
+        let statement = of_vote(vote, &asked).ok_or_else(differs)?;
+        let signatures = vec![(&vote.operator, &*vote.signature)];
+        return write(context, &Signed { statement, signatures }, &args.out);
+    }
+    Err(Failure::usage("nothing was signed in this entry").hint(
+        "`hotwork audit tail` shows where glass was opened, extended or proposed to be opened, and requests decided",
+    ))
+}
+
+/// A log that says one thing beside a text that says another proves nothing.
+fn differs() -> Failure {
+    let message = "the text is not what the entry says that it is";
+    Failure::new(Exit::NegativeVerdict, "statement-differs", message)
+        .hint("keep the log as it is, and compare it with another copy")
+}
+
+fn in_file(file: &Path) -> Result<Entry, Failure> {
+    parsed(files::read(file, ENTRY_BYTES_MAX)?.trim_ascii_end())
+}
+
+fn parsed(json: &[u8]) -> Result<Entry, Failure> {
+    Entry::from_json(json.trim_ascii_end()).map_err(|error| {
         Failure::usage(format!("the entry: {error}"))
             .hint("`hotwork audit show INDEX` prints it in the right form")
-    })?;
-    let Some((proposal, signatures)) = signed(&entry.event) else {
-        return Err(Failure::usage("nothing was signed in this entry for break-glass")
-            .hint("`hotwork audit tail` shows where glass was opened, extended or proposed to be opened"));
-    };
-    // A log that says one thing beside a text that says another proves nothing.
-    let statement: Option<Statement> = proposal.text.parse().ok();
-    let statement = statement.filter(|statement| text::agrees(statement, proposal)).ok_or_else(|| {
-        Failure::new(
-            Exit::NegativeVerdict,
-            "statement-differs",
-            "the text is not what the entry says that it is",
-        )
-        .hint("keep the log as it is, and compare it with another copy")
-    })?;
-    write(context, &statement, signatures, out)
+    })
 }
 
 async fn fetched(context: &Context, index: u64) -> Result<String, Failure> {
@@ -73,9 +105,47 @@ async fn fetched(context: &Context, index: u64) -> Result<String, Failure> {
     Ok(answer.entry.map(|entry| entry.json).unwrap_or_default())
 }
 
-fn signed(event: &Event) -> Option<(&Proposal, &[Signature])> {
-    let Event::BreakGlass(step) = event else { return None };
-    match &**step {
+/// The request that was decided in the entry `index`: back to when its id was made, and no further.
+async fn found(context: &Context, index: u64, id: ApprovalId) -> Result<Option<Box<Asked>>, Failure> {
+    let mut client = context.audit().await?;
+    let page = u64::try_from(PAGE_SIZE_MAX).unwrap_or(u64::MAX);
+    let mut before = index;
+    while before > 0 {
+        let first = before.saturating_sub(page);
+        let page_size = i32::try_from(before.saturating_sub(first)).unwrap_or(i32::MAX);
+        let message = v1::ListEntriesRequest { first_index: Some(first), page_size };
+        let answer = context.call(client.list_entries(context.request(message))).await?;
+        let mut oldest = Timestamp::default();
+        for (at, entry) in answer.entries.iter().enumerate() {
+            let entry = parsed(entry.json.as_bytes())?;
+            if at == 0 {
+                oldest = entry.time;
+            }
+            if let Some(asked) = asked_in(entry, id) {
+                return Ok(Some(asked));
+            }
+        }
+        if oldest.plus_millis(CLOCK_BEHIND_MS_MAX) < id.time() {
+            return Ok(None);
+        }
+        before = first;
+    }
+    Ok(None)
+}
+
+fn asked_in(entry: Entry, id: ApprovalId) -> Option<Box<Asked>> {
+    if let Event::Ask(asked) = entry.event { Some(asked).filter(|asked| asked.id == id) } else { None }
+}
+
+/// The text of a decision, made again from the two entries, if it is the one that the entry names.
+fn of_vote(vote: &Vote, asked: &Asked) -> Option<Statement> {
+    let id: SpiffeId = asked.terms.agent.as_str().parse().ok()?;
+    let made = asked.statement(id.trust_domain(), vote.verdict, &vote.operator, vote.reason.as_ref());
+    made.ok().filter(|made| asked.request == asked.terms.digest() && made.digest() == vote.statement)
+}
+
+fn of_step(step: &Step) -> Option<(&Proposal, &[Signature])> {
+    match step {
         Step::Extend(extended) => Some((&extended.proposal, &extended.signatures)),
         Step::Open(opened) => Some((&opened.proposal, &opened.signatures)),
         Step::Propose(proposed) => Some((&proposed.proposal, std::slice::from_ref(&proposed.signature))),
@@ -83,19 +153,15 @@ fn signed(event: &Event) -> Option<(&Proposal, &[Signature])> {
     }
 }
 
-fn write(
-    context: &Context,
-    statement: &Statement,
-    signatures: &[Signature],
-    out: &Path,
-) -> Result<(), Failure> {
+fn write(context: &Context, signed: &Signed<'_>, out: &Path) -> Result<(), Failure> {
     let folder = files::Folder::open(out)?;
+    let statement = &signed.statement;
     folder.write("statement.txt", statement.as_str().as_bytes())?;
     let text = out.join("statement.txt");
     let (mut signers, mut commands) = (Vec::new(), Vec::new());
-    for signature in signatures {
-        let (name, file) = (signature.operator.as_str(), format!("{}.sig", signature.operator));
-        let blob = STANDARD.decode(&*signature.signature).map_err(|_| {
+    for (operator, signature) in &signed.signatures {
+        let (name, file) = (operator.as_str(), format!("{operator}.sig"));
+        let blob = STANDARD.decode(signature).map_err(|_| {
             Failure::new(
                 Exit::NegativeVerdict,
                 "signature-form",
@@ -105,7 +171,7 @@ fn write(
         folder.write(&file, crate::ssh::armored(&blob).as_bytes())?;
         commands.push(format!(
             "ssh-keygen -Y verify -f allowed_signers -I {name} -n {} -s {} < {}",
-            Namespace::BreakGlass.as_str(),
+            statement.namespace().as_str(),
             out.join(&file).display(),
             text.display()
         ));

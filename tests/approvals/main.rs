@@ -15,6 +15,7 @@ mod crashes;
 mod forgeries;
 mod office;
 mod page;
+mod proof;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 #[path = "../end_to_end/support.rs"]

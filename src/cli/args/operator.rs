@@ -83,11 +83,11 @@ Examples:
     /// Write what people signed for break-glass, to be checked with `ssh-keygen` and nothing else
     #[command(after_help = "\
 An entry in which glass was opened, extended or proposed to be opened has the text and the signatures \
-themselves. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text \
+themselves; the text of a decision on a request is made again from the request's own entry. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text \
 says what the entry says is checked here; whose signatures they are is checked with the public keys as \
 you know them, in the form of ssh-keygen's allowed signers, and never with keys from the log:
 
-  bob namespaces=\"hotwork-break-glass\" ssh-ed25519 AAAA...
+  bob namespaces=\"hotwork-break-glass,hotwork-approval\" ssh-ed25519 AAAA...
 
 Examples:
   hotwork audit signatures 4711 --out ./opening
@@ -95,21 +95,28 @@ Examples:
   hotwork audit signatures --entry entry.json --out ./opening
   ssh-keygen -Y verify -f allowed_signers -I bob -n hotwork-break-glass \\
     -s ./opening/bob.sig < ./opening/statement.txt")]
-    Signatures {
-        /// The entry's index, counted from 0
-        #[arg(required_unless_present = "entry", conflicts_with = "entry")]
-        index: Option<u64>,
-        /// A file with the entry, as `hotwork audit show` printed it; then no broker is asked
-        #[arg(long, value_name = "FILE")]
-        entry: Option<PathBuf>,
-        /// The directory for the files; made when it is not there
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-    },
+    Signatures(Signatures),
     /// Print the newest signed checkpoint; keep it elsewhere
     Checkpoint,
     /// Print the log's public key
     Key,
+}
+
+/// `audit signatures`.
+#[derive(Args, Debug)]
+pub struct Signatures {
+    /// The entry's index, counted from 0
+    #[arg(required_unless_present = "entry", conflicts_with = "entry")]
+    pub index: Option<u64>,
+    /// A file with the entry, as `hotwork audit show` printed it; then no broker is asked
+    #[arg(long, value_name = "FILE")]
+    pub entry: Option<PathBuf>,
+    /// For a decision on a request: a file with the entry in which it was asked
+    #[arg(long, value_name = "FILE", requires = "entry")]
+    pub request: Option<PathBuf>,
+    /// The directory for the files; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `keys`.
