@@ -118,6 +118,33 @@ fn a_session_s_share_is_the_same_after_a_start() {
 }
 
 #[test]
+fn what_was_debited_before_a_start_is_of_the_share_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    ready(dir.path());
+    let ledger = emergency(dir.path()).unwrap();
+    let mut numbers = 100;
+    let whole = open_session(&ledger, 1).unwrap();
+    let grants = mint_all(&ledger, whole, &mut numbers);
+    // As many but for one, and what is left is debited.
+    let session = open_session(&ledger, 2).unwrap();
+    let counted = Issuance { max_calls: NonZeroU32::new(1_000), ..grant(session, 10_000) };
+    submit(&ledger, Command::Issue(Box::new(counted.clone()))).unwrap();
+    for number in 10_001..10_000 + grants - 1 {
+        submit(&ledger, Command::Issue(Box::new(grant(session, number)))).unwrap();
+    }
+    let debit = |ledger: &Ledger, call: u32| {
+        let key = Digest::of(&call.to_be_bytes());
+        submit(ledger, Command::Consume { issuance: Box::new(counted.clone()), key }).map(drop)
+    };
+    let debits = (0..1_000).take_while(|call| debit(&ledger, *call).is_ok()).count();
+    assert!((1..100).contains(&debits), "{debits} debits");
+    assert_eq!(debit(&ledger, 1_000), Err(LedgerError::EmergencyFull));
+    drop(ledger);
+    let ledger = emergency(dir.path()).unwrap();
+    assert_eq!(debit(&ledger, 1_001), Err(LedgerError::EmergencyFull), "it begins no new share");
+}
+
+#[test]
 fn a_counted_credential_of_a_session_is_good_for_its_calls_and_no_other_one_is() {
     let dir = tempfile::tempdir().unwrap();
     let ordinary = Issuance { single_use: true, ..issuance(START, 50, "a") };

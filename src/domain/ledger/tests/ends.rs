@@ -149,6 +149,18 @@ fn an_operator_who_locked_everything_can_leave_room_for_others() {
 }
 
 #[test]
+fn a_brake_finds_a_place_beside_the_locks_that_its_person_has_made() {
+    let mut log = Log::default();
+    let end = START.plus_millis(1000);
+    for number in 0..LOCKS_PER_OPERATOR_MAX {
+        log.submit(lock_of("olga", &[], number, end), START).unwrap();
+    }
+    let agent = Lock { operator: "olga".parse().unwrap(), ..lock(Selector::Agent(agent("a")), end) };
+    assert_eq!(log.state.locks.admit(&agent, false, START), Err(LockShare::Operator));
+    assert_eq!(log.state.locks.admit(&agent, true, START), Ok(()));
+}
+
+#[test]
 fn a_revocation_with_a_lock_ends_what_was_and_refuses_what_comes_from_the_same_instant() {
     let mut log = Log::default();
     let old = issuance("a", START, 1);
