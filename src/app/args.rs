@@ -43,6 +43,10 @@ pub enum Command {
         /// configuration is kept there, for an emergency start
         #[arg(long, value_name = "DIR", default_value = "/var/lib/hotwork")]
         state_dir: PathBuf,
+        /// The clock is right although the log's newest entry is more than 30 days old; without it such a start
+        /// issues nothing
+        #[arg(long, env = "HOTWORK_ACCEPT_CLOCK")]
+        accept_clock: bool,
     },
 }
 

@@ -97,6 +97,7 @@ async fn record_start(config: &Config, ledger: &Ledger) -> Result<(), LedgerErro
 fn options(config: &Config, minter: &Minter, clock: &Arc<dyn Clock>) -> Options {
     let origin = minter.verifier_key().name.clone();
     let mut options = Options::new(config.state_dir.clone(), origin, minter.log_signer(), Arc::clone(clock));
+    options.accept_clock = config.accept_clock || config.dev;
     options.retention = Duration::from_secs(config.retention_seconds);
     options
 }

@@ -63,7 +63,9 @@ pub fn main() -> ExitCode {
         Command::Completion { shell } => completion(shell),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
-        Command::Serve { config, state_dir } => serve::run_file(&config, &state_dir),
+        Command::Serve { config, state_dir, accept_clock } => {
+            serve::run_file(&config, &state_dir, accept_clock)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

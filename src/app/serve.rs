@@ -41,19 +41,23 @@ const LET_GO_MAX: Duration = Duration::from_secs(10);
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 
 /// `hotworkd serve`. A file with problems is passed over for the last good one, in `state` when the file does not say
-/// where; that is an emergency.
+/// where; that is an emergency. `accept_clock`: somebody has looked at the clock.
 ///
 /// # Errors
 /// A file with problems, all of them, when there was no good one; else as [`run`].
-pub fn run_file(file: &Path, state: &Path) -> Result<(), Failure> {
+pub fn run_file(file: &Path, state: &Path, accept_clock: bool) -> Result<(), Failure> {
     let problems = match Config::load(file) {
-        Ok(config) => return run(&Configured { file: Some(file.to_owned()), ..config.into() }, |_| {}),
+        Ok(config) => {
+            let config = Config { accept_clock, ..config };
+            return run(&Configured { file: Some(file.to_owned()), ..config.into() }, |_| {});
+        }
         Err(problems) => problems.to_string(),
     };
     let Some(config) = last_good::load(file, state) else {
         let next = "next: mend the file; `hotworkd check` shows all problems";
         return Err(Failure::usage(format!("{problems}\n{next}")));
     };
+    let config = Config { accept_clock, ..config };
     run(&Configured { problems: Some(problems), ..config.into() }, |_| {})
 }
 

@@ -59,6 +59,8 @@ pub struct Config {
     pub reflection: bool,
     /// Whether this is `hotworkd dev`. No file can say so.
     pub dev: bool,
+    /// Somebody has looked at the clock: the log's newest entry may be older than a start takes otherwise.
+    pub accept_clock: bool,
 }
 
 /// A Unix socket: where, and who may connect.
@@ -213,6 +215,7 @@ fn read(path: &Path, text: &str, gathered: &Gathered) -> Option<Config> {
         remind_every_seconds: remind_every?,
         notifiers: notifiers?,
         reflection: reflection?,
+        accept_clock: false,
         dev: false,
     })
 }

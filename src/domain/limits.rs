@@ -165,6 +165,9 @@ pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How far the clock may be behind the newest entry for minting to go on, in milliseconds: a step that a
 /// time service makes between two runs. Beyond it the clock is wrong, or was (promise P11).
 pub const CLOCK_BEHIND_MS_MAX: i64 = 2_000;
+/// How far the clock may be ahead of the newest entry at a start, in milliseconds: 30 days. A broker that was off for longer
+/// is rare, and an entry that is recorded on a clock that is years ahead stops minting until that time has come.
+pub const CLOCK_AHEAD_MS_MAX: i64 = 30 * 86_400_000;
 /// How far the wall clock may step against the boot clock in one run, in milliseconds: leap seconds.
 pub const CLOCK_DRIFT_MS_MAX: i64 = 2_000;
 /// Groups that one listing call looks at before it answers with what it has and a page token.

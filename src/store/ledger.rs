@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{oneshot, watch};
 
 use super::carried::Carrier;
+use super::error::LedgerError;
 use super::index::{Index, IndexError};
 use super::journal::Positions;
 use super::notable::Notable;
@@ -17,11 +18,10 @@ use super::reader::Reader;
 use super::tree::Tree;
 use crate::domain::approval::Approvals;
 use crate::domain::break_glass::{Sessions, Step};
-use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
 use crate::domain::enrollment::Enrollments;
 use crate::domain::entry::Event;
-use crate::domain::ledger::{Change, Command, Refusal, State};
+use crate::domain::ledger::{Change, Command, State};
 use crate::domain::name::{AgentId, TenantName};
 use crate::domain::note::VerifierKey;
 use crate::domain::revocation::feed::{Delta, History};
@@ -100,39 +100,6 @@ impl Recorded {
     pub const fn calls_left(&self) -> u32 {
         self.calls_left
     }
-}
-
-/// Why a command was not recorded.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum LedgerError {
-    /// The queue is full. Nothing happened; a retry may succeed.
-    #[error("the ledger is busy")]
-    Busy,
-    /// The clock can't be trusted, so nothing is minted.
-    #[error(transparent)]
-    Clock(#[from] Untrustworthy),
-    /// The clock is behind the log's newest entry, so nothing is minted.
-    #[error("the clock is behind the log's newest entry by {behind_ms} ms")]
-    ClockBehind {
-        /// By how much.
-        behind_ms: i64,
-    },
-    /// The store takes no writes, and this is not what the emergency journal is for.
-    #[error("the store takes no writes: this waits until the emergency is over")]
-    Emergency,
-    /// The emergency journal has no room for it, or its session has used its share. What it has stays in force.
-    #[error("the emergency journal has no room for it")]
-    EmergencyFull,
-    /// The rules refuse it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The ledger has stopped after a failure. Whether this command was recorded is known after a restart;
-    /// it was not acknowledged.
-    #[error("the ledger has stopped: {0}")]
-    Stopped(Arc<str>),
-    /// The entry would be longer than the log takes.
-    #[error("the entry has `{0}` bytes, more than the log takes")]
-    TooLong(usize),
 }
 
 /// How the ledger is.

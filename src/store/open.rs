@@ -24,7 +24,7 @@ use super::notable::Notable;
 use super::queue::queue;
 use super::replay::{ReplayError, replay};
 use super::tree::Tree;
-use super::writer::Writer;
+use super::writer::{Writer, is_far_ahead};
 use crate::domain::clock::Clock;
 use crate::domain::ledger::State;
 use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
@@ -43,6 +43,8 @@ pub struct Options {
     pub signer: Arc<dyn Signer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Somebody has looked at the clock: it may be further ahead of the newest entry than a start takes otherwise.
+    pub accept_clock: bool,
     /// How long expired records stay in the index.
     pub retention: Duration,
     /// The file operations of the journal.
@@ -59,7 +61,17 @@ impl Options {
         let retention = Duration::from_secs(30 * 24 * 3600);
         let segment_bytes_max = JOURNAL_SEGMENT_BYTES_MAX;
         let (medium, scratch) = (Arc::new(FileSystem), Arc::new(FileSystem));
-        Self { directory, origin, signer, clock, retention, medium, scratch, segment_bytes_max }
+        Self {
+            directory,
+            origin,
+            signer,
+            clock,
+            accept_clock: false,
+            retention,
+            medium,
+            scratch,
+            segment_bytes_max,
+        }
     }
 }
 
@@ -188,7 +200,9 @@ impl Assembly {
             merged: self.merged,
         });
         let (room, shadow) = self.emergency.unzip();
+        let doubted = !options.accept_clock && is_far_ahead(&*options.clock, &found);
         let writer = Writer {
+            doubted,
             shared: Arc::clone(&shared),
             store: self.store,
             clock: options.clock,

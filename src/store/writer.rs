@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use super::emergency::{Room, Shadow};
 use super::engine::{Batch, Place, Store};
+use super::error::LedgerError;
 use super::index::note_issues;
 use super::index::record::{Brief, Chunk};
 use super::journal::group::GroupBuffer;
-use super::ledger::{Head, Job, LedgerError, Recorded, Shared};
+use super::journal::recovery::Found;
+use super::ledger::{Head, Job, Recorded, Shared};
 use super::lock::DirectoryLock;
 use super::queue::Exit;
 use super::tree::FullTile;
 use crate::domain::break_glass::Ask;
-use crate::domain::clock::{Clock, Untrustworthy};
+use crate::domain::clock::Clock;
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
 use crate::domain::ledger::{Change, Command, State};
-use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
+use crate::domain::limits::{CLOCK_AHEAD_MS_MAX, CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::Checkpoint;
 use crate::domain::revocation::feed::Delta;
@@ -53,6 +55,8 @@ pub(super) struct Writer {
     pub(super) buffer: GroupBuffer,
     /// A group has failed: nothing is acknowledged any more.
     pub(super) stopped: bool,
+    /// This start found the clock far ahead of the log, and nobody has said that it is right.
+    pub(super) doubted: bool,
     /// Commands in the last group.
     pub(super) crowd: u32,
     /// The index has failed: it gets no more, and nothing is minted.
@@ -68,6 +72,8 @@ pub(super) struct Writer {
 /// One group on its way.
 struct Group {
     now: Result<Timestamp, LedgerError>,
+    /// What the clock says, far ahead or not.
+    said: Result<Timestamp, LedgerError>,
     changes: Vec<Change>,
     answers: Vec<(Answer, Result<Recorded, LedgerError>)>,
     frontier: Frontier,
@@ -75,6 +81,12 @@ struct Group {
 }
 
 type Answer = tokio::sync::oneshot::Sender<Result<Recorded, LedgerError>>;
+
+impl Group {
+    const fn is_doubted(&self) -> bool {
+        matches!(self.now, Err(LedgerError::ClockAhead { .. }))
+    }
+}
 
 impl Writer {
     /// Works until the last handle has gone.
@@ -143,8 +155,10 @@ impl Writer {
     fn decide(&mut self, jobs: &mut VecDeque<Job>) -> Group {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        let said = self.clock.now().map_err(LedgerError::from);
         let mut group = Group {
-            now: trusted(self.clock.now(), state.high_water()),
+            now: trusted(said.clone(), state.high_water(), self.doubted),
+            said,
             changes: Vec::with_capacity(jobs.len()),
             answers: Vec::with_capacity(jobs.len()),
             frontier: self.frontier.clone(),
@@ -152,11 +166,36 @@ impl Writer {
         };
         self.buffer.begin();
         while !self.buffer.is_full() {
+            let vouches = group.is_doubted() && jobs.front().is_some_and(|job| is_signed(&job.command));
+            // It has a time of its own, and so has its group.
+            if vouches && !group.changes.is_empty() {
+                break;
+            }
             let Some(Job { command, answer }) = jobs.pop_front() else { break };
-            let outcome = self.decide_one(command, &mut state, &mut group);
+            let outcome = if vouches {
+                self.decide_vouched(command, &mut state, &mut group)
+            } else {
+                self.decide_one(command, &mut state, &mut group)
+            };
             group.answers.push((answer, outcome));
         }
         group
+    }
+
+    /// People have signed a text with this time, by their own clocks, so it is right: for them, and once it is recorded
+    /// for everybody. Break-glass must not wait for an option of a unit after a month without a broker.
+    fn decide_vouched(
+        &mut self,
+        command: Command,
+        state: &mut State,
+        group: &mut Group,
+    ) -> Result<Recorded, LedgerError> {
+        let doubted = std::mem::replace(&mut group.now, group.said.clone());
+        let outcome = self.decide_one(command, state, group);
+        if outcome.is_err() {
+            group.now = doubted;
+        }
+        outcome
     }
 
     fn decide_one(
@@ -317,11 +356,41 @@ fn patience(crowd: u32, jobs: &VecDeque<Job>) -> Option<Duration> {
     waits.then(|| GATHER.saturating_mul(crowd).min(GATHER_MAX))
 }
 
-/// The time, unless it can't be trusted: the clock says so, or it is behind the newest entry (promise P11).
-fn trusted(now: Result<Timestamp, Untrustworthy>, high_water: Timestamp) -> Result<Timestamp, LedgerError> {
+/// The time, unless it can't be trusted: the clock says so, it is behind the newest entry (promise P11), or so far ahead
+/// that somebody has to say that it is right.
+fn trusted(
+    now: Result<Timestamp, LedgerError>,
+    high_water: Timestamp,
+    doubted: bool,
+) -> Result<Timestamp, LedgerError> {
     let now = now?;
     let behind_ms = high_water.millis_since(now);
-    if behind_ms > CLOCK_BEHIND_MS_MAX { Err(LedgerError::ClockBehind { behind_ms }) } else { Ok(now) }
+    if behind_ms > CLOCK_BEHIND_MS_MAX {
+        return Err(LedgerError::ClockBehind { behind_ms });
+    }
+    let ahead_ms = now.millis_since(high_water);
+    if doubted && ahead_ms > CLOCK_AHEAD_MS_MAX { Err(LedgerError::ClockAhead { ahead_ms }) } else { Ok(now) }
+}
+
+/// Whether the clock is so far ahead of a log that has begun that it has to be confirmed. Asked at a start only: from then
+/// on it is held to the boot clock.
+pub(super) fn is_far_ahead(clock: &dyn Clock, found: &Found) -> bool {
+    let ahead_ms = clock.now().map_or(0, |now| now.millis_since(found.time));
+    let far = found.size > 0 && ahead_ms > CLOCK_AHEAD_MS_MAX;
+    if far {
+        tracing::error!(
+            days = ahead_ms / 86_400_000,
+            newest = found.time.to_rfc3339(),
+            "the clock is far ahead of the log's newest entry: nothing is issued. Is it right? Then restart with \
+             --accept-clock (HOTWORK_ACCEPT_CLOCK=1), or sign for break-glass; else set it right and restart"
+        );
+    }
+    far
+}
+
+/// Whether people have signed what it says, and when it is.
+const fn is_signed(command: &Command) -> bool {
+    matches!(command, Command::BreakGlass(Ask::Sign(_)))
 }
 
 /// Leaves a mark when the writer panics, so that the status tells it.

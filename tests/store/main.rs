@@ -13,6 +13,7 @@ mod support;
 mod approvals;
 mod basics;
 mod carried;
+mod clock;
 mod damage;
 mod derived;
 mod disk;

@@ -21,6 +21,10 @@ impl From<LedgerError> for Refused {
                 Self::new(Code::ResourceExhausted, "ledger-busy", message).retry(BUSY_RETRY)
             }
             LedgerError::Clock(error) => error.into(),
+            LedgerError::ClockAhead { .. } => {
+                let message = "the broker's clock is far ahead of its own log; nothing is issued until an operator says that it is right";
+                internal(Code::Unavailable, "clock-ahead", message, &error)
+            }
             LedgerError::ClockBehind { .. } => {
                 let message = "the broker's clock is behind its own log; nothing is issued until it is not";
                 internal(Code::Unavailable, "clock-behind", message, &error)

@@ -107,6 +107,7 @@ fn every_ledger_error_has_its_status() {
     let busy = check(LedgerError::Busy, Code::ResourceExhausted, "ledger-busy");
     assert!(busy.get_details_retry_info().is_some());
     check(LedgerError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
+    check(LedgerError::ClockAhead { ahead_ms: 5 }, Code::Unavailable, "clock-ahead");
     check(LedgerError::Emergency, Code::Unavailable, "emergency");
     check(LedgerError::EmergencyFull, Code::Unavailable, "emergency-full");
     check(LedgerError::Stopped(INNER.into()), Code::Unavailable, "ledger-stopped");

@@ -14,8 +14,8 @@ use crate::domain::limits::{
     EMERGENCY_BYTES, EMERGENCY_LAST_BYTES, EMERGENCY_RESERVED_BYTES, EMERGENCY_SESSION_BYTES_MAX,
     ENTRY_BYTES_MAX,
 };
+use crate::store::error::LedgerError;
 use crate::store::journal::group::NOTE_BYTES_MAX;
-use crate::store::ledger::LedgerError;
 
 /// What an entry takes beside its own bytes when it is alone in its group: two heads, checksums, a checkpoint.
 const GROUP_BYTES: u64 = 512;
