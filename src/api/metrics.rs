@@ -19,7 +19,7 @@ use crate::broker::{IssueError, Issued};
 use crate::domain::credential::Kind;
 use crate::domain::emergency::Cause;
 use crate::domain::time::Timestamp;
-use crate::notify::outbox::DestinationView;
+use crate::notify::desk::DestinationView;
 
 /// Upper bounds of the issue latency's buckets in seconds: from a third of a good commit to the request timeout.
 const ISSUE_SECONDS: [f64; 12] =

@@ -15,8 +15,8 @@ use crate::domain::limits::NOTICE_SECONDS_MAX;
 use crate::domain::name::{NotifierName, OperatorName, PlaybookName};
 use crate::domain::time::Timestamp;
 use crate::notify::Notice;
+use crate::notify::desk::DestinationView;
 use crate::notify::destination::Undelivered;
-use crate::notify::outbox::DestinationView;
 use crate::store::{Numbered, ReadError};
 
 use super::Broker;

@@ -14,7 +14,7 @@ use crate::domain::limits::COUNT_MS_MAX;
 use crate::domain::name::AgentId;
 use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
-use crate::notify::outbox::DestinationView;
+use crate::notify::desk::DestinationView;
 use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
 
 use super::break_glass::GlassStatus;

@@ -5,6 +5,7 @@
 
 mod command;
 mod cursor;
+pub mod desk;
 pub mod destination;
 pub mod document;
 mod format;

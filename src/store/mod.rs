@@ -10,6 +10,7 @@ pub mod ends;
 pub mod engine;
 mod error;
 pub mod fault;
+mod gather;
 pub mod index;
 pub mod journal;
 mod ledger;
@@ -23,6 +24,7 @@ mod reader;
 mod replay;
 mod suspect;
 pub mod tree;
+mod trust;
 pub mod verify;
 mod writer;
 

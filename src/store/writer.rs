@@ -5,40 +5,31 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::emergency::{Room, Shadow};
 use super::engine::{Batch, Place, Store};
 use super::error::LedgerError;
+use super::gather::patience;
 use super::index::note_issues;
 use super::index::record::{Brief, Chunk};
 use super::journal::group::GroupBuffer;
-use super::journal::recovery::Found;
 use super::ledger::{Head, Job, Recorded, Shared};
 use super::lock::DirectoryLock;
 use super::queue::Exit;
 use super::tree::FullTile;
+use super::trust::{is_signed, trusted};
 use crate::domain::break_glass::Ask;
 use crate::domain::clock::Clock;
 use crate::domain::digest::Digest;
 use crate::domain::entry::BadEntry;
 use crate::domain::ledger::{Change, Command, State};
-use crate::domain::limits::{CLOCK_AHEAD_MS_MAX, CLOCK_BEHIND_MS_MAX, LEDGER_GROUP_MAX};
+use crate::domain::limits::LEDGER_GROUP_MAX;
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::note::Checkpoint;
 use crate::domain::revocation::feed::Delta;
 use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
 use crate::domain::wording::causes;
-
-/// Size of a group after which the next one is let grow: several callers are at work.
-const CROWD: u32 = 4;
-/// How long it is let grow for each command of the last one. A commit costs some 100 us of processor time
-/// whatever its size, so under load it is worth waiting for company; a lone caller and what ends something
-/// never wait.
-const GATHER: Duration = Duration::from_micros(80);
-/// The longest it is let grow: well below what the same load waits for the processor.
-const GATHER_MAX: Duration = Duration::from_millis(2);
 
 /// How often expired state is dropped, in milliseconds of the log's time.
 const FORGET_EVERY_MS: i64 = 5_000;
@@ -348,51 +339,6 @@ impl Writer {
     }
 }
 
-/// How long these wait for company after a group of `crowd` commands. A lone caller does not, nor does anybody with what
-/// takes authority away, whoever is in the same group.
-fn patience(crowd: u32, jobs: &VecDeque<Job>) -> Option<Duration> {
-    let urgent = jobs.iter().any(|job| job.command.is_urgent());
-    let waits = crowd >= CROWD && jobs.len() < LEDGER_GROUP_MAX && !urgent;
-    waits.then(|| GATHER.saturating_mul(crowd).min(GATHER_MAX))
-}
-
-/// The time, unless it can't be trusted: the clock says so, it is behind the newest entry (promise P11), or so far ahead
-/// that somebody has to say that it is right.
-fn trusted(
-    now: Result<Timestamp, LedgerError>,
-    high_water: Timestamp,
-    doubted: bool,
-) -> Result<Timestamp, LedgerError> {
-    let now = now?;
-    let behind_ms = high_water.millis_since(now);
-    if behind_ms > CLOCK_BEHIND_MS_MAX {
-        return Err(LedgerError::ClockBehind { behind_ms });
-    }
-    let ahead_ms = now.millis_since(high_water);
-    if doubted && ahead_ms > CLOCK_AHEAD_MS_MAX { Err(LedgerError::ClockAhead { ahead_ms }) } else { Ok(now) }
-}
-
-/// Whether the clock is so far ahead of a log that has begun that it has to be confirmed. Asked at a start only: from then
-/// on it is held to the boot clock.
-pub(super) fn is_far_ahead(clock: &dyn Clock, found: &Found) -> bool {
-    let ahead_ms = clock.now().map_or(0, |now| now.millis_since(found.time));
-    let far = found.size > 0 && ahead_ms > CLOCK_AHEAD_MS_MAX;
-    if far {
-        tracing::error!(
-            days = ahead_ms / 86_400_000,
-            newest = found.time.to_rfc3339(),
-            "the clock is far ahead of the log's newest entry: nothing is issued. Is it right? Then restart with \
-             --accept-clock (HOTWORK_ACCEPT_CLOCK=1), or sign for break-glass; else set it right and restart"
-        );
-    }
-    far
-}
-
-/// Whether people have signed what it says, and when it is.
-const fn is_signed(command: &Command) -> bool {
-    matches!(command, Command::BreakGlass(Ask::Sign(_)))
-}
-
 /// Leaves a mark when the writer panics, so that the status tells it.
 struct PanicNote(Arc<Shared>);
 
@@ -401,68 +347,5 @@ impl Drop for PanicNote {
         if std::thread::panicking() {
             self.0.problem.store(Some(Arc::new("the writer has failed".to_owned())));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::fixture;
-    use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
-
-    fn jobs(commands: impl IntoIterator<Item = Command>) -> VecDeque<Job> {
-        let job = |command| Job { command, answer: tokio::sync::oneshot::channel().0 };
-        commands.into_iter().map(job).collect()
-    }
-
-    fn issue() -> Command {
-        Command::Issue(Box::new(fixture::issuance("a", NOW, 1)))
-    }
-
-    #[test]
-    fn what_takes_authority_away_waits_for_no_company() {
-        let operator: crate::domain::name::OperatorName = "olga".parse().unwrap();
-        let lock = Lock {
-            operator: operator.clone(),
-            selector: Selector::All,
-            tenants: Vec::new(),
-            terms: Terms { expires: NOW.plus_millis(60_000), message: "m".parse().unwrap() },
-        };
-        let revocation = Revocation {
-            for_good: false,
-            issued_before: None,
-            live: None,
-            lock: None,
-            operator: operator.clone(),
-            reason: "r".parse().unwrap(),
-            selector: Selector::All,
-            tenants: Vec::new(),
-        };
-        let removal = crate::domain::enrollment::Unenroll {
-            operator: operator.clone(),
-            reason: "r".parse().unwrap(),
-            serial: None,
-            who: crate::domain::enrollment::Enrolled::Operator(operator),
-        };
-        let crowd = LEDGER_GROUP_MAX.try_into().unwrap();
-        assert_eq!(patience(crowd, &jobs([issue()])), Some(GATHER_MAX));
-        let urgent =
-            [Command::Lock(lock), Command::Revoke { revocation, target: None }, Command::Remove(removal)];
-        for command in urgent {
-            assert_eq!(patience(crowd, &jobs([command.clone()])), None, "{command:?}");
-            // Nor when others came before it, who would wait by themselves.
-            assert_eq!(patience(crowd, &jobs([issue(), command.clone()])), None, "{command:?}");
-        }
-    }
-
-    #[test]
-    fn a_lone_caller_and_a_whole_group_wait_for_nobody() {
-        assert_eq!(patience(CROWD - 1, &jobs([issue()])), None);
-        assert_eq!(patience(CROWD, &jobs([issue()])), Some(GATHER * CROWD));
-        let group = |count| jobs(std::iter::repeat_with(issue).take(count));
-        assert!(patience(CROWD, &group(LEDGER_GROUP_MAX - 1)).is_some());
-        assert_eq!(patience(CROWD, &group(LEDGER_GROUP_MAX)), None);
     }
 }

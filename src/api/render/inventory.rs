@@ -16,7 +16,7 @@ use crate::domain::denial::Reason;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::lost_feed::Grace;
 use crate::domain::parameter::{ParameterKind, ParameterRule};
-use crate::notify::outbox::DestinationView;
+use crate::notify::desk::DestinationView;
 use crate::proto::v1;
 
 use super::credential::tier;
