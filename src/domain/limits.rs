@@ -390,6 +390,11 @@ pub const EMERGENCY_RESERVED_BYTES: u64 = EMERGENCY_BYTES / 2;
 /// Bytes of these that only what ends, locks or closes something may use: some 200 entries, so that a holder of a
 /// session, or a responder, who fills the rest can be stopped.
 pub const EMERGENCY_LAST_BYTES: u64 = 256 * 1024;
+/// Bytes of that last part which one operator may use for ends: some 80 entries, so that none keeps the others from stopping
+/// anything.
+pub const EMERGENCY_OPERATOR_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of it which that operator has beyond for the kill switch, everything at once, and for closing sessions.
+pub const EMERGENCY_OPERATOR_BYTES_SPARE: u64 = 32 * 1024;
 /// Bytes that one break-glass session may use for its grants and their debits: 70 of the longest, some 250 usual ones.
 pub const EMERGENCY_SESSION_BYTES_MAX: u64 = 512 * 1024;
 /// Bytes of the entries that are carried forward for an emergency start: 100,000 usual ones, 1,000 of the longest. With

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use super::emergency::{Room, Shadow};
+use super::emergency::{Holder, Room, Shadow};
 use super::engine::{Batch, Place, Store};
 use super::error::LedgerError;
 use super::gather::patience;
@@ -198,7 +198,7 @@ impl Writer {
         if let Some(room) = &self.room {
             room.fits(self.buffer.bytes(), &command)?;
         }
-        let session = command.session();
+        let holder = self.room.as_ref().and_then(|_| Holder::of(&command));
         // What lets something happen needs a clock that can be trusted.
         let lets = matches!(
             command,
@@ -222,8 +222,8 @@ impl Writer {
             BadEntry::TooLong(bytes) => LedgerError::TooLong(bytes),
             BadEntry::Form(_) => LedgerError::TooLong(0),
         })?;
-        if let (Some(room), Some(session)) = (&self.room, session) {
-            room.took(session, leaf.len());
+        if let (Some(room), Some(holder)) = (&self.room, &holder) {
+            room.took(holder, leaf.len());
         }
         let index = group.frontier.size();
         let leaf = leaf_hash(leaf);

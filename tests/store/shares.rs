@@ -90,8 +90,38 @@ fn grants_that_fill_what_they_may_leave_room_to_close_lock_and_revoke() {
     let review = Review { drill: false, finding, operator, playbook: None, session: sessions[0] };
     submit(&ledger, Command::BreakGlass(Ask::Review(review))).unwrap();
     unlock(&ledger, held);
-    let ended = (0..10_000).take_while(|at| lock_out(&ledger, &format!("t{at}")).is_ok()).count();
-    assert!(ended > 100, "{ended} revocations");
+    // One revoker fills their share, and starts anew, and none of it keeps another from stopping anything.
+    let revoked_by = |ledger: &Ledger, who: &str, at: usize| {
+        let selector = Selector::Tenant(format!("t{at}").parse().unwrap());
+        let revocation = hotwork::domain::revocation::Revocation {
+            operator: who.parse().unwrap(),
+            ..revocation(selector)
+        };
+        submit(ledger, Command::Revoke { revocation, target: None }).map(drop)
+    };
+    let fill = |ledger: &Ledger, who: &str| {
+        let refused = (0..10_000).find_map(|at| revoked_by(ledger, who, at).err().map(|error| (at, error)));
+        let (count, error) = refused.unwrap();
+        assert_eq!(error, LedgerError::EmergencyFull);
+        count
+    };
+    let ended = fill(&ledger, "mallory");
+    assert!((40..150).contains(&ended), "{ended} revocations");
+    drop(ledger);
+    let ledger = emergency(dir.path()).unwrap();
+    assert_eq!(fill(&ledger, "mallory"), 0, "not after a start either");
+    let everything = |ledger: &Ledger, who: &str| {
+        let revocation = hotwork::domain::revocation::Revocation {
+            operator: who.parse().unwrap(),
+            ..revocation(Selector::All)
+        };
+        submit(ledger, Command::Revoke { revocation, target: None }).map(drop)
+    };
+    assert_eq!(everything(&ledger, "mallory"), Ok(()), "the kill switch has some more");
+    let loops = (0..10_000).take_while(|_| everything(&ledger, "mallory").is_ok()).count();
+    assert!(loops < 100, "{loops}");
+    let others = fill(&ledger, "ben");
+    assert!(others > 20, "{others} revocations of somebody else");
     // It is all there at the next start.
     drop(ledger);
     let merged = open(dir.path(), &clock());

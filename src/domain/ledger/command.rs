@@ -14,8 +14,8 @@ use crate::domain::enrollment::{EnrollRefusal, Enrollment, Unenroll};
 use crate::domain::entry::{Call, Load, Release, Rotation, Start};
 use crate::domain::id::Lineage;
 use crate::domain::limits::IDEMPOTENCY_KEYS_PER_AGENT_MAX;
-use crate::domain::name::AgentId;
-use crate::domain::revocation::{InForce, Lock, LockShare, Revocation, Unlock};
+use crate::domain::name::{AgentId, OperatorName};
+use crate::domain::revocation::{InForce, Lock, LockShare, Revocation, Selector, Unlock};
 use crate::domain::time::Timestamp;
 
 /// What is asked of the ledger.
@@ -164,6 +164,55 @@ impl Command {
             | Self::Load(_)
             | Self::Release(_)
             | Self::Start(_) => InEmergency::Kept,
+        }
+    }
+
+    /// Whose share of the last part of an emergency journal it uses: who ends, locks or closes something.
+    pub const fn ended_by(&self) -> Option<&OperatorName> {
+        match self {
+            Self::BreakGlass(Ask::Close(closing)) => Some(&closing.operator),
+            Self::BreakGlass(Ask::Review(review)) => Some(&review.operator),
+            Self::Lock(lock) => Some(&lock.operator),
+            Self::Remove(removal) => Some(&removal.operator),
+            Self::Revoke { revocation, .. } => Some(&revocation.operator),
+            Self::Unlock(unlock) => Some(&unlock.operator),
+            Self::Ask(_)
+            | Self::BreakGlass(Ask::Restrict(_) | Ask::Sign(_))
+            | Self::Call(_)
+            | Self::Consume { .. }
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Load(_)
+            | Self::Release(_)
+            | Self::Rotate(_)
+            | Self::Start(_) => None,
+        }
+    }
+
+    /// Whether it stops everything at once, or a whole session.
+    pub const fn stops_all(&self) -> bool {
+        match self {
+            Self::BreakGlass(Ask::Close(_)) => true,
+            Self::Lock(lock) => matches!(lock.selector, Selector::All),
+            Self::Revoke { revocation, .. } => matches!(revocation.selector, Selector::All),
+            Self::Ask(_)
+            | Self::BreakGlass(Ask::Restrict(_) | Ask::Review(_) | Ask::Sign(_))
+            | Self::Call(_)
+            | Self::Consume { .. }
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Load(_)
+            | Self::Release(_)
+            | Self::Remove(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => false,
         }
     }
 

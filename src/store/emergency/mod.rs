@@ -31,7 +31,7 @@ use self::content::Parsed;
 pub(super) use self::content::{Content, FILE};
 use self::merge::continued;
 pub(super) use self::merge::{MergeError, Parts as MergeParts, merge, read};
-pub(super) use self::room::Room;
+pub(super) use self::room::{Holder, Room};
 pub(super) use self::shadow::Shadow;
 pub use self::shadow::sweep;
 

@@ -7,51 +7,73 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::content::Content;
+use crate::domain::break_glass::Step;
 use crate::domain::entry::{Entry, Event};
-use crate::domain::id::Lineage;
+use crate::domain::id::{CredentialId, Lineage};
 use crate::domain::ledger::{Command, InEmergency};
 use crate::domain::limits::{
-    EMERGENCY_BYTES, EMERGENCY_LAST_BYTES, EMERGENCY_RESERVED_BYTES, EMERGENCY_SESSION_BYTES_MAX,
-    ENTRY_BYTES_MAX,
+    EMERGENCY_BYTES, EMERGENCY_LAST_BYTES, EMERGENCY_OPERATOR_BYTES_MAX, EMERGENCY_OPERATOR_BYTES_SPARE,
+    EMERGENCY_RESERVED_BYTES, EMERGENCY_SESSION_BYTES_MAX, ENTRY_BYTES_MAX,
 };
+use crate::domain::name::OperatorName;
 use crate::store::error::LedgerError;
 use crate::store::journal::group::NOTE_BYTES_MAX;
 
 /// What an entry takes beside its own bytes when it is alone in its group: two heads, checksums, a checkpoint.
 const GROUP_BYTES: u64 = 512;
+/// What an entry must find free, however long it will be: the vital ones end so much before the last part.
+const MARGIN_BYTES: u64 = 68 * 1024;
+
+/// Who has a share of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::store) enum Holder {
+    /// Who ends something, of the last part.
+    Operator(OperatorName),
+    /// A session, with its grants and their debits.
+    Session(Lineage),
+}
+
+impl Holder {
+    /// Whose share the command uses.
+    pub(in crate::store) fn of(command: &Command) -> Option<Self> {
+        let operator = || command.ended_by().cloned().map(Self::Operator);
+        command.session().map(Self::Session).or_else(operator)
+    }
+}
 
 /// How much room is left, and for what.
 #[derive(Debug)]
 pub(in crate::store) struct Room {
     used: AtomicU64,
-    /// What the sessions have used: one for each session with a grant in the journal.
-    sessions: Mutex<HashMap<Lineage, u64>>,
+    /// What each has used of their share.
+    shares: Mutex<HashMap<Holder, u64>>,
 }
 
 impl Room {
     /// What is left beside `used` bytes, in which is `content`.
     pub(super) fn new(used: u64, content: Option<&Content>) -> Self {
-        let room = Self { used: AtomicU64::new(used), sessions: Mutex::default() };
+        let room = Self { used: AtomicU64::new(0), shares: Mutex::default() };
         let mut of = HashMap::new();
-        for json in content.iter().flat_map(|content| content.entries().map(|(_, json)| json)) {
-            let session = match Entry::from_json(json).map(|entry| entry.event) {
-                Ok(Event::Consume(consumption)) => of.get(&consumption.credential).copied(),
-                Ok(Event::Issue(issuance)) => {
-                    let session = issuance.session();
-                    session.into_iter().for_each(|session| of.extend([(issuance.id, session)]));
-                    session
+        for (group, bytes) in content.iter().flat_map(|content| content.groups()) {
+            for (_, json) in group.entries() {
+                if let Some(holder) = holder_of(json, &mut of) {
+                    room.took(&holder, json.len());
                 }
-                // Everything else is of no session, and what is no entry was refused before.
-                Ok(_) | Err(_) => None,
-            };
-            session.into_iter().for_each(|session| room.took(session, json.len()));
+            }
+            let end = room.used().saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            room.reached(end);
         }
+        room.reached(used);
         room
     }
 
     /// The journal has so many bytes now.
     pub(super) fn reached(&self, used: u64) {
         self.used.store(used, Ordering::Release);
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
     }
 
     /// Whether the entry of `command`, of whatever size, fits into a group that has `bytes` so far.
@@ -66,23 +88,72 @@ impl Room {
             InEmergency::Vital => EMERGENCY_LAST_BYTES,
         };
         let most = bytes.saturating_add(ENTRY_BYTES_MAX).saturating_add(NOTE_BYTES_MAX).saturating_add(64);
-        let used = self.used.load(Ordering::Acquire).saturating_add(u64::try_from(most).unwrap_or(u64::MAX));
+        let used = self.used().saturating_add(u64::try_from(most).unwrap_or(u64::MAX));
         let has_room = used.saturating_add(kept) <= EMERGENCY_BYTES;
-        let in_share = command.session().is_none_or(|session| self.of(session) < EMERGENCY_SESSION_BYTES_MAX);
+        let in_share = Holder::of(command).is_none_or(|holder| {
+            let share = match holder {
+                Holder::Session(_) => EMERGENCY_SESSION_BYTES_MAX,
+                Holder::Operator(_) if command.stops_all() => {
+                    EMERGENCY_OPERATOR_BYTES_MAX + EMERGENCY_OPERATOR_BYTES_SPARE
+                }
+                Holder::Operator(_) => EMERGENCY_OPERATOR_BYTES_MAX,
+            };
+            self.share(&holder) < share
+        });
         if has_room && in_share { Ok(()) } else { Err(LedgerError::EmergencyFull) }
     }
 
-    /// An entry of so many bytes is of the session.
-    pub(in crate::store) fn took(&self, session: Lineage, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(GROUP_BYTES);
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = sessions.entry(session).or_default();
-        *used = used.saturating_add(bytes);
+    /// An entry of so many bytes is somebody's. What operators end counts from the last part on: before it nobody is in
+    /// anybody's way.
+    pub(in crate::store) fn took(&self, holder: &Holder, bytes: usize) {
+        let counts = match holder {
+            Holder::Operator(_) => self.used() >= EMERGENCY_BYTES - EMERGENCY_LAST_BYTES - MARGIN_BYTES,
+            Holder::Session(_) => true,
+        };
+        if counts {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(GROUP_BYTES);
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = shares.entry(holder.clone()).or_default();
+            *used = used.saturating_add(bytes);
+        }
     }
 
-    fn of(&self, session: Lineage) -> u64 {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&session).copied().unwrap_or_default()
+    fn share(&self, holder: &Holder) -> u64 {
+        let shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.get(holder).copied().unwrap_or_default()
+    }
+}
+
+/// Whose share an entry used. `of` has the sessions of the credentials that were met.
+fn holder_of(json: &[u8], of: &mut HashMap<CredentialId, Lineage>) -> Option<Holder> {
+    let operator = |name: OperatorName| Some(Holder::Operator(name));
+    match Entry::from_json(json).ok()?.event {
+        Event::BreakGlass(step) => match *step {
+            Step::Close(closing) => operator(closing.operator),
+            Step::Review(review) => operator(review.operator),
+            Step::Extend(_) | Step::Open(_) | Step::Propose(_) | Step::Restrict(_) | Step::Sign(_) => None,
+        },
+        Event::Consume(consumption) => of.get(&consumption.credential).copied().map(Holder::Session),
+        Event::Issue(issuance) => {
+            let session = issuance.session()?;
+            of.insert(issuance.id, session);
+            Some(Holder::Session(session))
+        }
+        Event::Lock(lock) => operator(lock.operator),
+        Event::Remove(removal) => operator(removal.operator),
+        Event::Revoke(revocation) => operator(revocation.operator),
+        Event::Unlock(unlock) => operator(unlock.operator),
+        Event::Ask(_)
+        | Event::Call(_)
+        | Event::Decide(_)
+        | Event::Deny(_)
+        | Event::Emergency(_)
+        | Event::Enroll(_)
+        | Event::Load(_)
+        | Event::Merge(_)
+        | Event::Release(_)
+        | Event::Rotate(_)
+        | Event::Start(_) => None,
     }
 }
 
@@ -147,9 +218,9 @@ mod tests {
         };
         let room = Room::new(0, None);
         let most = usize::try_from(EMERGENCY_SESSION_BYTES_MAX - GROUP_BYTES).unwrap();
-        room.took(grant(1).session().unwrap(), most - 1);
+        room.took(&Holder::of(&grant(1)).unwrap(), most - 1);
         assert_eq!(room.fits(0, &grant(1)), Ok(()));
-        room.took(grant(1).session().unwrap(), 0);
+        room.took(&Holder::of(&grant(1)).unwrap(), 0);
         assert_eq!(room.fits(0, &grant(1)), Err(LedgerError::EmergencyFull));
         assert_eq!(room.fits(0, &grant(2)), Ok(()));
     }
