@@ -77,6 +77,35 @@ pub enum Event {
 }
 
 impl Event {
+    /// The credential that was issued.
+    pub fn issued(&self) -> Option<&Issuance> {
+        if let Self::Issue(issuance) = self { Some(issuance) } else { None }
+    }
+
+    /// The lock that was made.
+    pub fn lock(&self) -> Option<Lock> {
+        match self {
+            Self::Lock(lock) => Some(lock.clone()),
+            Self::Revoke(revoked) => revoked.lock(),
+            Self::Ask(_)
+            | Self::BreakGlass(_)
+            | Self::Call(_)
+            | Self::Consume(_)
+            | Self::Decide(_)
+            | Self::Deny(_)
+            | Self::Emergency(_)
+            | Self::Enroll(_)
+            | Self::Issue(_)
+            | Self::Load(_)
+            | Self::Merge(_)
+            | Self::Release(_)
+            | Self::Remove(_)
+            | Self::Rotate(_)
+            | Self::Start(_)
+            | Self::Unlock(_) => None,
+        }
+    }
+
     /// Whether a person may have to be told of it: what `notify` has a notice for. The ledger remembers the
     /// newest ones for those who tell.
     pub const fn is_notable(&self) -> bool {

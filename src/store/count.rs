@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::reader::{ReadError, Reader};
 use crate::domain::credential::Issuance;
-use crate::domain::entry::{Entry, Event};
+use crate::domain::entry::Entry;
 use crate::domain::limits::{COUNT_ENTRIES, LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::{AgentId, TenantName};
 use crate::domain::revocation::{Facts, Revocations, Selector};
@@ -127,7 +127,7 @@ impl Reader {
                 let entry =
                     Entry::from_json(&json).map_err(|source| ReadError::Entry { index: next, source })?;
                 next = next.saturating_add(1);
-                if let Some(issuance) = issued(&entry).filter(|issuance| issuance.expires > now) {
+                if let Some(issuance) = entry.event.issued().filter(|issuance| issuance.expires > now) {
                     visit(issuance);
                 }
             }
@@ -141,27 +141,4 @@ impl Reader {
 /// The earliest commit that can have made what is live at `now`.
 fn oldest(now: Timestamp) -> Timestamp {
     now.plus_millis(-(i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX))
-}
-
-fn issued(entry: &Entry) -> Option<&Issuance> {
-    match &entry.event {
-        Event::Issue(issuance) => Some(issuance),
-        Event::Ask(_)
-        | Event::BreakGlass(_)
-        | Event::Call(_)
-        | Event::Decide(_)
-        | Event::Consume(_)
-        | Event::Deny(_)
-        | Event::Enroll(_)
-        | Event::Emergency(_)
-        | Event::Load(_)
-        | Event::Merge(_)
-        | Event::Lock(_)
-        | Event::Release(_)
-        | Event::Remove(_)
-        | Event::Revoke(_)
-        | Event::Rotate(_)
-        | Event::Start(_)
-        | Event::Unlock(_) => None,
-    }
 }

@@ -263,29 +263,14 @@ impl Reader {
 
     fn load(&self, chunk: &Chunk, record: &Record, ends: &mut Ends) -> Result<Credential, ReadError> {
         let index = chunk.index_of(record);
-        let issuance = match self.entry_of(chunk, record)?.event {
-            Event::Issue(issuance) if *issuance.id.as_bytes() == record.id => *issuance,
-            Event::Ask(_)
-            | Event::BreakGlass(_)
-            | Event::Call(_)
-            | Event::Decide(_)
-            | Event::Consume(_)
-            | Event::Deny(_)
-            | Event::Enroll(_)
-            | Event::Issue(_)
-            | Event::Emergency(_)
-            | Event::Load(_)
-            | Event::Merge(_)
-            | Event::Lock(_)
-            | Event::Release(_)
-            | Event::Remove(_)
-            | Event::Revoke(_)
-            | Event::Rotate(_)
-            | Event::Start(_)
-            | Event::Unlock(_) => return Err(ReadError::Mismatch(index)),
+        let Event::Issue(issuance) = self.entry_of(chunk, record)?.event else {
+            return Err(ReadError::Mismatch(index));
         };
+        if *issuance.id.as_bytes() != record.id {
+            return Err(ReadError::Mismatch(index));
+        }
         let ended = self.ended(&issuance, index, ends)?;
-        Ok(Credential { issuance, index, ended })
+        Ok(Credential { issuance: *issuance, index, ended })
     }
 
     /// How a credential ended early: by its own end, or by the first watermark over it while it lived.

@@ -238,27 +238,7 @@ impl Pass<'_> {
         let mut locks = Locks::default();
         for index in self.index.locks_in_force(before, self.newest)? {
             let (event, time) = self.entry_at(index)?;
-            let lock = match event {
-                Event::Lock(lock) => Some(lock),
-                Event::Revoke(revoked) => revoked.lock(),
-                Event::Ask(_)
-                | Event::BreakGlass(_)
-                | Event::Call(_)
-                | Event::Decide(_)
-                | Event::Consume(_)
-                | Event::Deny(_)
-                | Event::Enroll(_)
-                | Event::Issue(_)
-                | Event::Emergency(_)
-                | Event::Load(_)
-                | Event::Merge(_)
-                | Event::Release(_)
-                | Event::Remove(_)
-                | Event::Rotate(_)
-                | Event::Start(_)
-                | Event::Unlock(_) => None,
-            };
-            let lock = lock.ok_or(IndexError::Gap(index))?;
+            let lock = event.lock().ok_or(IndexError::Gap(index))?;
             locks.add(InForce { index, time, lock });
         }
         let mut state = State::starting_from(revocations, locks, self.newest);
