@@ -93,7 +93,11 @@ impl Broker {
     }
 
     /// The session, if this operator sees it; one of another tenant is not there.
-    fn session_of(&self, operator: &Operator, session: Lineage) -> Result<std::sync::Arc<Held>, GlassError> {
+    pub(super) fn session_of(
+        &self,
+        operator: &Operator,
+        session: Lineage,
+    ) -> Result<std::sync::Arc<Held>, GlassError> {
         let sessions = self.ledger.sessions();
         let seen = sessions.get(session).filter(|held| held.opening.scope.seen_by(operator));
         seen.map(std::sync::Arc::clone).ok_or(GlassError::NotFound("session"))

@@ -73,9 +73,7 @@ impl Broker {
                 (Asks::Open(opening), found, shown)
             }
             Prepare::Extend { reason, seconds, session } => {
-                let sessions = self.ledger.sessions();
-                let held = sessions.get(session).filter(|held| held.opening.scope.seen_by(by.operator()));
-                let held = held.ok_or(GlassError::NotFound("session"))?;
+                let held = self.session_of(by.operator(), session)?;
                 if held.phase(self.log_time()) != Phase::Open {
                     return Err(GlassRefusal::NotOpen.into());
                 }

@@ -114,7 +114,7 @@ impl Broker {
     ) -> Result<GlassProgress, GlassError> {
         let now = self.clock.now()?;
         let rules = self.rules();
-        let proposal = self.read_proposal(&rules, by.operator(), &given.text)?;
+        let (proposal, playbook) = self.read_proposal(&rules, by.operator(), &given.text)?;
         if Act::of(&proposal.asks) != act {
             return Err(GlassError::OtherAct(Act::of(&proposal.asks).words()));
         }
@@ -129,7 +129,7 @@ impl Broker {
             operator: signed.operator().clone(),
             signature: STANDARD.encode(signed.signature()).into(),
         };
-        let responders = self.responders(&rules, &proposal)?;
+        let responders = responders_of(&rules, playbook);
         let session = self.new_session(now)?;
         let sign = Sign { proposal: proposal.clone(), signature, responders: responders.clone(), session };
         let recorded = self.ledger.submit(Command::BreakGlass(Ask::Sign(Box::new(sign)))).await?;
@@ -157,8 +157,13 @@ impl Broker {
         Ok(GlassProgress { step, signatures, needed, able, session, until, restricted, time, index })
     }
 
-    /// The proposal that a text is, if this broker would write it now.
-    fn read_proposal(&self, rules: &Rules, by: &Operator, text: &str) -> Result<Proposal, GlassError> {
+    /// The proposal that a text is, if this broker would write it now, and its playbook.
+    fn read_proposal<'r>(
+        &self,
+        rules: &'r Rules,
+        by: &Operator,
+        text: &str,
+    ) -> Result<(Proposal, &'r Playbook), GlassError> {
         let statement: Statement = text.parse()?;
         let Said { nonce, window, quorum, what } = text::read(&statement).ok_or(GlassError::Changed)?;
         let (asks, name, ticket) = match what {
@@ -178,9 +183,7 @@ impl Broker {
                 (Asks::Open(opening), playbook, ticket)
             }
             What::Extend(extension) => {
-                let sessions = self.ledger.sessions();
-                let held = sessions.get(extension.session).filter(|held| held.opening.scope.seen_by(by));
-                let opening = held.map(|held| held.opening.clone()).ok_or(GlassError::NotFound("session"))?;
+                let opening = self.session_of(by, extension.session)?.opening.clone();
                 (Asks::Extend(extension), opening.playbook, opening.ticket)
             }
         };
@@ -203,21 +206,10 @@ impl Broker {
         }
         let (from, until) = (window.from, window.until);
         let text = statement.as_str().into();
-        Ok(Proposal { asks, from, nonce, quorum, statement: statement.digest(), text, until })
-    }
-
-    /// All whose signatures count, by the registry in force.
-    fn responders(&self, rules: &Rules, proposal: &Proposal) -> Result<Vec<Responder>, GlassError> {
-        let name = match &proposal.asks {
-            Asks::Extend(extension) => {
-                let sessions = self.ledger.sessions();
-                sessions.get(extension.session).map(|held| held.opening.playbook.clone())
-            }
-            Asks::Open(opening) => Some(opening.playbook.clone()),
-        };
-        let playbook = name.and_then(|name| rules.registry.playbook(&name));
-        let playbook = playbook.ok_or(GlassError::NotFound("playbook"))?;
-        Ok(responders_of(rules, playbook))
+        Ok((
+            Proposal { asks, from, nonce, quorum, statement: statement.digest(), text, until },
+            playbook.as_ref(),
+        ))
     }
 
     fn new_session(&self, now: Timestamp) -> Result<Lineage, GlassError> {
