@@ -80,7 +80,7 @@ impl Stream for Outcome {
 
 /// Follows one request for the agent that made it.
 pub struct Follower {
-    /// The time.
+    /// The broker, for the time.
     pub broker: Arc<Broker>,
     /// When to stop.
     pub drain: Drain,

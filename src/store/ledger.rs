@@ -312,11 +312,6 @@ impl Ledger {
         Arc::clone(&self.shared().sessions.borrow())
     }
 
-    /// As [`Self::sessions`], to wait for the next change.
-    pub fn watch_sessions(&self) -> watch::Receiver<Arc<Sessions>> {
-        self.shared().sessions.subscribe()
-    }
-
     /// Live credentials that `selector` names of the agents of `tenants` (of all when empty); `None` where
     /// only a look at the records tells. It may count a group that is being written.
     pub fn live_covered(&self, selector: &Selector, tenants: &[TenantName], now: Timestamp) -> Option<u64> {

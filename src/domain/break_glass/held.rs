@@ -47,7 +47,7 @@ pub struct Held {
     /// Its end.
     pub until: Timestamp,
     /// How it was ended before.
-    pub closed: Option<Over>,
+    pub closed: Option<Closed>,
     /// What it shuts and ends, and has not yet. What was done is not done again: an operator may have undone it.
     pub left: Restriction,
     /// The entry that opened it.
@@ -56,7 +56,7 @@ pub struct Held {
 
 /// An early end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Over {
+pub struct Closed {
     /// Who closed.
     pub closing: Closing,
     /// When.
@@ -82,7 +82,7 @@ impl Held {
 
     /// Where it is at `now`, which is the log's time.
     pub fn phase(&self, now: Timestamp) -> Phase {
-        let ended = self.closed.as_ref().map_or(self.until, |over| over.time.min(self.until));
+        let ended = self.closed.as_ref().map_or(self.until, |closed| closed.time.min(self.until));
         if now < ended {
             Phase::Open
         } else if now.millis_since(ended) < REVIEW_DUE_SECONDS.saturating_mul(1000) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::held::{Held, Over, Pending, Phase};
+pub use self::held::{Closed, Held, Pending, Phase};
 pub use self::sessions::Sessions;
 use super::digest::Digest;
 use super::id::Lineage;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::held::{Held, Over, Pending, Phase};
+use super::held::{Closed, Held, Pending, Phase};
 use super::{
     Ask, Asks, Closing, Extended, Extension, GlassRefusal, Opened, Opening, Proposal, Proposed, Responder,
     Restricted, Review, Sign, Signature, Signed, Step,
@@ -253,7 +253,7 @@ impl Sessions {
     pub fn apply(&mut self, step: &Step, time: Timestamp, index: u64) {
         match step {
             Step::Close(closing) => self.change(closing.session, |held| {
-                held.closed = Some(Over { closing: closing.clone(), time });
+                held.closed = Some(Closed { closing: closing.clone(), time });
             }),
             Step::Extend(extended) => {
                 self.keep(&extended.proposal, &extended.signatures, true, time);
