@@ -1,6 +1,7 @@
 //! The shares of an emergency journal: whoever fills what they may use leaves enough to be stopped.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use hotwork::domain::break_glass::{Ask, Asks, Phase, Proposal, Review};
 use hotwork::domain::catalogue::Tier;
@@ -10,10 +11,10 @@ use hotwork::domain::entry::Call;
 use hotwork::domain::id::Lineage;
 use hotwork::domain::ledger::Command;
 use hotwork::domain::limits::{EMERGENCY_BYTES, EMERGENCY_LAST_BYTES, EMERGENCY_SESSION_BYTES_MAX};
-use hotwork::domain::revocation::{Lock, Selector, Terms, Unlock};
+use hotwork::domain::revocation::{Lock, Revocation, Selector, Terms, Unlock};
 use hotwork::store::{Ledger, LedgerError};
 
-use crate::emergency::{emergency, in_emergency, lock_out, ready};
+use crate::emergency::{emergency, in_emergency, ready};
 use crate::glass::{closing, proposal, sign, under};
 use crate::support::*;
 
@@ -60,6 +61,38 @@ fn unlock(ledger: &Ledger, lock: u64) {
     submit(ledger, Command::Unlock(Unlock { lock, operator: "olga".parse().unwrap() })).unwrap();
 }
 
+/// Ends it by the operator.
+fn end(ledger: &Ledger, who: &str, selector: Selector) -> Result<(), LedgerError> {
+    let operator = who.parse().unwrap();
+    let revocation = Revocation { operator, ..revocation(selector) };
+    submit(ledger, Command::Revoke { revocation, target: None }).map(drop)
+}
+
+/// Ends one tenant after the other, until there is no room. Gives how many.
+fn fill(ledger: &Ledger, who: &str) -> usize {
+    let tenant = |at| Selector::Tenant(format!("t{at}").parse().unwrap());
+    let refused = (0..10_000).find_map(|at| end(ledger, who, tenant(at)).err().map(|error| (at, error)));
+    let (count, error) = refused.unwrap();
+    assert_eq!(error, LedgerError::EmergencyFull);
+    count
+}
+
+/// One revoker fills their share, and starts anew, and none of it keeps another from stopping anything.
+fn one_revoker_takes_no_room_from_others(dir: &Path, ledger: Ledger) -> Ledger {
+    let ended = fill(&ledger, "mallory");
+    assert!((40..150).contains(&ended), "{ended} revocations");
+    drop(ledger);
+    let ledger = emergency(dir).unwrap();
+    assert_eq!(fill(&ledger, "mallory"), 0, "not after a start either");
+    let everything = |who: &str| end(&ledger, who, Selector::All);
+    assert_eq!(everything("mallory"), Ok(()), "the kill switch has some more");
+    let loops = (0..10_000).take_while(|_| everything("mallory").is_ok()).count();
+    assert!(loops < 100, "{loops}");
+    let others = fill(&ledger, "ben");
+    assert!(others > 20, "{others} revocations of somebody else");
+    ledger
+}
+
 #[test]
 fn grants_that_fill_what_they_may_leave_room_to_close_lock_and_revoke() {
     let dir = tempfile::tempdir().unwrap();
@@ -90,38 +123,7 @@ fn grants_that_fill_what_they_may_leave_room_to_close_lock_and_revoke() {
     let review = Review { drill: false, finding, operator, playbook: None, session: sessions[0] };
     submit(&ledger, Command::BreakGlass(Ask::Review(review))).unwrap();
     unlock(&ledger, held);
-    // One revoker fills their share, and starts anew, and none of it keeps another from stopping anything.
-    let revoked_by = |ledger: &Ledger, who: &str, at: usize| {
-        let selector = Selector::Tenant(format!("t{at}").parse().unwrap());
-        let revocation = hotwork::domain::revocation::Revocation {
-            operator: who.parse().unwrap(),
-            ..revocation(selector)
-        };
-        submit(ledger, Command::Revoke { revocation, target: None }).map(drop)
-    };
-    let fill = |ledger: &Ledger, who: &str| {
-        let refused = (0..10_000).find_map(|at| revoked_by(ledger, who, at).err().map(|error| (at, error)));
-        let (count, error) = refused.unwrap();
-        assert_eq!(error, LedgerError::EmergencyFull);
-        count
-    };
-    let ended = fill(&ledger, "mallory");
-    assert!((40..150).contains(&ended), "{ended} revocations");
-    drop(ledger);
-    let ledger = emergency(dir.path()).unwrap();
-    assert_eq!(fill(&ledger, "mallory"), 0, "not after a start either");
-    let everything = |ledger: &Ledger, who: &str| {
-        let revocation = hotwork::domain::revocation::Revocation {
-            operator: who.parse().unwrap(),
-            ..revocation(Selector::All)
-        };
-        submit(ledger, Command::Revoke { revocation, target: None }).map(drop)
-    };
-    assert_eq!(everything(&ledger, "mallory"), Ok(()), "the kill switch has some more");
-    let loops = (0..10_000).take_while(|_| everything(&ledger, "mallory").is_ok()).count();
-    assert!(loops < 100, "{loops}");
-    let others = fill(&ledger, "ben");
-    assert!(others > 20, "{others} revocations of somebody else");
+    let ledger = one_revoker_takes_no_room_from_others(dir.path(), ledger);
     // It is all there at the next start.
     drop(ledger);
     let merged = open(dir.path(), &clock());
