@@ -167,3 +167,61 @@ fn a_disk_with_little_room_takes_the_merge_and_is_ready_for_the_next_emergency()
     let refused = submit(&ledger, issue(START, 30, "a")).unwrap_err();
     assert_eq!(refused, LedgerError::Emergency);
 }
+
+/// As the operator of a host would who takes the journal for a file that does no good.
+fn without_its_journal(dir: &Path, then: impl FnOnce(&Ledger)) {
+    let kept = fs::read(file(dir)).unwrap();
+    fs::write(file(dir), vec![0; kept.len()]).unwrap();
+    then(&open(dir, &clock()));
+    fs::write(file(dir), kept).unwrap();
+}
+
+fn damage(opened: Result<Ledger, OpenError>) -> String {
+    match opened {
+        Err(error @ OpenError::Damaged(_)) => error.to_string(),
+        other => panic!("not damaged: {other:?}"),
+    }
+}
+
+#[test]
+fn an_emergency_is_merged_into_no_log_that_went_on_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    in_emergency(dir.path());
+    without_its_journal(dir.path(), |ledger| issue_some(ledger, 3..6, "a"));
+    for opened in [unlocked(|| Ledger::open(options(dir.path(), &clock()))), emergency(dir.path())] {
+        let said = damage(opened);
+        assert!(said.contains("the journal has another entry in its place"), "{said}");
+    }
+}
+
+#[test]
+fn an_emergency_that_was_merged_and_not_closed_is_not_gone_on_with_behind_other_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    in_emergency(dir.path());
+    assert!(cut(dir.path(), Operation::Write, APPENDED - 1).unwrap().is_err());
+    without_its_journal(dir.path(), |ledger| {
+        assert_eq!(ledger.status().size, 5, "both groups, and nothing that closes them");
+        issue_some(ledger, 5..6, "a");
+    });
+    for opened in [unlocked(|| Ledger::open(options(dir.path(), &clock()))), emergency(dir.path())] {
+        let said = damage(opened);
+        assert!(said.contains("the journal went on without it"), "{said}");
+    }
+}
+
+#[test]
+fn a_merge_on_a_clock_that_is_behind_the_emergency_has_no_earlier_time() {
+    let dir = tempfile::tempdir().unwrap();
+    ready(dir.path());
+    let later = clock();
+    later.set(START.plus_millis(3_600_000));
+    let ledger = unlocked(|| Ledger::open_emergency(options(dir.path(), &later), &std::env::temp_dir()));
+    lock_out(&ledger.unwrap(), "one").unwrap();
+    let times: Vec<_> = entries(&open(dir.path(), &clock()))
+        .iter()
+        .map(|json| Entry::from_json(json).unwrap())
+        .map(|entry| (entry.time, matches!(entry.event, Event::Merge(_))))
+        .collect();
+    assert_eq!(times.last(), Some(&(START.plus_millis(3_600_000), true)), "{times:?}");
+    assert!(times.is_sorted_by_key(|(time, _)| *time), "{times:?}");
+}
