@@ -51,6 +51,11 @@ impl TestCa {
 
     /// An X.509-SVID that ends in `seconds`, or ended so long ago.
     pub fn svid(&self, id: &str, seconds: i64) -> Identity {
+        self.server(id, &[], seconds)
+    }
+
+    /// The same of a server that clients know by these names.
+    pub fn server(&self, id: &str, names: &[&str], seconds: i64) -> Identity {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let at = |offset: i64| {
             let seconds = now.checked_add_signed(offset).unwrap();
@@ -60,6 +65,9 @@ impl TestCa {
         params.not_before = at(-7200);
         params.not_after = at(seconds);
         params.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
+        params
+            .subject_alt_names
+            .extend(names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())));
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
@@ -74,6 +82,12 @@ impl Identity {
     pub fn read(dir: &Path) -> Self {
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
         Self { chain: read("cert.pem"), key: read("key.pem") }
+    }
+
+    /// Both as TLS takes them.
+    pub fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes()).map(Result::unwrap).collect();
+        (chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
     }
 
     /// Writes them for `hotwork` to use.
@@ -96,9 +110,7 @@ pub fn config(daemon: &Daemon, identity: Option<&Identity>, alpn: &[&str]) -> Cl
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let chain =
-                CertificateDer::pem_slice_iter(identity.chain.as_bytes()).map(Result::unwrap).collect();
-            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+            let (chain, key) = identity.der();
             builder.with_client_auth_cert(chain, key).unwrap()
         }
     };

@@ -1,5 +1,6 @@
 //! Agents by the certificate of a foreign authority.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hotwork::proto::v1;
@@ -121,6 +122,41 @@ fn the_command_says_why_a_certificate_was_refused() {
     let output = wrong_root.env("HOTWORK_TLS_CA", dir.path().join("prod.pem")).output().unwrap();
     assert_eq!(code(&output), 7, "{}", text(&output));
     assert!(text(&output).contains("tls-ca.pem"), "{}", text(&output));
+}
+
+/// An agent that is a server, and has taken the broker's place on the network: below the same root, with the name that
+/// clients know the broker by.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_talks_to_no_agent_that_stands_in_for_the_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let daemon = start(dir.path(), &ca);
+    let files = dir.path().join("web");
+    ca.svid(WEB, 60).write(&files);
+    for (id, taken) in
+        [("spiffe://prod.example/tenant/default/agent/edge", false), ("spiffe://prod.example/broker", true)]
+    {
+        let (chain, key) = ca.server(id, &["localhost"], 60).der();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio_rustls::TlsAcceptor::from(config).accept(stream).await
+        });
+        let mut command = crate::command(&daemon, &files, &["whoami", "-o", "json"]);
+        command.env("HOTWORK_TLS_CA", dir.path().join("prod.pem"));
+        command.env("HOTWORK_ENDPOINT", format!("https://localhost:{port}"));
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(code(&output), 7, "{}", text(&output));
+        // Without `h2` it is no broker either, but that is looked at afterwards.
+        let reason = if taken { "no-grpc" } else { "server-certificate" };
+        assert!(text(&output).contains(&format!("\"reason\":\"{reason}\"")), "{id}: {}", text(&output));
+        assert!(server.await.unwrap().is_ok(), "the handshake is good");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
