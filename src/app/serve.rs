@@ -1,6 +1,7 @@
 //! Serves until told to stop: signals, reload, sweep, drain. A ledger that has stopped is started anew.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,6 +128,11 @@ enum Ended {
     Told,
 }
 
+/// A listener of the network in the log.
+fn listens(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+}
+
 /// Makes everything, and serves until something ends it. `signals` are those of an earlier start: they end this one in the
 /// middle, too.
 fn start(
@@ -218,9 +224,9 @@ async fn serve(
     tracing::info!(
         agent = %app.bound.agent.display(),
         admin = %app.bound.admin.display(),
-        agent_tcp = ?app.bound.edge.agent,
-        verifier_tcp = ?app.bound.edge.verifier,
-        admin_tcp = ?app.bound.edge.admin,
+        agent_tcp = listens(app.bound.edge.agent),
+        verifier_tcp = listens(app.bound.edge.verifier),
+        admin_tcp = listens(app.bound.edge.admin),
         "ready"
     );
     let why = tokio::select! {

@@ -248,7 +248,7 @@ impl Broker {
     /// How the broker is.
     pub fn status(&self) -> Status {
         let ledger = self.ledger.status();
-        let clock = self.clock.now().err().map(|error| error.to_string());
+        let clock = self.ledger.believes(&*self.clock).err().map(|error| error.to_string());
         let emergency = self.emergency();
         let said = emergency.as_ref().map(|emergency| format!("emergency: {emergency}"));
         let problem = ledger.problem.clone().or(said).or(clock);

@@ -82,6 +82,9 @@ fn agent_table(screen: &Screen, agent: &v1::Agent) -> String {
         ("state", agent.state.clone()),
         ("review by", agent.review_date.clone()),
         ("groups", agent.groups.join(" ")),
+        ("principal", agent.principal.clone()),
+        ("identity", if agent.identity_certificate { "certificate" } else { "" }.to_owned()),
+        ("server names", agent.server_names.join(" ")),
         ("live credentials", live(agent.live_credentials, agent.live_is_upper_bound)),
         ("last issue", relative(agent.last_issue_time.as_ref(), now())),
     ];
@@ -267,13 +270,13 @@ async fn ask_status(context: &Context) -> Result<v1::GetStatusResponse, Failure>
     context.call(client.get_status(context.request(v1::GetStatusRequest {}))).await
 }
 
-/// Asks until the broker issues. What time cannot mend is told at once.
+/// Asks until the broker issues. What time cannot mend is told at once; nor does an emergency end by itself.
 async fn wait_status(context: &Context, wait: Duration) -> Result<v1::GetStatusResponse, Failure> {
     let end = Instant::now() + wait;
     loop {
         let answer = ask_status(context).await;
         let again = match &answer {
-            Ok(answer) => !answer.issuing,
+            Ok(answer) => !answer.issuing && !answer.emergency,
             Err(failure) => failure.exit == Exit::Unavailable && failure.reason != "socket-permission",
         };
         if !again || Instant::now() >= end {
@@ -292,10 +295,11 @@ fn not_issuing(answer: &v1::GetStatusResponse) -> Failure {
 /// Break-glass in a line: what is open comes first.
 fn glass(status: Option<&v1::BreakGlassStatus>) -> String {
     let Some(status) = status else { return String::new() };
+    let reviews = if status.reviews_owed == 1 { "review owed" } else { "reviews owed" };
     let counted = [
         (status.sessions_open, "OPEN"),
         (status.proposals, "to sign"),
-        (status.reviews_owed, "reviews owed"),
+        (status.reviews_owed, reviews),
         (status.reviews_overdue, "OVERDUE"),
     ];
     let drill = status.drill_age.as_ref().map_or_else(

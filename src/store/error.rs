@@ -16,7 +16,10 @@ pub enum LedgerError {
     Clock(#[from] Untrustworthy),
     /// This start found the clock so far ahead of the log's newest entry that somebody has to say that it is right; until
     /// then nothing is minted, and what is recorded has the newest entry's time.
-    #[error("the clock is ahead of the log's newest entry by {ahead_ms} ms, which nobody has confirmed")]
+    #[error(
+        "the clock is ahead of the log's newest entry by {ahead_ms} ms, which nobody has confirmed: if it is right, \
+             restart hotworkd with --accept-clock"
+    )]
     ClockAhead {
         /// By how much.
         ahead_ms: i64,

@@ -16,8 +16,10 @@ use super::notable::Notable;
 use super::queue::{Entrance, Outside};
 use super::reader::Reader;
 use super::tree::Tree;
+use super::trust::trusted;
 use crate::domain::approval::Approvals;
 use crate::domain::break_glass::{Sessions, Step};
+use crate::domain::clock::Clock;
 use crate::domain::digest::Digest;
 use crate::domain::enrollment::Enrollments;
 use crate::domain::entry::Event;
@@ -160,6 +162,8 @@ pub(super) struct Shared {
     pub(super) carrier: Option<Carrier>,
     /// The first entry that this start has read.
     pub(super) read_from: u64,
+    /// This start found the clock far ahead of the log, and nobody has said that it is right.
+    pub(super) doubted: bool,
     /// Whether the emergency journal is what makes entries durable.
     pub(super) emergency: bool,
     /// The first of the entries that this start took over from an emergency journal.
@@ -346,6 +350,15 @@ impl Ledger {
             checkpoint: head.note.clone(),
             high_water: head.time,
         }
+    }
+
+    /// The time that a clock says, unless the log does not believe it: then nothing is minted.
+    ///
+    /// # Errors
+    /// The clock's own, or that it is behind the newest entry, or far ahead and nobody has confirmed it.
+    pub fn believes(&self, clock: &dyn Clock) -> Result<Timestamp, LedgerError> {
+        let shared = self.shared();
+        trusted(clock.now().map_err(LedgerError::from), shared.head.load().time, shared.doubted)
     }
 
     /// Whether the store takes no writes and the emergency journal does: see [`Self::open_emergency`].

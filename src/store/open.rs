@@ -197,13 +197,12 @@ impl Assembly {
                 .then(|| Carrier::new(&options.directory, Arc::clone(&options.signer))),
             read_from: self.read_from,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
+            doubted: !options.accept_clock && is_far_ahead(&*options.clock, &found),
             emergency: self.emergency.is_some(),
             merged: self.merged,
         });
         let (room, shadow) = self.emergency.unzip();
-        let doubted = !options.accept_clock && is_far_ahead(&*options.clock, &found);
         let writer = Writer {
-            doubted,
             shared: Arc::clone(&shared),
             store: self.store,
             clock: options.clock,

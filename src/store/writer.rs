@@ -46,8 +46,6 @@ pub(super) struct Writer {
     pub(super) buffer: GroupBuffer,
     /// A group has failed: nothing is acknowledged any more.
     pub(super) stopped: bool,
-    /// This start found the clock far ahead of the log, and nobody has said that it is right.
-    pub(super) doubted: bool,
     /// Commands in the last group.
     pub(super) crowd: u32,
     /// The index has failed: it gets no more, and nothing is minted.
@@ -148,7 +146,7 @@ impl Writer {
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
         let said = self.clock.now().map_err(LedgerError::from);
         let mut group = Group {
-            now: trusted(said.clone(), state.high_water(), self.doubted),
+            now: trusted(said.clone(), state.high_water(), shared.doubted),
             said,
             changes: Vec::with_capacity(jobs.len()),
             answers: Vec::with_capacity(jobs.len()),

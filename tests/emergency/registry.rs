@@ -109,7 +109,7 @@ fn a_registry_that_can_not_be_loaded_leaves_the_last_good_one_until_a_good_reloa
         let daemon = scene.start();
         let log = daemon.log();
         assert!(log.contains("EMERGENCY START: the registry can't be loaded"), "{name}: {log}");
-        let status = daemon.hotwork(&["status"]);
+        let status = daemon.hotwork(&["status", "--wait", "10m"]);
         let said = "emergency: the registry can't be loaded";
         assert!(code(&status) == 7 && text(&status).contains(said), "{name}: {}", text(&status));
         assert_eq!(causes(&daemon), ["hotwork_emergency{cause=\"registry\"} 1"]);

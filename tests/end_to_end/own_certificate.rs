@@ -106,6 +106,11 @@ async fn who_is_attested_and_may_has_a_certificate_that_ends_with_the_agent_s_cr
     let with = format!("identity_certificate = true\nserver_names = [\"{NAME}\"]\n{plain}");
     std::fs::write(&entry, with).unwrap();
     assert_eq!(daemon.json(&["reload"])["changed"], true);
+    let shown = daemon.json(&["agent", "show", &agent]);
+    let shown = &shown["agent"];
+    assert_eq!((&shown["identityCertificate"], &shown["serverNames"][0]), (&true.into(), &NAME.into()));
+    let table = daemon.hotwork(&["agent", "show", &agent]);
+    assert!(text(&table).contains(NAME), "{}", text(&table));
     let first = serial(&next(&mut answers).await);
     // One for the agent, however many ask.
     assert_eq!(serial(&next(&mut stream(&daemon, CERTIFICATE).await).await), first);

@@ -46,12 +46,16 @@ fn a_clock_that_is_far_ahead_at_a_start_mints_nothing_and_leaves_nothing_behind(
     assert_eq!(submit(&ledger, call()).unwrap().time(), START);
     let refused = mint(&ledger, years, 2).unwrap_err();
     assert!(matches!(refused, LedgerError::ClockAhead { ahead_ms } if ahead_ms == years.millis_since(START)));
+    let shown = ledger.believes(&*at(years)).unwrap_err();
+    assert_eq!(shown, refused, "what operators are shown is what refuses");
     let ended = submit(&ledger, revoke(Selector::Tenant("other".parse().unwrap()))).unwrap();
     assert_eq!(ended.time(), START);
     drop(ledger);
     // The clock is put right: nothing has to be waited for.
     let now = START.plus_millis(60_000);
-    assert_eq!(mint(&open(dir.path(), &at(now)), now, 3), Ok(now));
+    let ledger = open(dir.path(), &at(now));
+    assert_eq!(mint(&ledger, now, 3), Ok(now));
+    assert_eq!(ledger.believes(&*at(now)), Ok(now));
 }
 
 #[test]
@@ -85,7 +89,9 @@ fn who_has_nothing_to_do_for_a_month_goes_on_and_who_says_that_the_clock_is_righ
     drop(ledger);
     // From then on it is the log's time.
     assert_eq!(mint(&open(dir.path(), &at(later)), later, 4), Ok(later));
-    let behind = mint(&open(dir.path(), &at(now)), now, 5).unwrap_err();
+    let ledger = open(dir.path(), &at(now));
+    let behind = mint(&ledger, now, 5).unwrap_err();
+    assert!(matches!(ledger.believes(&*at(now)), Err(LedgerError::ClockBehind { .. })));
     assert!(
         matches!(behind, LedgerError::ClockBehind { .. } | LedgerError::Refused(Refusal::ClockBehind(_))),
         "{behind:?}"

@@ -37,6 +37,9 @@ pub fn agent(view: &AgentView) -> v1::Agent {
         live_credentials: view.live.count,
         last_issue_time: view.last_issue.map(timestamp),
         live_is_upper_bound: view.live.at_most,
+        principal: entry.principal.as_deref().unwrap_or_default().to_owned(),
+        identity_certificate: entry.identity.is_some(),
+        server_names: entry.identity.iter().flat_map(|own| &own.names).map(ToString::to_string).collect(),
     }
 }
 
@@ -234,6 +237,7 @@ pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published)
         locks: count(status.locks),
         notifiers: status.notifiers.iter().map(notifier).collect(),
         break_glass: Some(break_glass(&status.break_glass)),
+        emergency: status.emergency.is_some(),
     }
 }
 
