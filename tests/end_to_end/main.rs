@@ -24,6 +24,7 @@ mod emergency_full;
 mod feed;
 mod first_minutes;
 mod forged;
+mod full_load;
 mod init;
 mod kill_nine;
 mod listeners;
