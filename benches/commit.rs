@@ -1,9 +1,11 @@
-//! What a durable record costs: commits of 1, 64 and 256 concurrent callers on the real disk.
+//! What a durable record costs: commits of 1, 64 and 256 concurrent callers on the real disk; and how long it takes
+//! until a lineage of 100,000 has ended, while callers go on in it.
 //!
 //! `HOTWORK_BENCH_START=1000000 cargo bench --bench commit` measures the start with that many records
 //! instead, plain and with the index deleted. `HOTWORK_BENCH_DIR` says on which disk.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr, reason = "a benchmark")]
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +19,10 @@ use hotwork::domain::digest::Digest;
 use hotwork::domain::id::{CredentialId, Lineage};
 use hotwork::domain::ledger::Command;
 use hotwork::domain::request::Confirmation;
+use hotwork::domain::revocation::{Revocation, Selector};
 use hotwork::domain::signer::{Algorithm, Signer, SigningFailed};
 use hotwork::domain::time::Timestamp;
-use hotwork::store::{Ledger, Options};
+use hotwork::store::{Ledger, LedgerError, Options, Recorded};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 struct LogKey(Ed25519KeyPair);
@@ -88,15 +91,31 @@ fn issuance(now: Timestamp, number: u64) -> Issuance {
     }
 }
 
-/// Commits `count` records with `callers` at a time.
-async fn fill(ledger: &Ledger, clock: &Arc<SystemClock>, from: u64, count: u64, callers: u64) {
+async fn issue(
+    ledger: &Ledger,
+    clock: &Arc<SystemClock>,
+    lineage: Option<Lineage>,
+    number: u64,
+) -> Result<Recorded, LedgerError> {
+    let mut issuance = issuance(clock.now().unwrap(), number);
+    issuance.lineage = lineage.unwrap_or(issuance.lineage);
+    ledger.submit(Command::Issue(Box::new(issuance))).await
+}
+
+/// Commits the records of these numbers with `callers` at a time, in one lineage or each in its own.
+async fn fill(
+    ledger: &Ledger,
+    clock: &Arc<SystemClock>,
+    lineage: Option<Lineage>,
+    numbers: Range<u64>,
+    callers: u64,
+) {
     let tasks = (0..callers).map(|caller| {
-        let (ledger, clock) = (ledger.clone(), Arc::clone(clock));
+        let (ledger, clock, end) = (ledger.clone(), Arc::clone(clock), numbers.end);
+        let mut number = numbers.start + caller;
         tokio::spawn(async move {
-            let mut number = from + caller;
-            while number < from + count {
-                let issuance = issuance(clock.now().unwrap(), number);
-                ledger.submit(Command::Issue(Box::new(issuance))).await.unwrap();
+            while number < end {
+                issue(&ledger, &clock, lineage, number).await.unwrap();
                 number += callers;
             }
         })
@@ -138,7 +157,7 @@ fn commits(criterion: &mut Criterion) {
         let (cpu, began) = (writer_cpu(), Instant::now());
         group.bench_function(format!("{callers} callers"), |bencher| {
             bencher.iter(|| {
-                runtime.block_on(fill(&ledger, &clock, from, batch, callers));
+                runtime.block_on(fill(&ledger, &clock, None, from..from + batch, callers));
                 from += batch;
             });
         });
@@ -153,13 +172,62 @@ fn commits(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Ends a lineage with so many records, while 4 callers issue in it.
+fn lineage(descendants: u64) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let dir = directory();
+    let ledger = open(dir.path(), &clock);
+    for trial in 0..5 {
+        let lineage = Lineage::new(clock.now().unwrap(), &[trial; 10]);
+        let from = u64::from(trial) * 10 * descendants;
+        runtime.block_on(fill(&ledger, &clock, Some(lineage), from..from + descendants, 256));
+        let size = ledger.status().size;
+        let hostile: Vec<_> = (0..4)
+            .map(|caller| {
+                let (ledger, clock) = (ledger.clone(), Arc::clone(&clock));
+                runtime.spawn(async move {
+                    let mut number = from + (caller + 1) * 2 * descendants;
+                    let mut last = 0;
+                    while let Ok(recorded) = issue(&ledger, &clock, Some(lineage), number).await {
+                        (number, last) = (number + 1, recorded.index());
+                    }
+                    last
+                })
+            })
+            .collect();
+        while ledger.status().size < size + 20 {
+            std::thread::yield_now();
+        }
+        let began = Instant::now();
+        let ended = runtime.block_on(ledger.submit(Command::Revoke {
+            revocation: Revocation {
+                for_good: false,
+                issued_before: None,
+                live: None,
+                lock: None,
+                operator: "bench".parse().unwrap(),
+                reason: "bench".parse().unwrap(),
+                selector: Selector::Lineage(lineage),
+                tenants: Vec::new(),
+            },
+            target: None,
+        }));
+        let took = began.elapsed();
+        let ended = ended.unwrap().index();
+        let last = hostile.into_iter().map(|caller| runtime.block_on(caller).unwrap()).max().unwrap();
+        assert!(last < ended, "recorded after it had ended");
+        eprintln!("a lineage with {descendants} records ended in {took:?}, with 4 callers in it");
+    }
+}
+
 fn start(records: u64) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let clock = Arc::new(SystemClock::new());
     let dir = directory();
     let ledger = open(dir.path(), &clock);
     let began = Instant::now();
-    runtime.block_on(fill(&ledger, &clock, 0, records, 256));
+    runtime.block_on(fill(&ledger, &clock, None, 0..records, 256));
     eprintln!("filled {records} records in {:?}, writer CPU {:.2} s", began.elapsed(), writer_cpu());
     drop(ledger);
     for what in ["plain", "index deleted", "plain"] {
@@ -183,6 +251,8 @@ fn main() {
             let mut criterion = Criterion::default().configure_from_args();
             commits(&mut criterion);
             criterion.final_summary();
+            // As a test it only has to work.
+            lineage(if std::env::args().any(|argument| argument == "--bench") { 100_000 } else { 1_000 });
         }
     }
 }

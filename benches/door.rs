@@ -27,7 +27,9 @@ use hotwork::proto::envoy::attribute_context::{HttpRequest, Peer, Request};
 use hotwork::proto::envoy::authorization_client::AuthorizationClient;
 use hotwork::proto::envoy::{AttributeContext, CheckRequest};
 use hotwork::proto::v1;
+use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
 use hotwork::signer::key::LocalSigner;
+use tonic::transport::Channel;
 
 #[path = "../tests/end_to_end/support.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
@@ -37,15 +39,18 @@ const CALLERS: usize = 32;
 const CALLS: usize = 40_000;
 const PATH: &str = "/repos/acme/site/contents";
 
+/// Credentials of one run: more than the daemon keeps in memory.
+const CREDENTIALS: usize = 50_000;
+
 struct Agent {
     key: LocalSigner,
     token: String,
 }
 
 impl Agent {
-    fn new(daemon: &support::Daemon) -> Self {
-        let pkcs8 = LocalSigner::generate(Algorithm::Es256).unwrap();
-        let key = LocalSigner::from_pkcs8(Algorithm::Es256, &pkcs8).unwrap();
+    fn new(daemon: &support::Daemon, algorithm: Algorithm) -> Self {
+        let pkcs8 = LocalSigner::generate(algorithm).unwrap();
+        let key = LocalSigner::from_pkcs8(algorithm, &pkcs8).unwrap();
         let arguments = [
             "issue",
             "repo.file.read",
@@ -62,12 +67,18 @@ impl Agent {
 
     fn proof(&self, jti: usize) -> String {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let (x, y) = (encode(&self.key.public_key()[1..33]), encode(&self.key.public_key()[33..]));
+        let (alg, jwk) = match (self.key.algorithm(), self.key.public_key()) {
+            (Algorithm::Es256, point) => {
+                let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
+                ("ES256", format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#))
+            }
+            (Algorithm::Ed25519, key) => {
+                ("EdDSA", format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(key)))
+            }
+        };
         let seconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let ath = encode(Digest::of(self.token.as_bytes()).as_bytes());
-        let header = format!(
-            r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}}}"#
-        );
+        let header = format!(r#"{{"typ":"dpop+jwt","alg":"{alg}","jwk":{jwk}}}"#);
         let payload = format!(
             r#"{{"jti":"{jti}","htm":"GET","htu":"https://git.example.org{PATH}","iat":{seconds},"ath":"{ath}"}}"#
         );
@@ -155,6 +166,43 @@ fn cpu(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+async fn allowed(mut door: AuthorizationClient<Channel>, check: CheckRequest) {
+    let answer = door.check(check).await.unwrap().into_inner();
+    assert_eq!(answer.status.unwrap().code, 0);
+}
+
+async fn active(mut verifier: VerificationServiceClient<Channel>, request: v1::IntrospectRequest) {
+    assert!(verifier.introspect(request).await.unwrap().into_inner().active);
+}
+
+/// As many tokens as asked for.
+async fn tokens(daemon: &support::Daemon, count: usize) -> Vec<String> {
+    let tasks: Vec<_> = std::iter::repeat_with(|| daemon.agent()).take(CALLERS).collect();
+    let mut callers = Vec::new();
+    for client in tasks {
+        let mut client = client.await;
+        callers.push(tokio::spawn(async move {
+            let mut tokens = Vec::new();
+            for _ in 0..count / CALLERS {
+                let request = v1::ActionRequest {
+                    action: "repo.file.read".into(),
+                    resource: "repo/acme/site".into(),
+                    ttl: Some(prost_types::Duration { seconds: 900, nanos: 0 }),
+                    ..Default::default()
+                };
+                let asked = v1::IssueTokenRequest { request: Some(request), binding: None };
+                tokens.push(client.issue_token(asked).await.unwrap().into_inner().token);
+            }
+            tokens
+        }));
+    }
+    let mut tokens = Vec::new();
+    for caller in callers {
+        tokens.extend(caller.await.unwrap());
+    }
+    tokens
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let dir = tempfile::tempdir().unwrap();
@@ -163,7 +211,7 @@ async fn main() {
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text}[authz_socket]\npath = \"{}\"\n", socket.display())).unwrap();
     let daemon = support::Daemon::serve(&config, &dir.path().join("state"));
-    let (pid, agent) = (daemon.pid(), Agent::new(&daemon));
+    let (pid, agent) = (daemon.pid(), Agent::new(&daemon, Algorithm::Es256));
     let mut doors = Vec::new();
     let mut verifiers = Vec::new();
     for _ in 0..4 {
@@ -171,11 +219,10 @@ async fn main() {
         verifiers.push(daemon.verifier().await);
     }
     let checks: Vec<CheckRequest> = (0..CALLS).map(|n| agent.check(n)).collect();
-    load("ext_authz, ES256 proof", pid, &doors, checks, async |mut door, check| {
-        let answer = door.check(check).await.unwrap().into_inner();
-        assert_eq!(answer.status.unwrap().code, 0);
-    })
-    .await;
+    load("ext_authz, ES256 proof", pid, &doors, checks, allowed).await;
+    let ed25519 = Agent::new(&daemon, Algorithm::Ed25519);
+    let checks: Vec<CheckRequest> = (0..CALLS).map(|n| ed25519.check(n)).collect();
+    load("ext_authz, Ed25519 proof", pid, &doors, checks, allowed).await;
     let one: Vec<CheckRequest> = (0..2_000).map(|n| agent.check(CALLS + n)).collect();
     let mut times = Vec::new();
     for check in one {
@@ -200,17 +247,18 @@ async fn main() {
     let attributes = check.attributes.as_mut().unwrap();
     attributes.source = Some(Peer { certificate: escaped });
     attributes.request.as_mut().unwrap().http.as_mut().unwrap().headers.clear();
-    load("ext_authz, client certificate", pid, &doors, vec![check; CALLS], async |mut door, check| {
-        let answer = door.check(check).await.unwrap().into_inner();
-        assert_eq!(answer.status.unwrap().code, 0);
-    })
-    .await;
+    load("ext_authz, client certificate", pid, &doors, vec![check; CALLS], allowed).await;
     let request = v1::IntrospectRequest {
         credential: Some(v1::introspect_request::Credential::Token(agent.token.clone())),
     };
     let calls = vec![request; CALLS];
-    load("Introspect", pid, &verifiers, calls, async |mut verifier, request| {
-        assert!(verifier.introspect(request).await.unwrap().into_inner().active);
-    })
-    .await;
+    load("Introspect", pid, &verifiers, calls, active).await;
+    let asked = |token: String| v1::IntrospectRequest {
+        credential: Some(v1::introspect_request::Credential::Token(token)),
+    };
+    let calls: Vec<_> = tokens(&daemon, CREDENTIALS).await.into_iter().map(asked).collect();
+    for round in ["first", "second"] {
+        let name = format!("Introspect, {} tokens, the {round} time", calls.len());
+        load(&name, pid, &verifiers, calls.clone(), active).await;
+    }
 }
