@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The figures of docs/PERFORMANCE.md and of the start in docs/RELIABILITY.md, on this machine: some ten minutes.
+# The figures of docs/PERFORMANCE.md for issuing and revoking, and of the start in docs/RELIABILITY.md, on this machine:
+# some fifteen minutes. The parts and the checks at the door are `cargo bench`.
 #
 #   scripts/measure.sh [DIR]      DIR must be on a real disk; /var/tmp if not given
 #
-#   RECORDS   records of the full store (default 1000000)
+#   RECORDS   records of the full store, and revocations before those that are measured (default 1000000)
 #   BIN       where the release binaries are (default target/release, built first)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -69,6 +70,22 @@ PY
 }
 
 [[ -n ${BIN:-} ]] || cargo build --release --locked
+# With as many revoked before, once more: the first run comes right after they were written.
+for revoked in 0 $((records / 10)) "$records"; do
+    say "revoking, $revoked revoked before"
+    start
+    bench revoke --subscribers 1 --callers 8 --revoked-before "$revoked"
+    ((revoked == 0)) || bench revoke --subscribers 1 --callers 8
+    memory
+    stop
+    rm -rf "$state"
+done
+say "revoking, 100 subscribers"
+start
+bench revoke --subscribers 100 --callers 1
+bench revoke --subscribers 100 --callers 8 --credentials 100000
+stop
+rm -rf "$state"
 say "empty store"
 start
 memory
