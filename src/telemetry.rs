@@ -52,12 +52,19 @@ pub fn wants_color(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
+/// The libraries that read what peers send are heard from `error` on unless the level names them: they warn of single frames, so
+/// that a peer could fill the disk with lines.
+const PEERS: &str = "h2=error,hyper=error,hyper_util=error,rustls=error";
+
 /// Checks a level, so that a configuration can be refused before anything starts.
 ///
 /// # Errors
 /// When it is not a filter.
 pub fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(level).map_err(|error| TelemetryError::Level(level.to_owned(), error))
+    // Of two directives for one target the later is in force.
+    EnvFilter::try_new(level)
+        .and_then(|_| EnvFilter::try_new(format!("{PEERS},{level}")))
+        .map_err(|error| TelemetryError::Level(level.to_owned(), error))
 }
 
 fn json<W>(filter: EnvFilter, writer: W) -> impl tracing::Subscriber + Send + Sync
@@ -109,6 +116,23 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
         assert_eq!(line["message"], "state changed");
         assert_eq!(line["name"], "a\nb\u{1b}[0m\"");
+    }
+
+    #[test]
+    fn what_a_peer_sends_writes_no_lines_unless_they_are_asked_for() {
+        let lines = |level: &str| {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let subscriber = json(filter(level).unwrap(), move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
+                tracing::error!(target: "h2::proto", "broken");
+                tracing::warn!(target: "hotwork::api", "ours");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            text.lines().count()
+        };
+        assert_eq!((lines("info"), lines("debug"), lines("info,h2=warn"), lines("off")), (2, 2, 3, 1));
     }
 
     #[test]

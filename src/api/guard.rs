@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
-use crate::domain::limits::PREFACE_SECONDS_MAX;
+use crate::domain::limits::{PREFACE_SECONDS_MAX, SOCKET_BUFFER_BYTES};
 
 /// What an HTTP/2 client sends before anything else: the preface of 24 bytes and a SETTINGS frame of at
 /// least 9 (RFC 9113 section 3.4). After that, keepalive watches over the connection.
@@ -183,6 +184,18 @@ impl<C: AsyncWrite + Unpin, K: Clone + Eq + Hash + Unpin> AsyncWrite for Guarded
     }
 }
 
+/// Settles a TCP connection that was accepted: small answers go out at once, and the kernel keeps a bounded part of what
+/// its peer does not read.
+pub fn settle(stream: &TcpStream) {
+    // A failure to set it costs latency only.
+    let _slower = stream.set_nodelay(true);
+    let buffers = rustix::net::sockopt::set_socket_send_buffer_size(stream, SOCKET_BUFFER_BYTES)
+        .and_then(|()| rustix::net::sockopt::set_socket_recv_buffer_size(stream, SOCKET_BUFFER_BYTES));
+    if let Err(error) = buffers {
+        tracing::debug!(%error, "a connection keeps the kernel's own bounds for its buffers");
+    }
+}
+
 /// How long to wait after a failed accept: the kernel is out of descriptors or memory, which passes.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -253,6 +266,21 @@ mod tests {
         drop(held);
         assert_eq!(open.get(), 0);
         assert!(places.by_owner.lock().unwrap().is_empty(), "users that are gone are forgotten");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_a_bounded_part_of_what_a_peer_does_not_read() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        settle(&stream);
+        let (sent, received) = (
+            rustix::net::sockopt::socket_send_buffer_size(&stream).unwrap(),
+            rustix::net::sockopt::socket_recv_buffer_size(&stream).unwrap(),
+        );
+        // The kernel doubles it (`socket(7)`).
+        assert_eq!((sent, received), (2 * SOCKET_BUFFER_BYTES, 2 * SOCKET_BUFFER_BYTES));
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::domain::limits::{
 };
 
 use super::drain::Drain;
-use super::guard::{ACCEPT_PAUSE, Network, Place, Places, is_of_one_connection};
+use super::guard::{self, ACCEPT_PAUSE, Network, Place, Places, is_of_one_connection};
 use super::metrics::RefusedConnections;
 
 /// Bytes of one request's header, and of what is read ahead.
@@ -75,8 +75,7 @@ async fn pause(name: &'static str, error: &io::Error) {
 }
 
 async fn connection(stream: TcpStream, router: Router, _place: Place<Network>, drain: Drain) {
-    // A failure to set it costs latency only.
-    let _slower = stream.set_nodelay(true);
+    guard::settle(&stream);
     let service = TowerToHyperService::new(router);
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder

@@ -212,6 +212,9 @@ pub const HTTP_CONNECTION_SECONDS_MAX: u64 = 60;
 /// Seconds that a drain waits for requests in flight; above [`REQUEST_SECONDS_MAX`].
 pub const DRAIN_SECONDS_MAX: u64 = 15;
 
+/// Bytes of each of the two buffers that the kernel keeps for a TCP connection; it takes twice as many, for its own lists.
+/// Left to itself it goes up to 4 MiB and 32 MiB for a peer that sends and does not read, which no memory of ours shows.
+pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 /// Connections of one TCP listener.
 pub const TLS_CONNECTIONS_MAX: usize = 1_024;
 /// Connections of one address (an IPv6 /64) on a TCP listener: an eighth, so that no host keeps others out.

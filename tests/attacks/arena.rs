@@ -1,7 +1,6 @@
 //! One daemon under attack, with a good client beside the attacker and an eye on the memory.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustls::ClientConfig;
 
 use crate::LISTENER;
+use crate::cgroup::Cgroup;
 use crate::pki::{self, Identity};
 use crate::support::{Daemon, text};
 
@@ -20,6 +20,11 @@ const MEMORY_KIB_MAX: u64 = 128 * 1024;
 /// What may be left of an attack: allocators keep pages that are partly used. It is the same after an attack
 /// that lasts ten times as long.
 const MEMORY_KIB_LEFT_MAX: u64 = 32 * 1024;
+/// What the kernel may keep for the daemon's connections, where it counts that apart (version 1 of cgroups): two buffers for
+/// each of the sixteen of one certificate, and what it spends on lists.
+const SOCKETS_KIB_MAX: u64 = 16 * 1024;
+/// What the daemon may have logged: its start, and some lines of the attack, whatever its number of blows.
+const LOG_BYTES_MAX: usize = 64 * 1024;
 /// How long the memory may take to come back: a handshake's time, and a little.
 const RETURN: Duration = Duration::from_secs(15);
 /// A good client's patience.
@@ -57,6 +62,7 @@ pub struct Arena {
     daemon: Daemon,
     good: Identity,
     target: Target,
+    /// Dropped after the daemon, which is in it.
     cgroup: Option<Cgroup>,
     _dir: tempfile::TempDir,
     _one: MutexGuard<'static, ()>,
@@ -66,7 +72,13 @@ impl Arena {
     pub fn new() -> Self {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
-        let daemon = Daemon::dev_with(&dir.path().join("state"), &["--tcp"]);
+        let cgroup = Cgroup::new(MEMORY_KIB_MAX * 1024)
+            .inspect_err(|why| eprintln!("!! NOT CONFINED to 128 MiB by a cgroup, measured only: {why}"))
+            .ok();
+        let launcher = cgroup.as_ref().map(Cgroup::launcher).unwrap_or_default();
+        let daemon = Daemon::dev_under(&launcher, &dir.path().join("state"), &["--tcp"]);
+        let confined = cgroup.as_ref().is_none_or(|group| group.holds(daemon.pid(), MEMORY_KIB_MAX * 1024));
+        assert!(confined, "the daemon is not in its cgroup");
         let enroll = |name: &str| {
             let out = dir.path().join(name);
             let output = daemon.hotwork(&["verifier", "enroll", name, "--out", &out.display().to_string()]);
@@ -79,7 +91,6 @@ impl Arena {
             config: pki::config(&daemon, Some(&bad), &["h2"]),
             landed: Arc::default(),
         };
-        let cgroup = Cgroup::around(daemon.pid());
         Self { daemon, good, target, cgroup, _dir: dir, _one: one }
     }
 
@@ -122,10 +133,13 @@ impl Arena {
         let peak = self.memory("VmHWM");
         let after = self.memory_returns(before);
         eprintln!(
-            "{blows} blows, good calls {}/{}, memory KiB before {before} peak {peak} after {after}, confined {}",
+            "{blows} blows, good calls {}/{}, memory KiB before {before} peak {peak} after {after}, {}",
             calls.good,
             calls.all,
-            self.cgroup.is_some()
+            self.cgroup.as_ref().map_or_else(
+                || "NOT CONFINED".to_owned(),
+                |group| format!("of all memory, and of sockets {:?}", group.peak())
+            )
         );
         assert!(blows > 0, "nobody attacked");
         // One after the other, on two cores that the attacker works on too: enough to tell 99 of 100 apart
@@ -134,6 +148,10 @@ impl Arena {
         assert!(calls.good * 100 >= calls.all * 99, "kept {} of {} calls", calls.good, calls.all);
         assert!(peak <= MEMORY_KIB_MAX, "the memory rose to {peak} KiB");
         assert!(after <= before + MEMORY_KIB_LEFT_MAX, "{after} KiB are left, {before} were there before");
+        let sockets = self.cgroup.as_ref().map_or(0, |group| group.peak().1);
+        assert!(sockets <= SOCKETS_KIB_MAX, "the kernel kept {sockets} KiB for its connections");
+        let logged = self.daemon.log().len();
+        assert!(logged <= LOG_BYTES_MAX, "a peer made the daemon log {logged} bytes");
         assert!(self.cgroup.as_ref().is_none_or(|cgroup| cgroup.kills() == 0), "killed for its memory");
         self.alive(&runtime);
     }
@@ -199,42 +217,4 @@ struct Calls {
 fn duration() -> Duration {
     let seconds = std::env::var("HOTWORK_ATTACK_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(2))
-}
-
-/// A memory cgroup of 128 MiB around the daemon, where the machine lets us. What the daemon had before is
-/// not charged to it, so the figure of `/proc` is held to the same bound.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    fn around(pid: u32) -> Option<Self> {
-        let group = Self(PathBuf::from(format!("/sys/fs/cgroup/hotwork-attacks-{pid}")));
-        let limit = (MEMORY_KIB_MAX * 1024).to_string();
-        let made = std::fs::create_dir(&group.0)
-            .and_then(|()| std::fs::write(group.0.join("memory.max"), limit))
-            .and_then(|()| std::fs::write(group.0.join("cgroup.procs"), pid.to_string()));
-        match made {
-            Ok(()) => Some(group),
-            Err(error) => {
-                eprintln!("!! NOT CONFINED to 128 MiB by a cgroup, measured only: {error}");
-                None
-            }
-        }
-    }
-
-    fn kills(&self) -> u64 {
-        let events = std::fs::read_to_string(self.0.join("memory.events")).unwrap_or_default();
-        let line = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        line.and_then(|count| count.parse().ok()).unwrap_or_default()
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // The daemon must have left first; what stays is an empty directory.
-        let members = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
-        for pid in members.lines() {
-            let _gone = std::fs::write("/sys/fs/cgroup/cgroup.procs", pid);
-        }
-        let _stays = std::fs::remove_dir(&self.0);
-    }
 }

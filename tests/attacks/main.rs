@@ -19,6 +19,7 @@
 )]
 
 mod arena;
+mod cgroup;
 mod frames;
 #[path = "../network/pki.rs"]
 mod pki;

@@ -52,6 +52,16 @@ impl Daemon {
         Self::start(command, state)
     }
 
+    /// The same, started by another program that becomes it; by none when the list is empty.
+    #[allow(dead_code, reason = "one of the targets that share this file needs it")]
+    pub fn dev_under<P: AsRef<std::ffi::OsStr>>(program: &[P], state: &Path, arguments: &[&str]) -> Self {
+        let hotworkd = env!("CARGO_BIN_EXE_hotworkd").as_ref();
+        let mut line = program.iter().map(AsRef::as_ref).chain([hotworkd]);
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).arg("dev").arg("--state-dir").arg(state).args(arguments);
+        Self::start(command, state)
+    }
+
     /// `hotworkd serve` on `config`, ready.
     pub fn serve(config: &Path, state: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hotworkd"));

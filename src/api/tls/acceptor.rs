@@ -22,6 +22,7 @@ use crate::domain::limits::{CERTIFICATE_FILES_SECONDS, HANDSHAKE_SECONDS_MAX, RE
 use crate::domain::time::Timestamp;
 
 use super::super::drain::Drain;
+use super::super::guard;
 use super::certificate::{CertificateSource, ServerCertificate};
 use super::connection::Connection;
 use super::trust::TrustSource;
@@ -149,8 +150,7 @@ impl Acceptor {
     /// # Errors
     /// Why there is no connection: the client, its certificate, TLS or the time.
     pub async fn handshake(&self, stream: TcpStream) -> Result<Connection, NoConnection> {
-        // A failure to set it costs latency only.
-        let _slower = stream.set_nodelay(true);
+        guard::settle(&stream);
         let limit = Duration::from_secs(HANDSHAKE_SECONDS_MAX);
         let accepted = tokio::time::timeout(limit, self.tls.accept(stream).into_fallible()).await;
         let stream = match accepted {
