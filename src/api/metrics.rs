@@ -20,6 +20,7 @@ use crate::domain::credential::Kind;
 use crate::domain::emergency::Cause;
 use crate::domain::time::Timestamp;
 use crate::notify::desk::DestinationView;
+use crate::store::LedgerError;
 
 /// Upper bounds of the issue latency's buckets in seconds: from a third of a good commit to the request timeout.
 const ISSUE_SECONDS: [f64; 12] =
@@ -283,10 +284,12 @@ impl Metrics {
         };
         match error {
             IssueError::Attest(error) => self.attestation(error),
-            IssueError::Clock(_) => self.fail("clock-untrusted"),
             IssueError::Denied { reason, .. } => {
                 self.denied.get_or_create(&ReasonLabel { reason: reason.code() }).inc();
             }
+            IssueError::Ledger(
+                LedgerError::Clock(_) | LedgerError::ClockAhead { .. } | LedgerError::ClockBehind { .. },
+            ) => self.fail("clock-untrusted"),
             IssueError::Ledger(_) => self.fail("ledger"),
             IssueError::NotPut(_) => self.fail("not-announced"),
             IssueError::NotRepeatable => self.fail("not-repeatable"),

@@ -97,7 +97,7 @@ impl Broker {
         if let Enrolled::Operator(name) = &who {
             self.rules().registry.operator_by_name(name).ok_or(EnrollError::NoOperator)?;
         }
-        let issued = self.clock.now()?;
+        let issued = self.believed_time()?;
         let longest = self.minter.keys().identity_ca().not_after();
         let expires = Timestamp::from_seconds(issued.seconds().saturating_add(i64::from(seconds)));
         let expires = expires.min(longest);

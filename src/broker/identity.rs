@@ -101,7 +101,7 @@ impl Broker {
         let attested = self.attest(presented).await?;
         let (agent, evidence) = (attested.agent(), attested.evidence());
         let declared = agent.entry.identity.as_ref().ok_or(NoIdentity::NotDeclared)?;
-        let now = self.trusted_time().map_err(EnrollError::from)?;
+        let now = self.believed_time()?;
         standing(agent, now).map_err(NoIdentity::Denied)?;
         let kept = evidence.kept();
         let holder = HolderFacts {

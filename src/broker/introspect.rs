@@ -61,7 +61,7 @@ impl Broker {
     /// # Errors
     /// When the clock can't be trusted, or the key fails.
     pub fn sign_introspection(&self, claims: &Value, audience: &Audience) -> Result<String, PublishError> {
-        let now = self.clock.now()?;
+        let now = self.believed_time()?;
         Ok(self.minter.introspection(claims, audience, now)?)
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::name::AgentId;
 use crate::domain::operator::Operator;
 use crate::domain::time::Timestamp;
 use crate::notify::desk::DestinationView;
-use crate::store::{Filter, LedgerStatus, Page, PageToken, ReadError, Reader};
+use crate::store::{Filter, LedgerError, LedgerStatus, Page, PageToken, ReadError, Reader};
 
 use super::break_glass::GlassStatus;
 use super::release::OwnError;
@@ -248,7 +248,7 @@ impl Broker {
     /// How the broker is.
     pub fn status(&self) -> Status {
         let ledger = self.ledger.status();
-        let clock = self.ledger.believes(&*self.clock).err().map(|error| error.to_string());
+        let clock = self.believed_time().err().map(|error| error.to_string());
         let emergency = self.emergency();
         let said = emergency.as_ref().map(|emergency| format!("emergency: {emergency}"));
         let problem = ledger.problem.clone().or(said).or(clock);
@@ -278,7 +278,8 @@ impl Broker {
         status
     }
 
-    /// The time, when it can be trusted.
+    /// The time that the clock says, when it did not jump: for looking at what somebody presents. What is minted, recorded
+    /// or destroyed takes [`Self::believed_time`].
     ///
     /// # Errors
     /// When the clock jumped.
@@ -286,8 +287,17 @@ impl Broker {
         self.clock.now()
     }
 
-    /// The time for views; where the clock can't be trusted, the ledger's high-water mark.
+    /// The time that the clock says and the log believes: for what is minted or signed, and for what can't be taken back.
+    ///
+    /// # Errors
+    /// When the clock jumped, is behind the newest entry, or far ahead of it and nobody has confirmed it (promise P11).
+    pub fn believed_time(&self) -> Result<Timestamp, LedgerError> {
+        self.ledger.believes(&*self.clock)
+    }
+
+    /// The time for views and for what is recorded on a bad clock, too: the newest entry's where the log does not believe
+    /// the clock.
     pub fn time(&self) -> Timestamp {
-        self.clock.now().unwrap_or_else(|_| self.ledger.status().high_water)
+        self.believed_time().unwrap_or_else(|_| self.ledger.status().high_water)
     }
 }

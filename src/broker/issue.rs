@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::attest::{AttestError, Attested, Presented};
 use crate::domain::approval::Approval;
-use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::denial::{Denial, Reason};
 use crate::domain::id::CredentialId;
@@ -51,9 +50,6 @@ pub enum IssueError {
     /// The caller is nobody we know, or can't be attested now.
     #[error(transparent)]
     Attest(#[from] AttestError),
-    /// The clock can't be trusted.
-    #[error(transparent)]
-    Clock(#[from] Untrustworthy),
     /// The decision was no. It is recorded.
     #[error("denied: {}", .reason.code())]
     Denied {
@@ -144,7 +140,7 @@ impl Broker {
         let attested = self.attest_with(presented, &rules).await?;
         self.has_way_in(request.session, Some(&attested.agent().id))?;
         self.count(&rules, &attested, &request)?;
-        let now = self.clock.now()?;
+        let now = self.believed_time()?;
         let (locks, approvals) = (self.ledger.locks(), self.ledger.approvals());
         let session = request.session.map(|id| self.announced(id)).transpose()?.flatten();
         let standing = Standing { approvals: &approvals, locks: &locks, session: session.as_ref() };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::EndedHow;
 use crate::domain::enrollment::{Enrollments, Removed};
 use crate::domain::id::Serial;
@@ -20,8 +19,8 @@ use crate::domain::status_list::{ListId, Status};
 use crate::domain::time::Timestamp;
 use crate::signer::crl::{Crls, RevokedSerial};
 use crate::signer::minter::MintFailed;
-use crate::store::ReadError;
 use crate::store::ends::{EarlyEnd, EndsCursor};
+use crate::store::{LedgerError, ReadError};
 
 use super::Broker;
 
@@ -34,9 +33,9 @@ pub enum PublishError {
     /// More lists are asked for than are signed in a second.
     #[error("more status lists are asked for than are signed in a second")]
     Busy,
-    /// The clock can't be trusted, so nothing gets a time.
+    /// The log does not believe the clock, so nothing gets a time.
     #[error(transparent)]
-    Clock(#[from] Untrustworthy),
+    Clock(#[from] LedgerError),
     /// It could not be made.
     #[error(transparent)]
     Mint(#[from] MintFailed),
@@ -186,7 +185,7 @@ impl Broker {
     /// # Errors
     /// [`PublishError`].
     pub async fn status_list(&self, list: ListId) -> Result<StatusListFound, PublishError> {
-        let now = self.clock.now()?;
+        let now = self.believed_time()?;
         if list.end() <= now {
             return Ok(StatusListFound::Gone);
         }
@@ -213,7 +212,7 @@ impl Broker {
     /// # Errors
     /// [`PublishError`].
     pub async fn crls(&self) -> Result<Arc<Crls>, PublishError> {
-        let now = self.clock.now()?;
+        let now = self.believed_time()?;
         let mut published = self.publisher.state.lock().await;
         self.follow(&mut published, now).await?;
         let enrollments = self.ledger.enrollments();

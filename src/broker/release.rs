@@ -1,7 +1,6 @@
 //! Release: a holder gives back its own credential before the expiry.
 
 use crate::attest::{AttestError, Presented};
-use crate::domain::clock::Untrustworthy;
 use crate::domain::credential::{Credential, Issuance};
 use crate::domain::entry::Release;
 use crate::domain::id::CredentialId;
@@ -31,10 +30,7 @@ pub enum OwnError {
 /// Why a credential that was shown was not ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseShownError {
-    /// The clock can't be trusted, so nobody knows whether it is live.
-    #[error(transparent)]
-    Clock(#[from] Untrustworthy),
-    /// The record could not be made.
+    /// The record could not be made, or the log does not believe the clock, so that nobody knows whether it is live.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The index could not be read.
@@ -65,7 +61,7 @@ impl Broker {
     /// # Errors
     /// [`ReleaseShownError`]; then it must be taken to be live.
     pub async fn release_shown(&self, shown: &Shown) -> Result<(), ReleaseShownError> {
-        let now = self.clock.now()?;
+        let now = self.believed_time()?;
         let Some(credential) = self.live_record_of(shown, now).await? else { return Ok(()) };
         let Issuance { agent, id, expires, .. } = credential.issuance.clone();
         self.ledger.submit(Command::Release(Release { agent, credential: id, expires })).await?;

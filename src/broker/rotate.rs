@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::clock::Untrustworthy;
 use crate::domain::entry::{Entry, Event, Rotation};
 use crate::domain::ledger::Command;
 use crate::domain::limits::PAGE_SIZE_MAX;
@@ -21,16 +20,13 @@ use super::operate::Authorized;
 /// Why no other key signs.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// The clock can't be trusted, so nothing gets a time.
-    #[error(transparent)]
-    Clock(#[from] Untrustworthy),
     /// The change did not end.
     #[error("the rotation was interrupted; the next start finishes or undoes it")]
     Interrupted,
     /// The keys could not be changed.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
-    /// The rotation could not be recorded, so it does not take effect.
+    /// The rotation could not be recorded, or the log does not believe the clock: it does not take effect.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The log could not be read.
@@ -65,7 +61,7 @@ impl Broker {
         let _one_at_a_time = self.rotating.lock().await;
         let ring = self.minter.keys().token_ring();
         let ahead = if at_once { Duration::ZERO } else { self.key_publish_ahead };
-        let use_at = self.clock.now()?.plus_millis(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX));
+        let use_at = self.believed_time()?.plus_millis(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX));
         let draft = ring.draft(self.ledger.status().size)?;
         let rotation = Rotation { kid: draft.kid.clone(), operator, use_at };
         match self.ledger.submit(Command::Rotate(rotation)).await {
@@ -127,10 +123,11 @@ impl Broker {
     /// Drops the keys whose last token has ended, and erases their private halves. Gives their ids.
     ///
     /// # Errors
-    /// When the clock can't be trusted, or the keys can't be changed.
+    /// When the log does not believe the clock, or the keys can't be changed.
     pub async fn drop_token_keys(&self) -> Result<Vec<String>, RotateError> {
         let _one_at_a_time = self.rotating.lock().await;
-        let now = self.clock.now()?;
+        // An erased key is gone for good, so a clock that is only far ahead must not say that its time is over.
+        let now = self.believed_time()?;
         Ok(self.minter.keys().token_ring().drop_ended(now)?)
     }
 

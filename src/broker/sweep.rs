@@ -12,8 +12,7 @@ impl Broker {
     /// When the index can't be read or written.
     pub async fn sweep(&self) -> Result<u64, ReadError> {
         self.limits.forget();
-        let now = self.time();
-        let swept = self.read(move |reader| reader.sweep(now)).await?;
+        let swept = self.read(|reader| reader.sweep()).await?;
         match self.read(|reader| reader.carry_forward()).await {
             Ok(from) => tracing::debug!(?from, "an emergency start reads the log from here on"),
             Err(error) => {

@@ -21,7 +21,9 @@ use super::digest::Digest;
 use super::enrollment::{Enrolled, Enrollment, Enrollments};
 use super::entry::{Entry, Event, VERSION};
 use super::id::CredentialId;
-use super::limits::{IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, VERIFY_LEEWAY_SECONDS_MAX};
+use super::limits::{
+    IDEMPOTENCY_KEYS_PER_AGENT_MAX, LEDGER_COMMAND_AGE_MS_MAX, TTL_SECONDS_MAX, VERIFY_LEEWAY_SECONDS_MAX,
+};
 use super::live::LiveCounts;
 use super::name::AgentId;
 use super::revocation::{
@@ -331,14 +333,19 @@ impl State {
     fn end_one(&mut self, id: CredentialId, target: Option<&Target>, ended: Arc<Ended>) {
         let revocations = Arc::make_mut(&mut self.revocations);
         revocations.reach(ended.index.saturating_add(1));
-        // Without a record the credential has left the index, so it expired long ago.
-        if let Some(target) = target {
-            revocations.end_one(id, ended);
-            self.live.remove(&target.agent, target.expires);
-            // A verifier may take it a little longer than we do.
-            let leeway_ms = i64::from(VERIFY_LEEWAY_SECONDS_MAX) * 1000;
-            self.due_at(target.expires.plus_millis(leeway_ms), Selector::Credential(id));
-        }
+        revocations.end_one(id, ended);
+        let expires = match target {
+            Some(target) => {
+                self.live.remove(&target.agent, target.expires);
+                target.expires
+            }
+            // Its record has left the index, so it should have expired long ago; the id alone is enough to refuse it for as
+            // long as any could live.
+            None => id.time().plus_millis(i64::from(TTL_SECONDS_MAX) * 1000 + LEDGER_COMMAND_AGE_MS_MAX),
+        };
+        // A verifier may take it a little longer than we do.
+        let leeway_ms = i64::from(VERIFY_LEEWAY_SECONDS_MAX) * 1000;
+        self.due_at(expires.plus_millis(leeway_ms), Selector::Credential(id));
     }
 
     fn due_at(&mut self, time: Timestamp, selector: Selector) {

@@ -258,7 +258,6 @@ fn recovered(
         root,
         key,
         signer: &*options.signer,
-        clock: &*options.clock,
         medium: &options.medium,
         segment_bytes_max: options.segment_bytes_max.min(JOURNAL_SEGMENT_BYTES_MAX),
     };

@@ -232,12 +232,13 @@ impl Reader {
         Ok(Some(load.registry))
     }
 
-    /// Takes records that ended longer than the retention before `now` out of the index, never out of the
-    /// log. Gives how many.
+    /// Takes records that ended longer than the retention before the newest entry out of the index, never out of the log.
+    /// Gives how many. By no clock: one that is far ahead would take what is live, and a quiet log loses nothing by waiting.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn sweep(&self, now: Timestamp) -> Result<u64, ReadError> {
+    pub fn sweep(&self) -> Result<u64, ReadError> {
+        let now = self.shared().head.load().time;
         let cutoff = now.plus_millis(self.shared().retention_ms.saturating_neg());
         let swept = self.shared().index.sweep(cutoff)?;
         let mut last = self.shared().last_issue.write().unwrap_or_else(PoisonError::into_inner);

@@ -207,11 +207,12 @@ impl Writer {
                 | Command::Enroll(_)
                 | Command::Issue(_)
         );
-        if lets {
+        // A rotation says when its key signs, which is wrong for as long as the clock was.
+        if lets || matches!(command, Command::Rotate(_)) {
             group.now.clone()?;
-            if self.index_failed {
-                return Err(LedgerError::Stopped("the index has failed".into()));
-            }
+        }
+        if lets && self.index_failed {
+            return Err(LedgerError::Stopped("the index has failed".into()));
         }
         // What ends or denies goes through on a bad clock, at the time of the newest entry.
         let now = group.now.as_ref().copied().unwrap_or(state.high_water());

@@ -13,6 +13,7 @@
 
 mod brake;
 mod callers;
+mod doubt;
 mod people;
 mod proof;
 #[path = "../end_to_end/signing.rs"]

@@ -6,13 +6,18 @@ use std::sync::Arc;
 
 use hotwork::clock::ManualClock;
 use hotwork::domain::clock::Clock as _;
-use hotwork::domain::id::Lineage;
-use hotwork::domain::ledger::Refusal;
+use hotwork::domain::digest::Digest;
+use hotwork::domain::enrollment::{Enrolled, Enrollment};
+use hotwork::domain::entry::Rotation;
+use hotwork::domain::id::{Lineage, Serial};
+use hotwork::domain::ledger::{Command, Refusal};
 use hotwork::domain::limits::CLOCK_AHEAD_MS_MAX;
-use hotwork::domain::revocation::Selector;
+use hotwork::domain::revocation::{KEPT_MS, Selector};
 use hotwork::domain::time::Timestamp;
+use hotwork::store::ends::EndsCursor;
 use hotwork::store::{Ledger, LedgerError, prepare_emergency};
 
+use crate::emergency::lock_out;
 use crate::glass::{proposal, sign};
 use crate::support::*;
 
@@ -32,7 +37,7 @@ fn mint(ledger: &Ledger, now: Timestamp, number: u64) -> Result<Timestamp, Ledge
         lineage: Lineage::new(now, &[5; 10]),
         ..issuance(now, number, "a")
     };
-    let command = hotwork::domain::ledger::Command::Issue(Box::new(record));
+    let command = Command::Issue(Box::new(record));
     submit(ledger, command).map(|recorded| recorded.time())
 }
 
@@ -128,4 +133,97 @@ fn people_who_sign_for_break_glass_say_that_the_clock_is_right_and_nobody_else_d
             assert_eq!(mint(&ledger, now, 2), Ok(now));
         }
     }
+}
+
+#[test]
+fn a_sweep_asks_no_clock_so_that_what_is_live_and_what_ended_are_known_when_it_is_right_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path(), &clock());
+    let token = issuance(START, 1, "a");
+    let mut leaf = issuance(START, 2, "b");
+    leaf.serial = Some(Serial::new([2; 16]));
+    for record in [&token, &leaf] {
+        submit(&ledger, Command::Issue(Box::new(record.clone()))).unwrap();
+    }
+    let enrolled = Enrollment {
+        content: Digest::of(b"certificate"),
+        evidence: None,
+        expires: START.plus_millis(CLOCK_AHEAD_MS_MAX),
+        issued: START,
+        operator: Some("olga".parse().unwrap()),
+        serial: Serial::new([9; 16]),
+        spki: Digest::of(b"key"),
+        who: Enrolled::Operator("ann".parse().unwrap()),
+    };
+    submit(&ledger, Command::Enroll(enrolled)).unwrap();
+    submit(&ledger, revoke_one(&token)).unwrap();
+    submit(&ledger, revoke(Selector::Agent(agent("b")))).unwrap();
+    let digest = ledger.index_digest().unwrap();
+    drop(ledger);
+    let ahead = START.plus_millis(CLOCK_AHEAD_MS_MAX * 4);
+    let ledger = open(dir.path(), &at(ahead));
+    assert_eq!(ledger.reader().sweep().unwrap(), 0);
+    assert_eq!(ledger.index_digest().unwrap(), digest);
+    drop(ledger);
+    let now = START.plus_millis(60_000);
+    let ledger = open(dir.path(), &at(now));
+    assert!(ledger.revocations().ended_issuance(&token).is_some());
+    assert_eq!(ledger.enrollments().live(now).len(), 1);
+    let (ends, _) = ledger.reader().ends(EndsCursor::default(), now).unwrap();
+    assert!(ends.iter().any(|end| end.serial == leaf.serial), "a CRL has it: {ends:?}");
+}
+
+#[test]
+fn a_merge_takes_the_emergency_s_time_so_that_a_clock_that_is_far_ahead_stays_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    begun(dir.path());
+    let emergency =
+        || Ledger::open_emergency(options(dir.path(), &at(START.plus_millis(1))), &std::env::temp_dir());
+    lock_out(&unlocked(emergency).unwrap(), "one").unwrap();
+    let years = START.plus_millis(CLOCK_AHEAD_MS_MAX * 120);
+    let ledger = open(dir.path(), &at(years));
+    assert!(ledger.merged_from().is_some());
+    assert_eq!(ledger.status().high_water, START.plus_millis(1));
+    assert!(matches!(mint(&ledger, years, 2), Err(LedgerError::ClockAhead { .. })));
+    drop(ledger);
+    let now = START.plus_millis(60_000);
+    assert_eq!(mint(&open(dir.path(), &at(now)), now, 3), Ok(now));
+}
+
+#[test]
+fn a_rotation_waits_for_a_clock_that_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    begun(dir.path());
+    let rotate = |now: Timestamp| {
+        let rotation = Rotation { kid: "new".into(), operator: "olga".parse().unwrap(), use_at: now };
+        submit(&open(dir.path(), &at(now)), Command::Rotate(rotation)).map(|recorded| recorded.time())
+    };
+    let ahead = START.plus_millis(CLOCK_AHEAD_MS_MAX * 12);
+    assert!(matches!(rotate(ahead), Err(LedgerError::ClockAhead { .. })));
+    let behind = START.plus_millis(-60_000);
+    assert!(matches!(rotate(behind), Err(LedgerError::ClockBehind { behind_ms: 60_000 })));
+    assert_eq!(rotate(START.plus_millis(1)), Ok(START.plus_millis(1)));
+}
+
+#[test]
+fn a_single_revocation_whose_record_left_the_index_refuses_by_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let mut kept = options(dir.path(), &clock);
+    kept.retention = std::time::Duration::ZERO;
+    let ledger = Ledger::open(kept).unwrap();
+    let token = issuance(START, 1, "a");
+    submit(&ledger, Command::Issue(Box::new(token.clone()))).unwrap();
+    submit(&ledger, revoke_one(&token)).unwrap();
+    clock.set(token.expires.plus_millis(1));
+    submit(&ledger, call()).unwrap();
+    assert_eq!(ledger.reader().sweep().unwrap(), 1);
+    drop(ledger);
+    assert!(open(dir.path(), &clock).revocations().ended_issuance(&token).is_some());
+    // And no longer than any credential lives.
+    clock.advance_millis(KEPT_MS);
+    let ledger = open(dir.path(), &clock);
+    submit(&ledger, call()).unwrap();
+    drop(ledger);
+    assert!(open(dir.path(), &clock).revocations().ended_issuance(&token).is_none());
 }

@@ -314,7 +314,7 @@ fn a_sweep_takes_old_watermarks_and_leaves_lineages_and_locks() {
         statement: None,
     };
     submit(&ledger, Command::Call(call)).unwrap();
-    assert_eq!(ledger.reader().sweep(now).unwrap(), 1);
+    assert_eq!(ledger.reader().sweep().unwrap(), 1);
     let epoch = ledger.revocations().epoch();
     drop(ledger);
     let ledger = open(dir.path(), &clock);

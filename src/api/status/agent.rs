@@ -76,7 +76,6 @@ impl From<IssueError> for Refused {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Attest(error) => error.into(),
-            IssueError::Clock(error) => error.into(),
             IssueError::Denied { id, reason, parameter, lock } => {
                 denied(id, reason, parameter.as_ref(), lock.as_deref())
             }

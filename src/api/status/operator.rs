@@ -80,7 +80,6 @@ impl From<RevokeError> for Refused {
 impl From<RotateError> for Refused {
     fn from(error: RotateError) -> Self {
         match error {
-            RotateError::Clock(error) => error.into(),
             RotateError::Interrupted => {
                 let message = "the rotation was interrupted; a restart finishes or undoes it";
                 internal(Code::Internal, "rotation-interrupted", message, &RotateError::Interrupted)

@@ -84,7 +84,11 @@ fn every_denial_has_its_reason_its_meaning_and_the_decision() {
 
 #[test]
 fn issuing_fails_closed_with_a_reason() {
-    check(IssueError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
+    check(
+        IssueError::Ledger(LedgerError::Clock(Untrustworthy { drift_ms: 5 })),
+        Code::Unavailable,
+        "clock-untrusted",
+    );
     check(IssueError::NotRepeatable, Code::FailedPrecondition, "not-repeatable");
     check(IssueError::Seal(SealError::Entropy(EntropyFailed)), Code::Unavailable, "entropy-unavailable");
     check(EntropyFailed, Code::Unavailable, "entropy-unavailable");
@@ -192,7 +196,11 @@ fn an_operator_learns_what_is_missing() {
     check(RotateError::Interrupted, Code::Internal, "rotation-interrupted");
     check(RotateError::Ledger(LedgerError::Busy), Code::ResourceExhausted, "ledger-busy");
     check(RotateError::Read(ReadError::Interrupted), Code::Unavailable, "records-unreadable");
-    check(RotateError::Clock(Untrustworthy { drift_ms: 5 }), Code::Unavailable, "clock-untrusted");
+    check(
+        RotateError::Ledger(LedgerError::Clock(Untrustworthy { drift_ms: 5 })),
+        Code::Unavailable,
+        "clock-untrusted",
+    );
     check(RotateError::Keys(KeyStoreError::TooManyKeys), Code::FailedPrecondition, "too-many-keys");
     let list = KeyStoreError::List(INNER.into());
     check(RotateError::Keys(list), Code::Internal, "keys-unwritable");

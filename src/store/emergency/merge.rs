@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::content::{Content, FILE, Parsed, parse};
 use super::{empty, path};
-use crate::domain::clock::Clock;
 use crate::domain::emergency::Merge;
 use crate::domain::entry::{Entry, Event, VERSION};
 use crate::domain::limits::{EMERGENCY_BYTES, JOURNAL_SEGMENT_BYTES_MAX};
@@ -28,7 +27,6 @@ pub(in crate::store) struct Parts<'a> {
     pub(in crate::store) root: &'a Path,
     pub(in crate::store) key: &'a VerifierKey,
     pub(in crate::store) signer: &'a dyn Signer,
-    pub(in crate::store) clock: &'a dyn Clock,
     pub(in crate::store) medium: &'a Arc<dyn Medium>,
     pub(in crate::store) segment_bytes_max: u64,
 }
@@ -204,7 +202,9 @@ fn close(
     before: &Frontier,
     sequence: u64,
 ) -> Result<(), MergeError> {
-    let time = parts.clock.now().unwrap_or_default().max(content.time);
+    // The newest entry's: no clock is asked here, so that one which is far ahead leads no log into the future. The entry of
+    // the start that follows has the clock's, when that is believed.
+    let time = content.time;
     let entry = Entry { event: Event::Merge(closing_of(content)), time, v: VERSION };
     let mut buffer = GroupBuffer::default();
     buffer.begin();
