@@ -8,6 +8,8 @@
     reason = "a test stops at what it did not expect"
 )]
 
+#[path = "end_to_end/security_key.rs"]
+mod security_key;
 #[path = "end_to_end/signing.rs"]
 mod signing;
 
@@ -15,9 +17,8 @@ use hotwork::domain::operator::{Operator, Role};
 use hotwork::domain::ssh_key::NotAKey;
 use hotwork::domain::statement::Namespace;
 use hotwork::ssh::{BadSignature, SignedBy, verify};
-use ring::digest::{SHA256, SHA512, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use ring::signature::KeyPair as _;
+use security_key::SecurityKey;
 use signing::{KeyPair, armored, opened, string, strings};
 
 const TEXT: &str = "hotwork approval v1\ntrust-domain: example.org\ndecision: approve\n";
@@ -128,89 +129,20 @@ fn no_changed_truncated_or_extended_signature_counts() {
     }
 }
 
-/// A security key in software: it signs what the hardware signs (PROTOCOL.u2f).
-enum SecurityKey {
-    Ecdsa(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl SecurityKey {
-    fn both() -> [Self; 2] {
-        let random = SystemRandom::new();
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let ecdsa = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        let edwards = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
-        [
-            Self::Ecdsa(EcdsaKeyPair::from_pkcs8(algorithm, ecdsa.as_ref(), &random).unwrap()),
-            Self::Ed25519(Ed25519KeyPair::from_pkcs8(edwards.as_ref()).unwrap()),
-        ]
-    }
-
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Ecdsa(_) => "sk-ecdsa-sha2-nistp256@openssh.com",
-            Self::Ed25519(_) => "sk-ssh-ed25519@openssh.com",
-        }
-    }
-
-    fn blob(&self, application: &str) -> Vec<u8> {
-        let (kind, application) = (self.kind().as_bytes(), application.as_bytes());
-        match self {
-            Self::Ecdsa(key) => strings(&[kind, b"nistp256", key.public_key().as_ref(), application]),
-            Self::Ed25519(key) => strings(&[kind, key.public_key().as_ref(), application]),
-        }
-    }
-
-    fn public(&self) -> String {
-        use base64::Engine as _;
-        format!("{} {}", self.kind(), base64::engine::general_purpose::STANDARD.encode(self.blob("ssh:")))
-    }
-
-    fn raw(&self, bytes: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Ecdsa(key) => {
-                let pair = key.sign(&SystemRandom::new(), bytes).unwrap();
-                let (r, s) = pair.as_ref().split_at(32);
-                strings(&[&mpint(r), &mpint(s)])
-            }
-            Self::Ed25519(key) => key.sign(bytes).as_ref().to_vec(),
-        }
-    }
-
-    /// The whole signature with these flags, made for this application.
-    fn sign(&self, application: &str, flags: u8) -> String {
-        let hashed = digest(&SHA512, TEXT.as_bytes());
-        let message =
-            [&b"SSHSIG"[..], &strings(&[SPACE.as_bytes(), b"", b"sha512", hashed.as_ref()])].concat();
-        let tail = [&[flags][..], &7_u32.to_be_bytes()].concat();
-        let signed =
-            [digest(&SHA256, application.as_bytes()).as_ref(), &tail, digest(&SHA256, &message).as_ref()]
-                .concat();
-        let signature = [strings(&[self.kind().as_bytes(), &self.raw(&signed)]), tail].concat();
-        let fields: [&[u8]; 5] = [&self.blob("ssh:"), SPACE.as_bytes(), b"", b"sha512", &signature];
-        armored(&[&b"SSHSIG"[..], &1_u32.to_be_bytes(), &strings(&fields)].concat())
-    }
-}
-
-fn mpint(number: &[u8]) -> Vec<u8> {
-    let start = number.iter().position(|byte| *byte != 0).unwrap();
-    let number = &number[start..];
-    if number[0] & 0x80 == 0 { number.to_vec() } else { [&[0], number].concat() }
-}
-
 #[test]
 fn a_security_key_counts_when_somebody_touched_it() {
     for key in SecurityKey::both() {
         let alice = [operator("alice", &[key.public()])];
+        let sign = |application: &str, flags| key.sign(SPACE, TEXT, application, flags);
         for flags in [0x01, 0x05, 0xc1] {
-            assert_eq!(check(&key.sign("ssh:", flags), &alice).unwrap().operator().as_str(), "alice");
+            assert_eq!(check(&sign("ssh:", flags), &alice).unwrap().operator().as_str(), "alice");
         }
         for flags in [0x00, 0x04] {
-            assert_eq!(check(&key.sign("ssh:", flags), &alice), Err(BadSignature::Presence));
+            assert_eq!(check(&sign("ssh:", flags), &alice), Err(BadSignature::Presence));
         }
         // Made to sign for a web site.
-        assert_eq!(check(&key.sign("https://evil.example", 1), &alice), Err(BadSignature::Forged));
-        let blob = opened(&key.sign("ssh:", 1));
+        assert_eq!(check(&sign("https://evil.example", 1), &alice), Err(BadSignature::Forged));
+        let blob = opened(&sign("ssh:", 1));
         for at in 0..blob.len() {
             assert!(check(&armored(&blob[..at]), &alice).is_err(), "cut at {at}");
             let mut changed = blob.clone();
@@ -228,6 +160,9 @@ fn a_security_keys_signature_is_none_of_its_plain_twin() {
     let plain = strings(&[b"ssh-ed25519", pair.public_key().as_ref()]);
     let registered =
         operator("alice", &[hotwork::domain::ssh_key::SshKey::from_blob(&plain).unwrap().to_string()]);
-    assert!(matches!(check(&key.sign("ssh:", 1), &[registered]), Err(BadSignature::Unregistered(_))));
+    assert!(matches!(
+        check(&key.sign(SPACE, TEXT, "ssh:", 1), &[registered]),
+        Err(BadSignature::Unregistered(_))
+    ));
     assert_eq!(string(b"a"), [0, 0, 0, 1, b'a']);
 }

@@ -13,11 +13,16 @@
 
 mod crashes;
 mod forgeries;
+mod keys_elsewhere;
 mod office;
 mod page;
 mod proof;
+#[path = "../end_to_end/security_key.rs"]
+mod security_key;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
+#[path = "../end_to_end/ssh_agent.rs"]
+mod ssh_agent;
 #[path = "../end_to_end/support.rs"]
 mod support;
 

@@ -33,11 +33,12 @@ fn the_commands_of_the_operations_page_work() {
                 command
             }
             "approver" => office.command("alice", "bash"),
+            "second" => office.command("bob", "bash"),
             other => panic!("who is `{other}`?"),
         };
         command.current_dir(office.dir.path()).env("PATH", &path).env("DPOP_KEY", &dpop);
         command
-            .env("SSH_KEY", &office.keys["alice"].private)
+            .env("SSH_KEY", &office.keys[if who == "second" { "bob" } else { "alice" }].private)
             .env("REQUEST_FILE", &file)
             .env("REQUEST", &request);
         let script = format!("{YES}\n{script}");
@@ -53,6 +54,6 @@ fn the_commands_of_the_operations_page_work() {
         }
         ran += 1;
     }
-    assert_eq!(ran, 5, "blocks of the page");
+    assert_eq!(ran, 8, "blocks of the page");
     assert_eq!(office.state(&request), "USED");
 }
