@@ -117,10 +117,7 @@ impl Broker {
         let slot = slot(&agent.id);
         let mut current = slot.lock().await;
         if let Some(held) = &*current {
-            let enrollments = self.ledger.enrollments();
-            let who = Enrolled::Agent(agent.id.clone());
-            let ended = self.ledger.revocations().ended_of(&agent.id, held.issued).is_some()
-                || !enrollments.holds(&held.serial, &who, now);
+            let ended = self.has_ended(&agent.id, held, now);
             if held.will_do(&declared.names, ended, now) {
                 return Ok(Arc::clone(held));
             }
@@ -131,6 +128,30 @@ impl Broker {
             return Err(NoIdentity::Denied(Reason::Locked));
         }
         Ok(Arc::clone(current.insert(Arc::new(made))))
+    }
+
+    /// Whether nobody may use this certificate of the agent any more at `now`: it ended, or a lock or the registry in force
+    /// gives the agent none. Nothing is attested here.
+    pub fn identity_is_over(&self, agent: &AgentId, identity: &AgentIdentity, now: Timestamp) -> bool {
+        if now >= identity.expires || self.has_ended(agent, identity, now) {
+            return true;
+        }
+        let rules = self.rules();
+        let Some(agent) = rules.registry.agent_by_id(agent) else { return true };
+        let holder = HolderFacts {
+            agent: &agent.id,
+            attested: &[],
+            owner: Some(&agent.entry.owner),
+            principal: Some(agent.principal()),
+        };
+        let may = agent.entry.identity.is_some() && standing(&agent, now).is_ok();
+        !may || self.ledger.locks().refusing_holder(&holder, now).is_some()
+    }
+
+    fn has_ended(&self, agent: &AgentId, identity: &AgentIdentity, now: Timestamp) -> bool {
+        let who = Enrolled::Agent(agent.clone());
+        self.ledger.revocations().ended_of(agent, identity.issued).is_some()
+            || !self.ledger.enrollments().holds(&identity.serial, &who, now)
     }
 
     async fn make_identity(

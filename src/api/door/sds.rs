@@ -49,6 +49,7 @@ pub(super) struct Secrets {
 impl Secrets {
     pub(super) fn new(broker: Arc<Broker>, drain: Drain) -> Self {
         let identities = Arc::new(Identities::new(Arc::clone(&broker)));
+        identities.keep_tidy();
         let places = Places::new(SECRET_STREAMS_MAX, SECRET_STREAMS_PER_USER_MAX, Gauge::default());
         Self { broker, drain, identities, places }
     }
@@ -270,6 +271,10 @@ impl Stream {
             return Ok(());
         }
         let own = self.own_certificate().await;
+        if own.is_none() {
+            // Its key is let go of whatever comes of the rest.
+            self.own = None;
+        }
         let crls = match self.broker.crls().await {
             Ok(crls) => crls,
             Err(error) => {
