@@ -1,19 +1,21 @@
 //! `AdminService`: inventory and control for operators. Each call passes the authorization table first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
 use crate::broker::Broker;
 use crate::broker::inventory::AgentView;
 use crate::broker::operate::{Authorized, Requirement};
+use crate::broker::revoke::{Revoked, Revoking};
 use crate::domain::operator::Operator;
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
 use crate::signer::token_keys::{Phase, TokenKeyView};
 use crate::store::Filter;
 
-use super::call::{authorize, change, every_tenant};
+use super::call::{authorize, change};
 use super::convert::operate::AgentRef;
 use super::convert::{self, page};
 use super::published::{Published, PublishedKey};
@@ -57,6 +59,14 @@ impl Operators {
             (None, _, AgentRef::Name(_) | AgentRef::Template(_)) => Err(Refused::not_found("agent").into()),
         }
     }
+}
+
+/// What became of a call of `Revoke`.
+enum Revoke {
+    /// It is durable; how long its caller waits for verifiers.
+    Done(Box<Revoking>, Duration),
+    /// It was only counted.
+    Dry(Revoked),
 }
 
 fn key(key: &PublishedKey) -> v1::Key {
@@ -158,23 +168,26 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        change(&self.broker, request, authz::REVOKE, |broker, by, message| async move {
+        let done = change(&self.broker, request, authz::REVOKE, |broker, by, message| async move {
             let asked = convert::selector::revocation(&message)?;
-            let done = if asked.dry_run {
-                broker.revoke_dry_run(&by, &asked.revoke).await
-            } else {
-                broker.revoke(&by, asked.revoke).await
-            };
-            Ok(render::revocation::revoked(&done?))
+            if asked.dry_run {
+                return Ok(Revoke::Dry(broker.revoke_dry_run(&by, &asked.revoke).await?));
+            }
+            Ok(Revoke::Done(Box::new(broker.revoke(&by, asked.revoke).await?), asked.wait))
         })
-        .await
+        .await?;
+        // Nobody is waited for whose caller has gone: that changes nothing any more.
+        let revoked = match done.into_inner() {
+            Revoke::Dry(counted) => counted,
+            Revoke::Done(done, wait) => self.broker.revoked(*done, wait).await,
+        };
+        Ok(Response::new(render::revocation::revoked(&revoked)))
     }
 
     async fn lock(&self, request: Request<v1::LockRequest>) -> Result<Response<v1::LockResponse>, Status> {
         change(&self.broker, request, authz::LOCK, |broker, by, message| async move {
             let (selector, terms) = convert::selector::lock(&message)?;
-            let held = broker.lock(&by, selector, terms).await?;
-            Ok(v1::LockResponse { lock: Some(render::revocation::lock(&held)) })
+            Ok(render::revocation::locked(&broker.lock(&by, selector, terms).await?))
         })
         .await
     }
@@ -204,8 +217,7 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListVerifiersRequest>,
     ) -> Result<Response<v1::ListVerifiersResponse>, Status> {
-        let by = self.authorize(&request, authz::LIST_VERIFIERS).await?;
-        every_tenant(&by, "verifiers serve every tenant")?;
+        self.authorize(&request, authz::LIST_VERIFIERS).await?;
         let verifiers = self.broker.verifiers().list().iter().map(render::revocation::verifier).collect();
         let epoch = self.broker.ledger().revocations().epoch();
         Ok(Response::new(v1::ListVerifiersResponse { verifiers, epoch }))
@@ -263,16 +275,15 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ReloadRegistryRequest>,
     ) -> Result<Response<v1::ReloadRegistryResponse>, Status> {
-        let by = self.authorize(&request, authz::RELOAD_REGISTRY).await?;
-        // A load changes what every tenant's requests are decided on, and its problems name every tenant's files.
-        every_tenant(&by, "the registry is that of all tenants")?;
-        let operator = Some(by.operator().name.clone());
-        let loaded = self.broker.reload(operator).await.map_err(status)?;
-        Ok(Response::new(v1::ReloadRegistryResponse {
-            registry_sha256: loaded.registry.to_string(),
-            changed: loaded.changed,
-            warnings: loaded.warnings,
-        }))
+        change(&self.broker, request, authz::RELOAD_REGISTRY, |broker, by, _| async move {
+            let loaded = broker.reload(Some(by.operator().name.clone())).await?;
+            Ok(v1::ReloadRegistryResponse {
+                registry_sha256: loaded.registry.to_string(),
+                changed: loaded.changed,
+                warnings: loaded.warnings,
+            })
+        })
+        .await
     }
 
     async fn list_keys(
@@ -339,11 +350,10 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::ListEnrollmentsRequest>,
     ) -> Result<Response<v1::ListEnrollmentsResponse>, Status> {
-        let by = self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
+        self.authorize(&request, authz::LIST_ENROLLMENTS).await?;
         let size = page::size(request.get_ref().page_size).map_err(status)?;
         let after = page::text_key(&request.get_ref().page_token).map_err(status)?;
         let wanted = convert::enroll::kind(request.get_ref().enrolled_as).map_err(status)?;
-        every_tenant(&by, "certificates are for all tenants")?;
         let shown =
             render::enrollment::list(&self.broker.enrollments(), wanted, &self.published.trust_domain);
         let (shown, next_page_token) = page::cut(shown, after.as_deref(), size, |one| &one.0);

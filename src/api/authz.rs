@@ -14,8 +14,17 @@ macro_rules! also {
     };
 }
 
+macro_rules! every {
+    () => {
+        None
+    };
+    ($why:literal) => {
+        Some($why)
+    };
+}
+
 macro_rules! table {
-    ($($name:ident: $rpc:literal, $role:ident $(or $also:ident)?, $audit:ident;)*) => {
+    ($($name:ident: $rpc:literal, $role:ident $(or $also:ident)?, $audit:ident $(, every tenant: $why:literal)?;)*) => {
         $(
             #[doc = concat!("`", $rpc, "`.")]
             pub const $name: Requirement = Requirement {
@@ -23,6 +32,7 @@ macro_rules! table {
                 role: Role::$role,
                 also: also!($($also)?),
                 audit: Audit::$audit,
+                every_tenant: every!($($why)?),
             };
         )*
 
@@ -42,24 +52,24 @@ table! {
     GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call;
     GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
     GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call;
-    GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call;
+    GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call, every tenant: "log entries hold every tenant's records";
     GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt;
     LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
     LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
     LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call;
     LIST_BREAK_GLASS: "hotwork.v1.BreakGlassService/List", Viewer, Urgent;
     LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
-    LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call;
-    LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call;
+    LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call, every tenant: "certificates are for all tenants";
+    LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call, every tenant: "log entries hold every tenant's records";
     LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call;
     LIST_LOCKS: "hotwork.v1.AdminService/ListLocks", Viewer, Urgent;
-    LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call;
+    LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call, every tenant: "verifiers serve every tenant";
     LOCK: "hotwork.v1.AdminService/Lock", Revoker, Change;
     OPEN: "hotwork.v1.BreakGlassService/Open", Responder, Change;
     PREPARE: "hotwork.v1.BreakGlassService/Prepare", Responder, Urgent;
     PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
     PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
-    RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Call;
+    RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Change, every tenant: "the registry is that of all tenants";
     REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
     REVIEW: "hotwork.v1.BreakGlassService/Review", Responder or Admin, Change;
     REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;

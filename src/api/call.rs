@@ -24,7 +24,8 @@ pub(super) async fn authorize<T>(
 }
 
 /// Lets a call through that changes something, or not, and does it. The change is its entry; whatever refuses it, a bad
-/// field too, is one. A caller that goes away leaves nothing half done, and no refusal unrecorded.
+/// field too, is one. A caller that goes away leaves nothing half done, and no refusal unrecorded; so an operator has a
+/// bounded number of them under way, and one beyond it is the only call that is in no log but the daemon's own.
 pub(super) async fn change<M, T, F>(
     broker: &Arc<Broker>,
     request: Request<M>,
@@ -36,6 +37,7 @@ where
     T: Send + 'static,
 {
     let by = authorize(broker, &request, row).await?;
+    let underway = broker.begin_change(&by).map_err(status)?;
     let act = act(Arc::clone(broker), by.clone(), request.into_inner());
     let broker = Arc::clone(broker);
     let whole = async move {
@@ -43,13 +45,9 @@ where
         if let Err(refused) = &done {
             broker.refused(&by, refused.reason(), refused.statement()).await;
         }
+        drop(underway);
         done
     };
     let done = tokio::spawn(whole).await.unwrap_or_else(|_| Err(Refused::interrupted()));
     done.map(Response::new).map_err(Status::from)
-}
-
-/// Whether the operator is one of all tenants; `why` says why it takes one.
-pub(super) fn every_tenant(by: &Authorized, why: &str) -> Result<(), Status> {
-    if by.operator().tenants.is_empty() { Ok(()) } else { Err(Refused::all_tenants(why).into()) }
 }

@@ -277,13 +277,19 @@ async fn until_stopped(signals: &mut Signals, broker: &Arc<Broker>) {
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     let mut restrict = tokio::time::interval(RESTRICT_EVERY);
     restrict.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Beside the loop: whoever keeps the ledger's queue full must not keep a signal out.
+    let mut finishing = JoinSet::new();
     loop {
         tokio::select! {
             wanted = signals.next() => match wanted {
                 Wanted::Reload => reload(broker).await,
                 Wanted::Stop => return,
             },
-            _ = restrict.tick() => broker.finish_restrictions().await,
+            _ = restrict.tick(), if finishing.is_empty() => {
+                let broker = Arc::clone(broker);
+                finishing.spawn(async move { broker.finish_restrictions().await });
+            }
+            Some(_) = finishing.join_next(), if !finishing.is_empty() => {}
             _ = sweep.tick() => sweep_once(broker).await,
         }
     }

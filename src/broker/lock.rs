@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use crate::domain::ledger::{Command, Refusal};
+use crate::domain::limits::COUNT_UNASKED_MS_MAX;
 use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
 use crate::domain::revocation::{InForce, Lock, Selector, Terms, Unlock};
+use crate::domain::stopped::{Stopped, stopped};
 use crate::domain::time::Timestamp;
-use crate::store::LedgerError;
+use crate::store::{Count, Covered, LedgerError};
 
 use super::Broker;
 use super::operate::Authorized;
-use super::revoke::{RevokeError, scope};
+use super::revoke::{RevokeError, deadline, in_time, scope};
 
 /// How long a lock is to last, and what it is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +24,20 @@ pub struct LockTerms {
     pub message: Reason,
 }
 
+/// A lock that is durable and in force, and what it bears on.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// The lock.
+    pub held: Arc<InForce>,
+    /// Whom and what it stops.
+    pub stops: Stopped,
+    /// The live credentials of what it names. It does not end them.
+    pub live: Count,
+}
+
 impl Broker {
-    /// Locks what `selector` names. When this returns `Ok`, nothing that it names is issued any more.
+    /// Locks what `selector` names. When this returns `Ok`, nothing that it names is issued any more; what it tells of that
+    /// is counted afterwards, and waited for no longer than a revocation does that waits for nobody.
     ///
     /// # Errors
     /// [`RevokeError`]; never a silent success.
@@ -32,7 +46,7 @@ impl Broker {
         by: &Authorized,
         selector: Selector,
         terms: LockTerms,
-    ) -> Result<Arc<InForce>, RevokeError> {
+    ) -> Result<Locked, RevokeError> {
         scope(by.operator(), &selector)?;
         let lock = Lock {
             operator: by.operator().name.clone(),
@@ -41,7 +55,25 @@ impl Broker {
             selector,
         };
         let recorded = self.ledger.submit(Command::Lock(lock.clone())).await?;
-        Ok(Arc::new(InForce { index: recorded.index(), time: recorded.time(), lock }))
+        let time = recorded.time();
+        let stops = stopped(&lock, &self.rules().registry, &self.ledger.approvals(), time);
+        let live = self.living(&lock, time).await;
+        Ok(Locked { held: Arc::new(InForce { index: recorded.index(), time, lock }), stops, live })
+    }
+
+    /// The credentials that a lock names and that live on. A failed count takes nothing back.
+    async fn living(&self, lock: &Lock, time: Timestamp) -> Count {
+        let known = self.ledger.revocations();
+        let plain = !known.is_untold(time);
+        let counted = plain.then(|| self.ledger.live_covered(&lock.selector, &lock.tenants, time)).flatten();
+        if let Some(live) = counted {
+            return Count { live, complete: true, expires: None };
+        }
+        let covered =
+            Covered { selector: lock.selector.clone(), tenants: lock.tenants.clone(), until: Some(time) };
+        let until = deadline(COUNT_UNASKED_MS_MAX);
+        let count = self.read(move |reader| reader.count_live(&covered, &known, time, until));
+        in_time(COUNT_UNASKED_MS_MAX, count).await
     }
 
     /// Ends a lock before its time. Gives when that was durable, and its entry.

@@ -6,6 +6,7 @@ pub mod announce;
 pub mod approve;
 mod attest;
 pub mod break_glass;
+pub mod changes;
 pub mod consume;
 pub mod decide;
 pub mod emergency;
@@ -13,6 +14,7 @@ pub mod enroll;
 mod entropy;
 pub mod explain;
 pub mod identity;
+mod insist;
 pub mod introspect;
 pub mod inventory;
 pub mod issue;
@@ -127,6 +129,7 @@ pub struct About {
 /// The broker: one value behind an `Arc`, shared by all edges.
 pub struct Broker {
     attestation: Attestation,
+    changes: changes::Changes,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     ledger: Ledger,
@@ -150,7 +153,7 @@ pub struct Broker {
     /// it: the log has the digest.
     words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
-    restricting: tokio::sync::Mutex<()>,
+    restricting: break_glass::OneAtATime,
     verifiers: Arc<verifiers::Verifiers>,
 }
 
@@ -160,6 +163,7 @@ impl Broker {
         let publisher = publish::Publisher::new(parts.ledger.status().size);
         Self {
             attestation: parts.attestation,
+            changes: changes::Changes::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             ledger: parts.ledger,
@@ -181,7 +185,7 @@ impl Broker {
             shown: Memory::new(RECORDS_REMEMBERED_MAX),
             words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
-            restricting: tokio::sync::Mutex::new(()),
+            restricting: break_glass::OneAtATime::default(),
             verifiers: Arc::default(),
         }
     }

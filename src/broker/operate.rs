@@ -11,6 +11,7 @@ use crate::domain::operator::{Operator, Role};
 use crate::store::LedgerError;
 
 use super::Broker;
+use super::insist::patience;
 
 /// An operator whose role covers the call, and whose call is recorded or will be by its own entry. Made
 /// only here; every admin use case asks for it.
@@ -43,6 +44,8 @@ pub struct Requirement {
     pub also: Option<Role>,
     /// How it gets into the log.
     pub audit: Audit,
+    /// Why it takes an operator of all tenants, when it does.
+    pub every_tenant: Option<&'static str>,
 }
 
 /// How a call gets into the log.
@@ -91,6 +94,9 @@ pub enum OperateError {
         /// What they lack.
         role: Role,
     },
+    /// It is an operator of some tenants.
+    #[error("{0}; this needs an operator of all tenants")]
+    Scope(&'static str),
     /// The caller is no operator of the registry.
     #[error("{0} is no operator")]
     Unknown(Caller),
@@ -107,8 +113,9 @@ impl Broker {
         requirement: Requirement,
     ) -> Result<Authorized, OperateError> {
         let operator = self.operator(caller).ok_or_else(|| OperateError::Unknown(caller.clone()))?;
-        let allowed =
-            operator.may(requirement.role) || requirement.also.is_some_and(|role| operator.may(role));
+        let role = operator.may(requirement.role) || requirement.also.is_some_and(|role| operator.may(role));
+        let scope = requirement.every_tenant.filter(|_| !operator.tenants.is_empty());
+        let allowed = role && scope.is_none();
         let recorded = match requirement.audit {
             Audit::Change if allowed => Ok(()),
             Audit::Urgent => self.record_urgent(&operator, requirement.rpc, allowed).await,
@@ -124,6 +131,9 @@ impl Broker {
         }
         if allowed {
             return Ok(Authorized { operator, rpc: requirement.rpc });
+        }
+        if let (true, Some(why)) = (role, scope) {
+            return Err(OperateError::Scope(why));
         }
         Err(OperateError::Role { operator: operator.name.to_string(), role: requirement.role })
     }
@@ -174,7 +184,7 @@ impl Broker {
         let (operator, rpc) = (by.operator.name.clone(), by.rpc.to_owned());
         tracing::warn!(%operator, rpc, reason, "a call was refused");
         let call = Call { allowed: false, operator, reason: Some(reason.to_owned()), rpc, statement };
-        if let Err(error) = self.ledger.submit(Command::Call(call)).await {
+        if let Err(error) = self.insist(Command::Call(call), patience()).await {
             tracing::error!(%error, "a refused call was not recorded");
         }
     }

@@ -9,7 +9,7 @@ use crate::domain::ledger::{Command, Refusal, Target};
 use crate::domain::limits::{COUNT_MS_MAX, COUNT_UNASKED_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
-use crate::domain::revocation::{Revocation, Selector, watermark};
+use crate::domain::revocation::{Revocation, Revocations, Selector, watermark};
 use crate::domain::time::Timestamp;
 use crate::store::{Count, Covered, LedgerError, ReadError};
 
@@ -29,8 +29,23 @@ pub struct Revoke {
     pub reason: Reason,
     /// The lock that goes with it.
     pub lock: Option<LockTerms>,
-    /// How long to wait for those who follow the feed; zero does not.
-    pub wait: Duration,
+}
+
+/// A revocation that is durable and in force here, of which nothing is told yet.
+#[derive(Clone, Debug)]
+pub struct Revoking {
+    /// What was in force before it.
+    known: Arc<Revocations>,
+    /// When it was durable.
+    time: Timestamp,
+    /// Its entry.
+    index: u64,
+    /// What it says.
+    revocation: Revocation,
+    /// How many live credentials ended, when the ledger knew.
+    live: Option<u64>,
+    /// The end of the one credential that it is about.
+    single: Option<Timestamp>,
 }
 
 /// What a revocation did, or would do.
@@ -84,11 +99,11 @@ pub enum RevokeError {
 }
 
 impl Broker {
-    /// Ends what is named. When this returns `Ok`, the revocation is durable and in force here.
+    /// Ends what is named. When this returns `Ok`, the revocation is durable and in force here; [`Self::revoked`] tells of it.
     ///
     /// # Errors
     /// [`RevokeError`]; never a silent success.
-    pub async fn revoke(self: &Arc<Self>, by: &Authorized, asked: Revoke) -> Result<Revoked, RevokeError> {
+    pub async fn revoke(self: &Arc<Self>, by: &Authorized, asked: Revoke) -> Result<Revoking, RevokeError> {
         scope(by.operator(), &asked.selector)?;
         let target = self.target(by.operator(), &asked.selector).await?;
         if target.as_ref().is_some_and(|found| found.ended.is_some()) {
@@ -107,7 +122,6 @@ impl Broker {
             selector: asked.selector,
             tenants: by.operator().tenants.clone(),
         };
-        let locked = revocation.lock.is_some();
         let target = target.map(|found| Target {
             agent: found.issuance.agent,
             issued: found.issuance.issued,
@@ -119,22 +133,30 @@ impl Broker {
         if for_good {
             self.end_key().await;
         }
-        let (time, index) = (receipt.time(), receipt.index());
-        let verifiers = self.verifiers.reached(index.saturating_add(1), asked.wait).await;
-        let count = match receipt.live_ended() {
+        let (time, index, live) = (receipt.time(), receipt.index(), receipt.live_ended());
+        Ok(Revoking { known, time, index, revocation, live, single })
+    }
+
+    /// What a revocation did: who has heard of it after `wait` at the latest, and how much it ended. It changes nothing: a
+    /// caller that goes away ends it.
+    pub async fn revoked(&self, done: Revoking, wait: Duration) -> Revoked {
+        let Revoking { known, time, index, revocation, live, single } = done;
+        let (locked, for_good) = (revocation.lock.is_some(), revocation.for_good);
+        let verifiers = self.verifiers.reached(index.saturating_add(1), wait).await;
+        let count = match live {
             Some(live) => Count { live, complete: true, expires: single },
             None => {
                 let until = revocation.until(time);
                 let covered = Covered { selector: revocation.selector, tenants: revocation.tenants, until };
                 // What it ended is known by what had not ended before it. A failed count takes nothing back.
-                let patience = if asked.wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
+                let patience = if wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
                 let until = deadline(patience);
                 in_time(patience, self.read(move |reader| reader.count_live(&covered, &known, time, until)))
                     .await
             }
         };
         let residual = residual(&count, time);
-        Ok(Revoked { count, done: Some(Done { time, index, locked, for_good, verifiers, residual }) })
+        Revoked { count, done: Some(Done { time, index, locked, for_good, verifiers, residual }) }
     }
 
     /// Takes what the ledger ended for good out of the key set. The revocation stands whether or not that can be
@@ -216,7 +238,10 @@ pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), Revo
 
 /// What was counted, if that was soon enough. The count ends by itself at its deadline; but it may wait for its turn,
 /// or for a disk, and an acknowledgement waits for neither.
-async fn in_time(patience_ms: u64, count: impl Future<Output = Result<Count, ReadError>>) -> Count {
+pub(super) async fn in_time(
+    patience_ms: u64,
+    count: impl Future<Output = Result<Count, ReadError>>,
+) -> Count {
     let unknown = Count { live: 0, complete: false, expires: None };
     let counted = tokio::time::timeout(Duration::from_millis(patience_ms.saturating_mul(2)), count).await;
     counted.ok().and_then(Result::ok).unwrap_or(unknown)

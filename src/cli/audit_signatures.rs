@@ -14,10 +14,10 @@ use super::failure::{Exit, Failure};
 use super::text::clean;
 use super::{files, table};
 use crate::domain::approval::{Asked, Vote};
-use crate::domain::break_glass::{Proposal, Signature, Step, text};
+use crate::domain::break_glass::{Proposal, Signature, Signed as GlassSigned, Step, text};
 use crate::domain::entry::{Entry, Event};
 use crate::domain::id::ApprovalId;
-use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, ENTRY_BYTES_MAX, PAGE_SIZE_MAX};
+use crate::domain::limits::{CLOCK_BEHIND_MS_MAX, ENTRY_BYTES_MAX, PAGE_SIZE_MAX, PROPOSAL_SECONDS_MAX};
 use crate::domain::name::OperatorName;
 use crate::domain::spiffe::SpiffeId;
 use crate::domain::statement::Statement;
@@ -56,18 +56,26 @@ pub async fn run(context: &Context, args: &Signatures) -> Result<(), Failure> {
     if let Event::BreakGlass(step) = &entry.event
         && let Some((proposal, signatures)) = of_step(step)
     {
-        let statement: Option<Statement> = proposal.text.parse().ok();
-        let statement =
-            statement.filter(|statement| text::agrees(statement, proposal)).ok_or_else(differs)?;
+        let statement = text_of(proposal)?;
         let signatures = signatures.iter().map(|one| (&one.operator, &*one.signature)).collect();
         return write(context, &Signed { statement, signatures }, &args.out);
     }
+    if let Event::BreakGlass(step) = &entry.event
+        && let Step::Sign(signed) = &**step
+    {
+        let since = signed.until.plus_millis(PROPOSAL_SECONDS_MAX.saturating_mul(-1000));
+        let proposed = |entry| proposed_in(entry, signed);
+        let proposal = earlier(context, args, since, proposed).await?.ok_or_else(|| {
+            Failure::usage(format!("the entry signs the text `{}`, whose own entry is missing", signed.statement))
+                .hint("`hotwork audit tail` shows where it was proposed; `--request FILE` takes what `audit show` prints")
+        })?;
+        let one = &signed.signature;
+        let signatures = vec![(&one.operator, &*one.signature)];
+        return write(context, &Signed { statement: text_of(&proposal)?, signatures }, &args.out);
+    }
     if let Event::Decide(vote) = &entry.event {
-        let asked = match (&args.request, args.index) {
-            (Some(file), _) => asked_in(in_file(file)?, vote.approval),
-            (None, Some(index)) => found(context, index, vote.approval).await?,
-            (None, None) => None,
-        };
+        let asked =
+            earlier(context, args, vote.approval.time(), |entry| asked_in(entry, vote.approval)).await?;
         let asked = asked.ok_or_else(|| {
             Failure::usage(format!("the entry decides the request `{}`, whose own entry is missing", vote.approval))
                 .hint("`hotwork audit tail` shows where it was asked; `--request FILE` takes what `audit show` prints")
@@ -105,8 +113,27 @@ async fn fetched(context: &Context, index: u64) -> Result<String, Failure> {
     Ok(answer.entry.map(|entry| entry.json).unwrap_or_default())
 }
 
-/// The request that was decided in the entry `index`: back to when its id was made, and no further.
-async fn found(context: &Context, index: u64, id: ApprovalId) -> Result<Option<Box<Asked>>, Failure> {
+/// What the entry is about, of an entry before it, or of the file that was given for that.
+async fn earlier<T>(
+    context: &Context,
+    args: &Signatures,
+    since: Timestamp,
+    pick: impl Fn(Entry) -> Option<T>,
+) -> Result<Option<T>, Failure> {
+    match (&args.request, args.index) {
+        (Some(file), _) => Ok(pick(in_file(file)?)),
+        (None, Some(index)) => found(context, index, since, pick).await,
+        (None, None) => Ok(None),
+    }
+}
+
+/// What `pick` takes of the entries before `index`: back to the time `since`, and no further.
+async fn found<T>(
+    context: &Context,
+    index: u64,
+    since: Timestamp,
+    pick: impl Fn(Entry) -> Option<T>,
+) -> Result<Option<T>, Failure> {
     let mut client = context.audit().await?;
     let page = u64::try_from(PAGE_SIZE_MAX).unwrap_or(u64::MAX);
     let mut before = index;
@@ -121,11 +148,11 @@ async fn found(context: &Context, index: u64, id: ApprovalId) -> Result<Option<B
             if at == 0 {
                 oldest = entry.time;
             }
-            if let Some(asked) = asked_in(entry, id) {
-                return Ok(Some(asked));
+            if let Some(picked) = pick(entry) {
+                return Ok(Some(picked));
             }
         }
-        if oldest.plus_millis(CLOCK_BEHIND_MS_MAX) < id.time() {
+        if oldest.plus_millis(CLOCK_BEHIND_MS_MAX) < since {
             return Ok(None);
         }
         before = first;
@@ -135,6 +162,19 @@ async fn found(context: &Context, index: u64, id: ApprovalId) -> Result<Option<B
 
 fn asked_in(entry: Entry, id: ApprovalId) -> Option<Box<Asked>> {
     if let Event::Ask(asked) = entry.event { Some(asked).filter(|asked| asked.id == id) } else { None }
+}
+
+/// The proposal whose text the step signs.
+fn proposed_in(entry: Entry, signed: &GlassSigned) -> Option<Proposal> {
+    let Event::BreakGlass(step) = entry.event else { return None };
+    let Step::Propose(proposed) = *step else { return None };
+    Some(proposed.proposal).filter(|proposal| proposal.statement == signed.statement)
+}
+
+/// The text of a proposal, if it says what the entry says.
+fn text_of(proposal: &Proposal) -> Result<Statement, Failure> {
+    let statement: Option<Statement> = proposal.text.parse().ok();
+    statement.filter(|statement| text::agrees(statement, proposal)).ok_or_else(differs)
 }
 
 /// The text of a decision, made again from the two entries, if it is the one that the entry names.

@@ -74,6 +74,23 @@ pub enum Timing {
 }
 
 impl Timing {
+    /// Also whether the broker's own clock is in doubt: on its host, whoever signs has the same one. `newest` is the time of
+    /// its newest entry then.
+    pub fn doubted(self, newest: Option<&prost_types::Timestamp>, now: i64) -> Self {
+        let (Self::Now, Some(newest)) = (&self, newest) else { return self };
+        let utc = |seconds| Utc(crate::domain::time::Timestamp::from_seconds(seconds)).to_string();
+        let message = format!(
+            "the broker's newest entry is of {}, and its clock, as this machine's, says {}: if that is wrong and is signed, \
+             nothing is given until that time has come",
+            utc(newest.seconds),
+            utc(now)
+        );
+        Self::Other(Failure::new(Exit::Failed, "clock-doubted", message).hint(
+            "nothing was signed. Look at a clock elsewhere. If the time is right: on a terminal, without --yes, you are asked \
+             and can go on. If it is not: set the clock right and restart the broker",
+        ))
+    }
+
     /// Lets a person at a terminal go on, who is told: in an emergency the clocks can be what is broken.
     ///
     /// # Errors

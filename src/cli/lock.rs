@@ -1,12 +1,13 @@
 //! `hotwork lock`: refuses what may come, for a time and with a message.
 
-use super::args::control::{Lock, LockCreate};
+use super::args::control::{Lock, LockCommand, LockCreate};
 use super::client::Context;
 use super::duration::{absolute, now, relative};
 use super::failure::Failure;
-use super::selector::{named, words};
+use super::selector::{Named, is_empty, named, option, words};
 use super::table;
 use super::words as word;
+use crate::domain::wording::counted;
 use crate::proto::v1;
 
 /// `hotwork lock`.
@@ -14,10 +15,17 @@ use crate::proto::v1;
 /// # Errors
 /// When the broker refuses or can't be reached.
 pub async fn run(context: &Context, command: &Lock) -> Result<(), Failure> {
-    match command {
-        Lock::Create(args) => create(context, args).await,
-        Lock::List => list(context).await,
-        Lock::Rm { lock } => remove(context, *lock).await,
+    let short = &command.create;
+    let both = command.command.is_some() && (!is_empty(&short.selector) || short.message.is_some());
+    if both {
+        return Err(Failure::usage("what is to be locked stands after `create`, or alone")
+            .hint("`hotwork lock --all --message TEXT`, or `hotwork lock create --all --message TEXT`"));
+    }
+    match &command.command {
+        None => create(context, short).await,
+        Some(LockCommand::Create(args)) => create(context, args).await,
+        Some(LockCommand::List) => list(context).await,
+        Some(LockCommand::Rm { lock }) => remove(context, *lock).await,
     }
 }
 
@@ -27,11 +35,14 @@ async fn create(context: &Context, args: &LockCreate) -> Result<(), Failure> {
         return Err(Failure::usage("a lock refuses what may come, and one credential never comes again")
             .hint("end it with `hotwork revoke`, or lock its agent or action"));
     }
+    let Some(text) = &args.message else {
+        return Err(Failure::usage("--message is missing: it is what whoever is refused is told"));
+    };
     let mut client = context.admin().await?;
     let named = named(context, &mut client, given).await?;
     let message = v1::LockRequest {
-        selector: Some(named.selector),
-        terms: Some(terms(args.ttl, args.message.as_str())),
+        selector: Some(named.selector.clone()),
+        terms: Some(terms(args.ttl, text.as_str())),
     };
     let answer = context.call(client.lock(context.request(message))).await?;
     let lock = answer.lock.clone().unwrap_or_default();
@@ -45,10 +56,37 @@ async fn create(context: &Context, args: &LockCreate) -> Result<(), Failure> {
                 ("in force since", absolute(lock.create_time.as_ref())),
                 ("ends", absolute(lock.expire_time.as_ref())),
                 ("message", lock.message.clone()),
+                ("stops", stops(&answer)),
+                ("does not end", lives_on(&answer, &named)),
             ];
             table::fields(screen, &fields)
         },
     )
+}
+
+/// Whom and what it stops, as far as the broker can tell.
+fn stops(answer: &v1::LockResponse) -> String {
+    let some = |count: Option<u32>, one, many| count.map(|count| counted(count, one, many).to_string());
+    let approvals = counted(answer.approvals_stopped, "request for approval", "requests for approval");
+    let all = [
+        some(answer.agents_stopped, "agent", "agents"),
+        some(answer.actions_stopped, "action", "actions"),
+        Some(approvals.to_string()),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What was issued lives on, and how to end it.
+fn lives_on(answer: &v1::LockResponse, named: &Named) -> String {
+    let revoke = format!("hotwork revoke {} --reason TEXT", option(&named.selector));
+    match (answer.live_credentials, answer.live_is_lower_bound) {
+        (0, false) => "nothing: none of its credentials is live".to_owned(),
+        (0, true) => format!("what is live, too much to be counted in time: `{revoke}` does"),
+        (live, bound) => {
+            let least = if bound { "at least " } else { "" };
+            format!("{least}{}: `{revoke}` does", counted(live, "live credential", "live credentials"))
+        }
+    }
 }
 
 /// The terms of a lock.

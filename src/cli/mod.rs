@@ -107,7 +107,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Verifier(command) => enroll::run(context, v1::EnrolledAs::Verifier, command).await,
         Command::Request(command) => approval::run(context, command).await,
         Command::Revoke(args) => return revoke::run(context, args).await,
-        Command::Lock(command) => lock::run(context, command).await,
+        Command::Lock(args) => lock::run(context, args).await,
         Command::BreakGlass(command) => break_glass::run(context, command).await,
         Command::Feed => feed::show(context).await,
         Command::Explain(args) => operator::explain(context, args).await,

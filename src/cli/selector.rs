@@ -60,6 +60,36 @@ fn direct(given: &Selectors) -> Option<Selector> {
         .or(fact)
 }
 
+/// Whether no option was given.
+pub fn is_empty(given: &Selectors) -> bool {
+    given.agent.is_none() && !given.all && direct(given).is_none()
+}
+
+/// The option that names the same, for a shell.
+pub fn option(selector: &v1::RevocationSelector) -> String {
+    let (name, value) = match &selector.selector {
+        Some(Selector::Action(action)) => ("action", action.clone()),
+        Some(Selector::Agent(agent)) => ("agent", agent.clone()),
+        Some(Selector::All(_)) => return "--all".to_owned(),
+        Some(Selector::Api(api)) => ("api", api.clone()),
+        Some(Selector::Attested(fact)) => ("attested", format!("{}={}", fact.kind, fact.value)),
+        Some(Selector::CredentialId(id)) => ("credential", id.clone()),
+        Some(Selector::KeyId(key)) => ("key", key.clone()),
+        Some(Selector::Lineage(id)) => ("lineage", id.clone()),
+        Some(Selector::Owner(owner)) => ("owner", owner.clone()),
+        Some(Selector::Principal(principal)) => ("principal", principal.clone()),
+        Some(Selector::ResourcePrefix(prefix)) => ("resource-prefix", prefix.clone()),
+        Some(Selector::Serial(serial)) => ("serial", serial.clone()),
+        Some(Selector::Tenant(tenant)) => ("tenant", tenant.clone()),
+        None => return "...".to_owned(),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:=@+".contains(&byte);
+    if value.bytes().all(plain) {
+        return format!("--{name} {value}");
+    }
+    format!("--{name} '{}'", value.replace('\'', "'\\''"))
+}
+
 /// A selector in words, as for an operator.
 pub fn words(selector: &v1::RevocationSelector) -> String {
     match &selector.selector {

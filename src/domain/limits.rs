@@ -22,8 +22,8 @@ pub use self::notices::{
     OPENINGS_PENDING_MAX, REMINDERS_PENDING_MAX, SECRET_FILE_BYTES_MAX,
 };
 pub use self::shares::{
-    AGENT_CERTIFICATES_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL, LOCKS_PER_OPERATOR_MAX,
-    LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
+    AGENT_CERTIFICATES_MAX, CHANGES_PER_OPERATOR_MAX, LEDGER_QUEUE_CALLS, LEDGER_QUEUE_VITAL,
+    LOCKS_PER_OPERATOR_MAX, LOCKS_PER_TENANT_MAX, LOCKS_RESERVED, LOCKS_RESERVED_FOR_ALL, OPERATOR_FACTS_MAX,
     SECRET_STREAMS_PER_USER_MAX,
 };
 pub use self::signing::{SIGNER_CLOCK_SECONDS_MAX, STATEMENT_ID_DIGITS_MIN};
@@ -365,11 +365,13 @@ pub const PROPOSALS_PER_SIGNER_MAX: usize = 8;
 /// Sessions of one playbook that are open or whose review is owed; its drills are counted apart. Only its own signers
 /// could fill this, and they stand in the way of no other playbook.
 pub const BREAK_GLASS_SESSIONS_MAX: usize = 16;
-/// How often a lock or revocation of a brake is tried while the ledger's queue is full; each wait is twice the one before,
-/// so the last comes after some 6 s, which is below [`REQUEST_SECONDS_MAX`].
-pub const RESTRICT_TRIES: u32 = 8;
-/// The first of these waits, in milliseconds: some groups of the ledger's.
-pub const RESTRICT_WAIT_MS: u64 = 50;
+/// For how long all locks and revocations of a brake together are tried while the ledger's queue is full, and the record of a
+/// refused call is, in milliseconds: below [`REQUEST_SECONDS_MAX`], with what comes before and after.
+pub const INSIST_MS_MAX: u64 = 6_000;
+/// The first wait between two tries, in milliseconds: some groups of the ledger's. Each is twice the one before.
+pub const INSIST_WAIT_MS: u64 = 50;
+/// The longest of these waits, in milliseconds.
+pub const INSIST_WAIT_MS_MAX: u64 = 400;
 /// Seconds after a session's end in which its review is due: three days, a weekend.
 pub const REVIEW_DUE_SECONDS: i64 = 3 * 86_400;
 /// How often an open session is told of again, in seconds, when the configuration does not say: twice in the half hour

@@ -42,5 +42,6 @@ pub mod spiffe;
 pub mod ssh_key;
 pub mod statement;
 pub mod status_list;
+pub mod stopped;
 pub mod time;
 pub mod wording;

@@ -73,6 +73,37 @@ fn nothing_is_signed_for_break_glass_that_was_not_asked_for() {
 }
 
 #[test]
+fn nothing_is_signed_unseen_on_a_clock_that_the_broker_doubts() {
+    let double = Double::start();
+    let refused = signs(&double, &drill("clock in doubt"));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = json(&refused);
+    assert_eq!(said["reason"], "clock-doubted");
+    assert!(said["message"].as_str().unwrap().contains("2023-11-14T22:13:20Z"), "{said}");
+    // Nor by whoever signs next. The double writes the text anew each second, and so under another id.
+    let again = (0..50).map(|_| {
+        let listed = json(&at(&double).args(["break-glass", "list", "-o", "json"]).output().unwrap());
+        let id = listed["proposals"][0]["statementId"].as_str().unwrap().get(..12).unwrap().to_owned();
+        json(&signs(&double, &["break-glass", "sign", &id]))["reason"].clone()
+    });
+    let again = again.into_iter().find(|reason| reason != "statement-unknown");
+    assert_eq!(again.unwrap(), "clock-doubted");
+    assert_eq!(double.seen(), ["prepare: clock in doubt"], "nothing was signed");
+    // A person at a terminal is told, and can go on.
+    let words = format!(
+        "break-glass drill node-repair --ticket DRILL-3 --for 10m --reason 'clock in doubt' --ssh-key {}",
+        key(&double).display()
+    );
+    let (mut child, mut out) = in_terminal(&double, &words);
+    let shown = until(&mut out, b'?');
+    assert!(shown.contains("CAREFUL") && shown.contains("2023-11-14T22:13:20Z"), "{shown}");
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"y\n").unwrap();
+    rest(out);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(double.seen().last().unwrap(), "drill signed");
+}
+
+#[test]
 fn nothing_is_signed_where_nobody_says_yes() {
     let double = Double::start();
     let opening = ["break-glass", "open", "node-repair", "--ticket", "INC-7", "--reason", "r"];

@@ -30,7 +30,7 @@ pub type Answer<T> = Result<Response<T>, Status>;
 /// What was asked, in words.
 #[derive(Clone, Default)]
 pub struct Wire {
-    seen: Arc<Mutex<Vec<String>>>,
+    pub seen: Arc<Mutex<Vec<String>>>,
     pub(super) requests: Arc<Mutex<Vec<v1::ActionRequest>>>,
 }
 
@@ -199,7 +199,13 @@ impl AdminService for Wire {
         let (selector, terms) = (request.selector.unwrap().selector.unwrap(), request.terms.unwrap());
         self.saw(format!("lock {selector:?} {} {}", terms.ttl.unwrap().seconds, terms.message));
         let lock = Some(v1::Lock { id: 43, message: terms.message, ..v1::Lock::default() });
-        Ok(Response::new(v1::LockResponse { lock }))
+        Ok(Response::new(v1::LockResponse {
+            lock,
+            agents_stopped: Some(1),
+            approvals_stopped: 2,
+            live_credentials: 3,
+            ..v1::LockResponse::default()
+        }))
     }
 
     async fn unlock(&self, request: Request<v1::UnlockRequest>) -> Answer<v1::UnlockResponse> {

@@ -29,6 +29,9 @@ fn opening(kind: &str, ticket: &str, reason: &str, seconds: i64) -> String {
 #[tonic::async_trait]
 impl BreakGlassService for Wire {
     async fn prepare(&self, ask: Request<v1::PrepareRequest>) -> Answer<v1::PrepareResponse> {
+        if format!("{ask:?}").contains("clock in doubt") {
+            self.saw("prepare: clock in doubt");
+        }
         let statement = match ask.into_inner().asks.unwrap() {
             Asks::Opening(ask) => {
                 let kind = if ask.drill { "drill" } else { "open" };
@@ -44,7 +47,9 @@ impl BreakGlassService for Wire {
             }
         };
         let statement_id = Digest::of(statement.as_bytes()).to_string();
-        Ok(Response::new(v1::PrepareResponse { statement, statement_id, ..v1::PrepareResponse::default() }))
+        let clock_doubted_since = doubted(self);
+        let default = v1::PrepareResponse::default();
+        Ok(Response::new(v1::PrepareResponse { statement, statement_id, clock_doubted_since, ..default }))
     }
 
     async fn open(&self, ask: Request<v1::OpenRequest>) -> Answer<v1::OpenResponse> {
@@ -80,8 +85,15 @@ impl BreakGlassService for Wire {
         let statement = opening("open", "INC-7", "n1 hangs", 1_800);
         let id = Digest::of(statement.as_bytes()).to_string();
         let proposals = vec![proposal(statement.clone(), id), proposal(statement, "5".repeat(64))];
-        Ok(Response::new(v1::ListResponse { proposals, ..v1::ListResponse::default() }))
+        let clock_doubted_since = doubted(self);
+        Ok(Response::new(v1::ListResponse { proposals, clock_doubted_since, ..v1::ListResponse::default() }))
     }
+}
+
+/// The newest entry's time, once somebody asked with such a reason.
+fn doubted(wire: &Wire) -> Option<prost_types::Timestamp> {
+    let asked = wire.seen.lock().unwrap().iter().any(|one| one.contains("clock in doubt"));
+    asked.then_some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 })
 }
 
 fn signed(what: &str, signed: Option<v1::SignedStatement>) -> String {

@@ -179,6 +179,11 @@ fn a_revocation_takes_exactly_one_selector_and_each_reaches_the_broker() {
         "revoke --all --lock --lock-ttl 169h --reason x",
         "lock create --all",
         "lock create --message x",
+        "lock --all",
+        "lock --message x",
+        "lock --all --agent a --message x",
+        "lock --all --message x list",
+        "lock --all create --all --message x",
         "lock rm x",
     ] {
         assert_eq!(run(&double, bad).status.code(), Some(2), "{bad}");
@@ -208,6 +213,14 @@ fn locks_are_made_listed_and_removed() {
     let output = run(&double, "lock create --agent bot --ttl 30m --message frozen -o name");
     assert_eq!(stdout(&output), "43\n");
     assert_eq!(double.seen(), [format!("lock Agent({AGENT:?}) 1800 frozen")]);
+    // As it is typed at three in the morning.
+    let short = run(&double, "lock --all --reason frozen");
+    assert_eq!(double.seen().last().unwrap(), "lock All(true) 3600 frozen", "{short:?}");
+    let said = stdout(&short);
+    assert!(said.contains("1 agent, 2 requests for approval"), "{said}");
+    assert!(said.contains("3 live credentials: `hotwork revoke --all --reason TEXT` does"), "{said}");
+    let owner = stdout(&run(&double, "lock --tenant acme --message frozen"));
+    assert!(owner.contains("`hotwork revoke --tenant acme --reason TEXT`"), "{owner}");
     let list = stdout(&run(&double, "lock list"));
     assert!(list.contains("everything of the tenant acme") && !list.contains('\u{1b}'), "{list:?}");
     assert_eq!(run(&double, "lock rm 43").status.code(), Some(0));

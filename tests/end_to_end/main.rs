@@ -26,8 +26,10 @@ mod first_minutes;
 mod forged;
 mod full_load;
 mod init;
+mod keys_elsewhere;
 mod kill_nine;
 mod listeners;
+mod lock_stops;
 mod locks_by_key;
 mod lost_feed;
 mod oauth;
@@ -35,16 +37,19 @@ mod operations;
 mod operator_calls;
 mod own_certificate;
 mod publications;
+mod reviews_owed;
 mod revocation;
 mod rotation;
 mod scenarios;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod scene;
 mod secrets;
+mod security_key;
 mod session_certificates;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod signing;
 mod sockets;
+mod ssh_agent;
 mod support;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 #[path = "../recipes/tls.rs"]

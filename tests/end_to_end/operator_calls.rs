@@ -1,14 +1,18 @@
 //! Promise P9 for operators: each call of theirs is in the log once, whatever became of it.
 
+use std::time::Duration;
+
 use hotwork::api::authz;
 use hotwork::broker::operate::Audit;
 use hotwork::domain::digest::Digest;
 use hotwork::domain::entry::{Call, Entry, Event};
+use hotwork::proto::v1::ReloadRegistryRequest;
+use hotwork::proto::v1::admin_service_client::AdminServiceClient;
 use tonic_types::StatusExt as _;
 
 use crate::bad_input::contract::{call, methods};
 use crate::scene::{NAMESPACE, Scene};
-use crate::support::{Daemon, text};
+use crate::support::{Daemon, eventually, text};
 
 /// The calls in the log from the entry `from` on, but for the one that asks for them; and how many entries there are.
 fn calls(daemon: &Daemon, from: u64) -> (Vec<Call>, u64) {
@@ -43,6 +47,13 @@ async fn every_call_of_an_operator_is_in_the_log_once_also_when_nothing_in_it_is
         let answer = call(&channel, &method.unwrap(), Vec::new()).await;
         let (calls, _) = calls(&daemon, from);
         let own: Vec<&Call> = calls.iter().filter(|call| call.rpc == row.rpc).collect();
+        if *row == authz::RELOAD_REGISTRY {
+            // There is nothing to be filled in, so it is done, and the load is its entry.
+            assert!(answer.is_ok() && own.is_empty(), "{calls:?}");
+            let log = text(&daemon.hotwork(&["audit", "tail", "-n", "5"]));
+            assert!(log.lines().any(|line| line.contains("  load   me ")), "{log}");
+            continue;
+        }
         let [own] = own[..] else { panic!("{}: {calls:?}", row.rpc) };
         match row.audit {
             Audit::Change => {
@@ -97,4 +108,34 @@ fn a_refused_signature_leaves_its_text_and_why() {
     assert_eq!(reasons, ["signature-forged", "already-signed"]);
     let digest = Digest::of(statement.as_bytes());
     assert!(refused.iter().all(|call| call.statement == Some(digest)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_asks_and_goes_away_has_a_bounded_number_of_changes_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let mut channels = Vec::new();
+    for _ in 0..8 {
+        channels.push(daemon.channel("HOTWORK_ADMIN_ENDPOINT").await);
+    }
+    // Loads are done one after the other, and each waits for the disk several times.
+    let tries = channels.iter().cycle().take(400).map(|channel| {
+        let mut admin = AdminServiceClient::new(channel.clone());
+        tokio::spawn(async move {
+            tokio::time::timeout(Duration::from_millis(500), admin.reload_registry(ReloadRegistryRequest {}))
+                .await
+        })
+    });
+    let tries: Vec<_> = tries.collect();
+    let mut refused = 0;
+    for one in tries {
+        if let Ok(Err(status)) = one.await.unwrap() {
+            let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+            refused += u32::from(reason == "changes-exhausted");
+        }
+    }
+    assert!(refused > 0, "a thousand could be under way");
+    daemon.json(&["lock", "list"]);
+    // It is a share, and no punishment.
+    eventually("what was under way ends", || daemon.hotwork(&["reload"]).status.success());
 }

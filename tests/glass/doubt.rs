@@ -82,7 +82,7 @@ async fn nothing_that_lasts_is_done_by_a_clock_that_the_log_does_not_believe() {
     let terms = LockTerms { ttl_seconds: 3_600, message: "not now".parse().unwrap() };
     let selector = Selector::Tenant("other".parse().unwrap());
     let lock = broker.lock(&by(&broker, "ruth", authz::LOCK).await, selector, terms).await.unwrap();
-    assert_eq!(lock.lock.terms.expires, start.plus_millis(HOUR_MS));
+    assert_eq!(lock.held.lock.terms.expires, start.plus_millis(HOUR_MS));
     drop(broker);
 
     let broker = started(dir.path(), start.plus_millis(60_000)).await.broker;
@@ -102,6 +102,6 @@ async fn a_lock_on_a_clock_that_is_behind_lasts_as_long_as_was_said() {
     let terms = LockTerms { ttl_seconds: 60, message: "not now".parse().unwrap() };
     let ruth = by(&app.broker, "ruth", authz::LOCK).await;
     let lock = app.broker.lock(&ruth, Selector::Tenant("other".parse().unwrap()), terms).await.unwrap();
-    assert_eq!(lock.lock.terms.expires, start.plus_millis(60_000));
+    assert_eq!(lock.held.lock.terms.expires, start.plus_millis(60_000));
     assert_eq!(app.broker.locks(ruth.operator()).len(), 1);
 }

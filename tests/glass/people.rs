@@ -4,6 +4,7 @@ use hotwork::api::authz;
 use hotwork::broker::break_glass::GlassError;
 use hotwork::broker::operate::{Caller, OperateError, Requirement};
 use hotwork::domain::break_glass::GlassRefusal;
+use hotwork::domain::entry::{Entry, Event};
 use hotwork::domain::id::Lineage;
 use hotwork::domain::ledger::Refusal;
 use hotwork::store::LedgerError;
@@ -58,4 +59,27 @@ async fn no_one_person_shuts_a_playbook_for_good_by_closing_and_not_reviewing() 
         None,
         "a responder of other playbooks reviews"
     );
+}
+
+#[tokio::test]
+async fn an_operator_of_one_tenant_is_in_the_log_as_refused_where_it_takes_one_of_all() {
+    let site = Site::open().await;
+    let file = site.dir.path().join("config/operators.toml");
+    let tess = "[[operator]]\nname = \"tess\"\nroles = [\"admin\", \"viewer\"]\ntenants = [\"default\"]\n";
+    let text = std::fs::read_to_string(&file).unwrap() + tess;
+    std::fs::write(&file, text).unwrap();
+    site.broker().reload(None).await.unwrap();
+    let caller = Caller::Certificate("tess".parse().unwrap());
+    let ledger = site.broker().ledger();
+    let rows = authz::TABLE.iter().filter(|row| row.every_tenant.is_some());
+    for row in rows.clone() {
+        let refused = site.broker().authorize(&caller, *row).await.unwrap_err();
+        assert!(matches!(refused, OperateError::Scope(_)), "{}: {refused}", row.rpc);
+        let newest = ledger.status().size - 1;
+        let json = site.broker().read(move |reader| reader.entry(newest)).await.unwrap().unwrap();
+        let Event::Call(call) = Entry::from_json(&json).unwrap().event else { panic!("{}", row.rpc) };
+        assert_eq!((call.allowed, &*call.rpc, call.operator.as_str()), (false, row.rpc, "tess"));
+        assert!(site.broker().authorize(&Caller::Certificate("alice".parse().unwrap()), *row).await.is_ok());
+    }
+    assert!(rows.count() >= 5 && site.broker().authorize(&caller, authz::LIST_AGENTS).await.is_ok());
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use hotwork::domain::break_glass::Step;
 use hotwork::domain::entry::{Entry, Event};
 use serde_json::Value;
 
@@ -83,4 +84,40 @@ async fn an_auditor_checks_an_opening_with_ssh_keygen_alone() {
     }
     std::fs::write(&file, r#"{"event":{"start":{"dev":true,"version":"0.1.0"}},"time":1000,"v":1}"#).unwrap();
     assert_eq!(code(&hotwork(&line)), 2, "nothing was signed there");
+}
+
+#[tokio::test]
+async fn an_auditor_finds_the_text_of_a_signature_that_opened_nothing() {
+    let site = Site::open().await;
+    // A session that nobody reviewed asks for a third person, and none comes.
+    site.opened("node-repair", false, &["bob", "carol"]).await;
+    let text_ = site.text("node-repair", false).await;
+    for name in ["alice", "bob"] {
+        assert_eq!(site.sign(&text_, name).await.unwrap().session, None);
+    }
+    let dir = site.dir.path();
+    let saved = async |name: &str, holds: fn(&Step) -> bool| {
+        let file = dir.join(name);
+        let is = |event: &Event| matches!(event, Event::BreakGlass(step) if holds(step));
+        std::fs::write(&file, entry(&site, is).await).unwrap();
+        file.display().to_string()
+    };
+    let signed = saved("signed.json", |step| matches!(step, Step::Sign(_))).await;
+    let proposed = saved("proposed.json", |step| matches!(step, Step::Propose(_))).await;
+    let opened = saved("opened.json", |step| matches!(step, Step::Open(_))).await;
+    let (out, known) = (dir.join("signature"), dir.join("allowed_signers"));
+    let line = |more: &[&str]| {
+        hotwork(
+            &[&["audit", "signatures", "--entry", &signed, "--out", out.to_str().unwrap()], more].concat(),
+        )
+    };
+    // Not without its text, and not with another one.
+    for refused in [line(&[]), line(&["--request", &opened])] {
+        assert!(code(&refused) == 2 && text(&refused).contains("--request FILE"), "{}", text(&refused));
+    }
+    let written = line(&["--request", &proposed]);
+    assert!(written.status.success(), "{}", text(&written));
+    assert_eq!(std::fs::read_to_string(out.join("statement.txt")).unwrap(), text_);
+    std::fs::write(&known, format!("bob {}\n", site.keys["bob"].public())).unwrap();
+    assert!(verified(&known, "bob", &out));
 }

@@ -20,6 +20,8 @@ pub struct Revocation {
     pub revoke: Revoke,
     /// Whether to count only.
     pub dry_run: bool,
+    /// How long to wait for those who follow the feed; zero does not.
+    pub wait: Duration,
 }
 
 /// Parses a request to revoke.
@@ -39,8 +41,8 @@ pub fn revocation(message: &v1::RevokeRequest) -> Result<Revocation, BadField> {
         return Err(BadField::new("lock", expected));
     }
     let wait = message.wait.as_ref().map_or(Ok(Duration::ZERO), wait)?;
-    let revoke = Revoke { selector, issued_before, reason, lock, wait };
-    Ok(Revocation { revoke, dry_run: message.dry_run })
+    let revoke = Revoke { selector, issued_before, reason, lock };
+    Ok(Revocation { revoke, dry_run: message.dry_run, wait })
 }
 
 /// Parses a request to lock.

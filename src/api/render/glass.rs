@@ -18,6 +18,9 @@ pub fn prepared(prepared: &Prepared) -> v1::PrepareResponse {
         sign_before: Some(timestamp(prepared.proposal.until)),
         signers_needed: count(prepared.needed),
         signers_able: texts(&prepared.able),
+        signers_more: count(prepared.needed.saturating_sub(prepared.proposal.quorum.count())),
+        unreviewed: prepared.unreviewed.iter().map(session).collect(),
+        clock_doubted_since: prepared.doubted.map(timestamp),
     }
 }
 
@@ -29,6 +32,8 @@ pub fn progress(progress: &GlassProgress) -> v1::Progress {
         signed_by: signers(&progress.signatures),
         signers_needed: count(progress.needed),
         signers_able: texts(&progress.able),
+        signers_more: count(progress.more),
+        unreviewed: progress.unreviewed.iter().map(session).collect(),
         session: progress.session.map(|session| session.to_string()).unwrap_or_default(),
         end_time: progress.until.map(timestamp),
         locks: restricted.locks,
@@ -46,6 +51,7 @@ pub fn list(view: &GlassView) -> v1::ListResponse {
         proposals: view.proposals.iter().map(proposal).collect(),
         playbooks: view.playbooks.iter().map(|one| playbook(one)).collect(),
         last_drill_time: view.last_drill.map(timestamp),
+        clock_doubted_since: view.doubted.map(timestamp),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::broker::lock::Locked;
 use crate::broker::revoke::Revoked;
 use crate::broker::verifiers::VerifierView;
 use crate::domain::lost_feed::Grace;
@@ -61,6 +62,19 @@ pub fn revoked(revoked: &Revoked) -> v1::RevokeResponse {
         residual_time: done.and_then(|done| done.residual).map(timestamp),
         key_ended_for_good: done.is_some_and(|done| done.for_good),
         lock_id: done.filter(|done| done.locked).map(|done| done.index),
+    }
+}
+
+/// A lock with what it bears on.
+pub fn locked(locked: &Locked) -> v1::LockResponse {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    v1::LockResponse {
+        lock: Some(lock(&locked.held)),
+        agents_stopped: locked.stops.agents.map(number),
+        actions_stopped: locked.stops.actions.map(number),
+        approvals_stopped: number(locked.stops.approvals),
+        live_credentials: locked.live.live,
+        live_is_lower_bound: !locked.live.complete,
     }
 }
 

@@ -3,6 +3,7 @@
 use tonic::Code;
 
 use crate::broker::LoadFailed;
+use crate::broker::changes::TooManyChanges;
 use crate::broker::enroll::EnrollError;
 use crate::broker::explain::ExplainError;
 use crate::broker::operate::OperateError;
@@ -61,6 +62,12 @@ impl From<ExplainError> for Refused {
             ExplainError::NotFound(_) => Self::not_found("decision"),
             ExplainError::Read(error) => error.into(),
         }
+    }
+}
+
+impl From<TooManyChanges> for Refused {
+    fn from(error: TooManyChanges) -> Self {
+        Self::new(Code::ResourceExhausted, "changes-exhausted", error.to_string())
     }
 }
 
@@ -125,6 +132,7 @@ impl From<OperateError> for Refused {
                 let message = format!("operator `{operator}` lacks the role `{}`", role_name(role));
                 Self::new(Code::PermissionDenied, "role-required", message)
             }
+            OperateError::Scope(why) => Self::all_tenants(why),
             OperateError::Unknown(caller) => {
                 let message = format!("{caller} is no operator; operators are declared in `operators.toml`");
                 Self::new(Code::Unauthenticated, "not-an-operator", message)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attest::{AttestError, Failure, Rejected};
+use crate::broker::changes::TooManyChanges;
 use crate::broker::consume::ConsumeError;
 use crate::broker::explain::ExplainError;
 use crate::broker::limit::TooMany;
@@ -206,6 +207,8 @@ fn an_operator_learns_what_is_missing() {
     check(RotateError::Keys(list), Code::Internal, "keys-unwritable");
     check(RevokeError::Scope, Code::PermissionDenied, "scope-all-tenants");
     check(Refused::all_tenants("the log is of all tenants"), Code::PermissionDenied, "scope-all-tenants");
+    check(OperateError::Scope("verifiers serve every tenant"), Code::PermissionDenied, "scope-all-tenants");
+    check(TooManyChanges, Code::ResourceExhausted, "changes-exhausted");
     check(Refused::ambiguous("agent"), Code::FailedPrecondition, "name-ambiguous");
     check(Refused::no_peer(), Code::Unauthenticated, "no-evidence");
 }

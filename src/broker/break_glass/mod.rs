@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use finish::Finished;
 pub use prepare::{Prepare, Prepared};
+pub(super) use restrict::OneAtATime;
 pub use restrict::Restricted;
 pub use sign::{Act, GlassProgress, SignGlass};
 
@@ -19,6 +20,7 @@ use crate::domain::break_glass::text::{self, Addressee};
 use crate::domain::break_glass::{Asks, GlassRefusal, Held, Opening, Pending, Phase, Responder, Signature};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::digest::Digest;
+use crate::domain::id::Lineage;
 use crate::domain::ledger::Refusal;
 use crate::domain::name::OperatorName;
 use crate::domain::operator::Operator;
@@ -118,6 +120,8 @@ pub struct GlassView {
     pub playbooks: Vec<Arc<Playbook>>,
     /// When the last drill was done whole.
     pub last_drill: Option<Timestamp>,
+    /// The time of the log's newest entry, when the clock is so far ahead of it that it is in doubt.
+    pub doubted: Option<Timestamp>,
 }
 
 /// Numbers for `status` and metrics.
@@ -157,6 +161,25 @@ impl Broker {
                 .map(Arc::clone)
                 .collect(),
             last_drill: sessions.last_drill(),
+            doubted: self.doubted(),
+        }
+    }
+
+    /// What stands in the way of another session of the playbook that `asks` would open: those of it that nobody has
+    /// reviewed, as far as the operator sees them, but for `own`. An extension opens none.
+    fn unreviewed(&self, operator: &Operator, asks: &Asks, own: Option<Lineage>) -> Vec<SessionView> {
+        let Asks::Open(opening) = asks else { return Vec::new() };
+        let (sessions, now) = (self.ledger.sessions(), self.log_time());
+        let others = sessions.unreviewed(&opening.playbook).filter(|held| Some(held.session) != own);
+        let seen = others.filter(|held| held.opening.scope.seen_by(operator));
+        seen.map(|held| SessionView { held: Arc::clone(held), phase: held.phase(now) }).collect()
+    }
+
+    /// The time of the newest entry, when the log does not believe the clock: a signature would make it believe.
+    fn doubted(&self) -> Option<Timestamp> {
+        match self.ledger.believes(&*self.clock) {
+            Err(LedgerError::ClockAhead { .. }) => Some(self.ledger.status().high_water),
+            Ok(_) | Err(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::domain::playbook::Playbook;
 use crate::domain::statement::{Statement, Window};
 use crate::domain::time::Timestamp;
 
-use super::GlassError;
+use super::{GlassError, SessionView};
 use crate::broker::Broker;
 use crate::broker::operate::Authorized;
 
@@ -51,6 +51,10 @@ pub struct Prepared {
     pub needed: usize,
     /// Who can.
     pub able: Vec<OperatorName>,
+    /// Sessions of the playbook that nobody has reviewed: why one more must sign.
+    pub unreviewed: Vec<SessionView>,
+    /// The time of the log's newest entry, when the clock that the text is written by is in doubt.
+    pub doubted: Option<Timestamp>,
 }
 
 impl Broker {
@@ -96,7 +100,8 @@ impl Broker {
         let proposal = Proposal { asks, from, nonce, quorum, statement: statement.digest(), text, until };
         let needed = self.ledger.sessions().needed(&proposal);
         let able = rules.registry.responders(playbook).map(|operator| operator.name.clone()).collect();
-        Ok(Prepared { statement, proposal, needed, able })
+        let unreviewed = self.unreviewed(by.operator(), &proposal.asks, None);
+        Ok(Prepared { statement, proposal, needed, able, unreviewed, doubted: self.doubted() })
     }
 }
 

@@ -2,19 +2,21 @@
 //! be done then, or was cut short by a crash. What was done is in the log, and is not done again: an operator may have
 //! lifted it meanwhile.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::break_glass::{self, Ask, Held, Phase};
 use crate::domain::id::Lineage;
 use crate::domain::ledger::Command;
-use crate::domain::limits::{RESTRICT_TRIES, RESTRICT_WAIT_MS};
 use crate::domain::name::{OperatorName, Reason};
 use crate::domain::playbook::{Restriction, Scope};
 use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
-use crate::store::{LedgerError, Recorded};
 
 use crate::broker::Broker;
 use crate::broker::announce::{Announced, NotPut};
+use crate::broker::insist::patience;
 
 /// What a restriction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,21 @@ pub struct Restricted {
     pub revocations: usize,
     /// What could not be done; it is tried again soon, and `hotwork lock` and `hotwork revoke` do it.
     pub failed: Vec<String>,
+}
+
+/// A turn for each session, so that one brake never waits for another one's.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct OneAtATime {
+    turns: Mutex<HashMap<Lineage, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl OneAtATime {
+    /// The session's turn. Those that nobody has or waits for are forgotten.
+    fn of(&self, session: Lineage) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(session).or_default())
+    }
 }
 
 impl Broker {
@@ -45,28 +62,43 @@ impl Broker {
     /// # Errors
     /// When it is not certain that somebody hears of the session: then nothing comes of it.
     pub(super) async fn restrict(&self, session: Lineage) -> Result<Option<Restricted>, NotPut> {
-        // Two at a time would lock the same twice.
-        let _one_at_a_time = self.restricting.lock().await;
+        // One moment for all that is to be done: the signature is answered in time however full the queue is.
+        let end = patience();
         let Some(announced) = self.announced(session)? else { return Ok(None) };
-        Ok(self.apply(&announced).await)
+        if self.restriction_of(&announced).is_none() {
+            return Ok(None);
+        }
+        // Two at a time would lock the same twice.
+        let turn = self.restricting.of(session);
+        let Ok(_one_at_a_time) = timeout_at(end, turn.lock()).await else {
+            let failed = vec!["it is being applied just now".to_owned()];
+            return Ok(Some(Restricted { failed, ..Restricted::default() }));
+        };
+        let Some(announced) = self.announced(session)? else { return Ok(None) };
+        Ok(self.apply(&announced, end).await)
     }
 
-    async fn apply(&self, announced: &Announced) -> Option<Restricted> {
+    /// What the session shuts and ends, while it is open and no drill.
+    fn restriction_of<'h>(&self, announced: &'h Announced) -> Option<&'h Restriction> {
         let held = announced.held();
         let Scope::Restrict(restriction) = &held.opening.scope else { return None };
-        if held.opening.drill || held.phase(self.log_time()) != Phase::Open {
-            return None;
-        }
+        let is_open = !held.opening.drill && held.phase(self.log_time()) == Phase::Open;
+        is_open.then_some(restriction)
+    }
+
+    async fn apply(&self, announced: &Announced, end: Instant) -> Option<Restricted> {
+        let restriction = self.restriction_of(announced)?;
+        let held = announced.held();
         let operator = held.signatures.last().map(|signature| signature.operator.clone())?;
         let (mut done, mut left) = (Restricted::default(), Restriction::default());
-        let by = (operator, reason(held)?);
+        let by = (operator, reason(held)?, end);
         // Locks first: what comes is worse than what is there.
         left.lock = self.shut(held, &restriction.lock, &by, &mut done).await;
         left.revoke = self.end(&held.left.revoke, &by, &mut done).await;
         if left != held.left {
             let applied = break_glass::Restricted { left, session: held.session, until: held.until };
             // Without the record all of it is done once more, which is the safe side.
-            if let Err(error) = self.insist(Command::BreakGlass(Ask::Restrict(applied))).await {
+            if let Err(error) = self.insist(Command::BreakGlass(Ask::Restrict(applied)), end).await {
                 let session = held.session;
                 tracing::warn!(%session, %error, "that a break-glass restriction was applied is not recorded");
             }
@@ -82,7 +114,7 @@ impl Broker {
         &self,
         held: &Held,
         all: &[Selector],
-        (operator, reason): &(OperatorName, Reason),
+        (operator, reason, end): &(OperatorName, Reason, Instant),
         done: &mut Restricted,
     ) -> Vec<Selector> {
         let mut left = Vec::new();
@@ -98,7 +130,7 @@ impl Broker {
             let terms = Terms { expires: held.until, message: reason.clone() };
             let lock =
                 Lock { operator: operator.clone(), selector: selector.clone(), tenants: vec![], terms };
-            match self.insist(Command::Lock(lock)).await {
+            match self.insist(Command::Lock(lock), *end).await {
                 Ok(recorded) => {
                     done.locks.push(recorded.index());
                 }
@@ -116,7 +148,7 @@ impl Broker {
     async fn end(
         &self,
         all: &[Selector],
-        (operator, reason): &(OperatorName, Reason),
+        (operator, reason, end): &(OperatorName, Reason, Instant),
         done: &mut Restricted,
     ) -> Vec<Selector> {
         let mut left = Vec::new();
@@ -131,7 +163,7 @@ impl Broker {
                 selector: selector.clone(),
                 tenants: Vec::new(),
             };
-            match self.insist(Command::Revoke { revocation, target: None }).await {
+            match self.insist(Command::Revoke { revocation, target: None }, *end).await {
                 Ok(_) => done.revocations = done.revocations.saturating_add(1),
                 Err(error) => {
                     done.failed.push(format!("revoke {selector}: {error}"));
@@ -140,19 +172,6 @@ impl Broker {
             }
         }
         left
-    }
-
-    /// Submits, and again while the queue is full: whoever keeps it full must not keep the brake off.
-    async fn insist(&self, command: Command) -> Result<Recorded, LedgerError> {
-        let mut wait = Duration::from_millis(RESTRICT_WAIT_MS);
-        for _ in 1..RESTRICT_TRIES {
-            match self.ledger.submit(command.clone()).await {
-                Err(LedgerError::Busy) => tokio::time::sleep(wait).await,
-                other => return other,
-            }
-            wait = wait.saturating_mul(2);
-        }
-        self.ledger.submit(command).await
     }
 
     /// The lock that this session made for `selector`, up to its end of now. One of some tenants is somebody's who has read
@@ -170,4 +189,25 @@ impl Broker {
 /// What the refused caller is told, and the record says: which incident it is.
 fn reason(held: &Held) -> Option<Reason> {
     held.message()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[tokio::test]
+    async fn a_brake_waits_for_its_own_turn_and_for_no_other_one_s() {
+        let (turns, at) = (OneAtATime::default(), Timestamp::from_seconds(1));
+        let (one, two) = (Lineage::new(at, &[1; 10]), Lineage::new(at, &[2; 10]));
+        let first = turns.of(one);
+        let held = first.lock().await;
+        assert!(turns.of(one).try_lock().is_err(), "twice the same");
+        assert!(turns.of(two).try_lock().is_ok());
+        drop(held);
+        assert!(turns.of(one).try_lock().is_ok());
+        drop(first);
+        turns.of(two);
+        assert_eq!(turns.turns.lock().unwrap().len(), 1, "those of the past are forgotten");
+    }
 }

@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::ssh;
 
 use super::prepare::within;
-use super::{GlassError, Restricted};
+use super::{GlassError, Restricted, SessionView};
 use crate::broker::operate::Authorized;
 use crate::broker::{Broker, Rules};
 
@@ -76,6 +76,10 @@ pub struct GlassProgress {
     pub needed: usize,
     /// Those who can and have not.
     pub able: Vec<OperatorName>,
+    /// How many of them the playbook alone would not ask for.
+    pub more: usize,
+    /// Other sessions of the playbook that nobody has reviewed: why there are more.
+    pub unreviewed: Vec<SessionView>,
     /// The session, once it is open.
     pub session: Option<Lineage>,
     /// Its end.
@@ -154,7 +158,21 @@ impl Broker {
         };
         let has = |name: &OperatorName| signatures.iter().any(|one| one.operator == *name);
         let able = responders.into_iter().map(|one| one.name).filter(|name| !has(name)).collect();
-        Ok(GlassProgress { step, signatures, needed, able, session, until, restricted, time, index })
+        let more = needed.saturating_sub(proposal.quorum.count());
+        let unreviewed = self.unreviewed(by.operator(), &proposal.asks, session);
+        Ok(GlassProgress {
+            step,
+            signatures,
+            needed,
+            able,
+            more,
+            unreviewed,
+            session,
+            until,
+            restricted,
+            time,
+            index,
+        })
     }
 
     /// The proposal that a text is, if this broker would write it now, and its playbook.

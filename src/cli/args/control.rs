@@ -102,9 +102,33 @@ pub struct Revoke {
     pub yes: bool,
 }
 
-/// `lock`.
+/// `lock`. `lock create` may be left out: it is what one types at three in the morning.
+#[derive(Args, Debug)]
+#[command(
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true,
+    after_help = "\
+The kill switch is `hotwork lock --all --message TEXT`: `create` may be left out. It says what it stops, and how many live \
+credentials it does not end.
+
+Examples:
+  hotwork lock --all --message 'incident 42: call the duty officer'
+  hotwork lock --agent deploy-bot --ttl 30m --reason 'acts strangely'
+  hotwork lock list
+  hotwork lock rm 1234"
+)]
+pub struct Lock {
+    /// What to do; makes a lock when absent.
+    #[command(subcommand)]
+    pub command: Option<LockCommand>,
+    /// The lock to make.
+    #[command(flatten)]
+    pub create: LockCreate,
+}
+
+/// What to do with locks.
 #[derive(Debug, Subcommand)]
-pub enum Lock {
+pub enum LockCommand {
     /// Refuse what may come, for a time and with a message
     #[command(after_help = "\
 A lock refuses what is asked for from now on; what was issued lives on until it expires or is revoked \
@@ -126,7 +150,7 @@ Examples:
 }
 
 /// `lock create`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct LockCreate {
     /// What is not issued.
     #[command(flatten)]
@@ -135,8 +159,8 @@ pub struct LockCreate {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_lock, default_value = "1h")]
     pub ttl: u32,
     /// What the refused caller is told: one printable line
-    #[arg(long)]
-    pub message: Reason,
+    #[arg(long, visible_alias = "reason", value_name = "TEXT", required = true)]
+    pub message: Option<Reason>,
 }
 
 fn serial(text: &str) -> Result<Serial, &'static str> {

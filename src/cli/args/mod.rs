@@ -145,8 +145,7 @@ pub enum Command {
     /// Operator: end credentials now
     Revoke(Box<control::Revoke>),
     /// Operator: refuse what may come
-    #[command(subcommand)]
-    Lock(control::Lock),
+    Lock(Box<control::Lock>),
     /// Operator: the way in when everything else is down: sessions that several people sign
     #[command(subcommand)]
     BreakGlass(glass::BreakGlass),

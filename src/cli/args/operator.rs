@@ -83,7 +83,8 @@ Examples:
     /// Write what people signed for break-glass, to be checked with `ssh-keygen` and nothing else
     #[command(after_help = "\
 An entry in which glass was opened, extended or proposed to be opened has the text and the signatures \
-themselves; the text of a decision on a request is made again from the request's own entry. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text \
+themselves; the text of a decision on a request is made again from the request's own entry, and that of a further \
+signature, which did not complete the people, is in the entry that proposed it. This writes them as files: `statement.txt`, and `NAME.sig` for each person. That the text \
 says what the entry says is checked here; whose signatures they are is checked with the public keys as \
 you know them, in the form of ssh-keygen's allowed signers, and never with keys from the log:
 
@@ -111,7 +112,7 @@ pub struct Signatures {
     /// A file with the entry, as `hotwork audit show` printed it; then no broker is asked
     #[arg(long, value_name = "FILE")]
     pub entry: Option<PathBuf>,
-    /// For a decision on a request: a file with the entry in which it was asked
+    /// For a decision on a request, or a signature that opened nothing: a file with the entry in which it was asked or proposed
     #[arg(long, value_name = "FILE", requires = "entry")]
     pub request: Option<PathBuf>,
     /// The directory for the files; made when it is not there

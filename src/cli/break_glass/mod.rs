@@ -4,6 +4,7 @@
 //! before.
 
 mod list;
+mod owed;
 mod sign;
 mod watch;
 
@@ -86,7 +87,10 @@ async fn prepared(context: &Context, asks: Asks, key: &Key, wanted: &Wanted<'_>)
     let answer = context.call(client.prepare(message)).await?;
     let signer = &key.signer;
     let timing = consent::to_break_glass(&answer.statement, wanted, signer.trust_domain.as_ref(), now())?;
-    timing.accept(&context.screen, signer.yes)?;
+    timing.doubted(answer.clock_doubted_since.as_ref(), now()).accept(&context.screen, signer.yes)?;
+    if let Some(owed) = owed::said(&answer.unreviewed, answer.signers_more) {
+        context.screen.note(&owed);
+    }
     match (&key.statement_file, &signer.ssh_key) {
         (None, Some(file)) => {
             let text = &answer.statement;
@@ -228,6 +232,9 @@ async fn told<M: super::json::Wire>(
             table::fields(screen, &fields)
         },
     )?;
+    if let Some(owed) = owed::said(&progress.unreviewed, progress.signers_more) {
+        context.screen.note(&owed);
+    }
     if context.screen.format != Format::Table {
         return failures(&progress);
     }

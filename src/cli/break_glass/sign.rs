@@ -27,7 +27,7 @@ pub(super) async fn again(context: &Context, id: &StatementId, key: &Key) -> Res
     let screen = &context.screen;
     let signer = &key.signer;
     let timing = consent::to_break_glass(text, &Wanted::Prepared(id), signer.trust_domain.as_ref(), now())?;
-    timing.accept(screen, signer.yes)?;
+    timing.doubted(answer.clock_doubted_since.as_ref(), now()).accept(screen, signer.yes)?;
     if let Some(file) = &key.statement_file {
         consent::show(screen, text);
         std::fs::write(file, text).map_err(|error| Failure::file("write", file, &error))?;

@@ -90,15 +90,16 @@ impl Sessions {
                 quorum.max(opened)
             }
             Asks::Open(opening) => {
-                let owed = !opening.drill && self.owes_review(&opening.playbook);
+                let owed = !opening.drill && self.unreviewed(&opening.playbook).next().is_some();
                 quorum.saturating_add(usize::from(owed))
             }
         }
     }
 
-    /// One that is still open is not reviewed either, and a second one beside it needs the same care.
-    fn owes_review(&self, playbook: &PlaybookName) -> bool {
-        self.held.values().any(|held| held.opening.playbook == *playbook && !held.opening.drill)
+    /// The sessions of a playbook that nobody has reviewed, drills apart, oldest first. One that is still open is not reviewed
+    /// either, and a second one beside it needs the same care.
+    pub fn unreviewed(&self, playbook: &PlaybookName) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.values().filter(move |held| held.opening.playbook == *playbook && !held.opening.drill)
     }
 
     /// Decides one step at `now`, which is never before the last step's.

@@ -24,3 +24,6 @@ pub const OPERATOR_FACTS_MAX: usize = 16;
 pub const AGENT_CERTIFICATES_MAX: usize = ENROLLMENTS_MAX * 9 / 10;
 /// Streams of secrets of one user's processes: half, so that no user keeps the others out.
 pub const SECRET_STREAMS_PER_USER_MAX: usize = SECRET_STREAMS_MAX / 2;
+/// Calls that change something which one operator has under way, their caller there or gone: a script's, and 8 MiB of the
+/// longest messages. None of them waits for verifiers.
+pub const CHANGES_PER_OPERATOR_MAX: usize = 64;

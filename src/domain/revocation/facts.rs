@@ -5,6 +5,7 @@
 
 use super::selector::{KeyId, Party, Selector};
 use super::shared::SharedMap;
+use crate::domain::approval::Asked;
 use crate::domain::credential::Issuance;
 use crate::domain::evidence;
 use crate::domain::id::{Lineage, Serial};
@@ -90,6 +91,23 @@ impl<'a> From<&'a Issuance> for Facts<'a> {
             principal: &issuance.principal,
             resource: &issuance.resource,
             serial: issuance.serial.as_ref(),
+        }
+    }
+}
+
+/// What is asked for, before any key signs it.
+impl<'a> From<&'a Asked> for Facts<'a> {
+    fn from(asked: &'a Asked) -> Self {
+        Self {
+            action: &asked.terms.action,
+            agent: &asked.terms.agent,
+            attested: &asked.attested,
+            key: None,
+            lineage: Some(&asked.lineage),
+            owner: Some(&asked.owner),
+            principal: &asked.terms.principal,
+            resource: &asked.terms.resource,
+            serial: None,
         }
     }
 }
