@@ -15,7 +15,7 @@ use super::document::Document;
 use super::queue::Queue;
 use super::refusals::Refusals;
 use crate::domain::clock::Clock;
-use crate::domain::limits::{NOTICE_BACKOFF_SECONDS_MAX, NOTICE_REFUSALS_MAX};
+use crate::domain::limits::{NOTICE_BACKOFF_SECONDS_MAX, NOTICE_FAILURES_MAX, NOTICE_REFUSALS_MAX};
 use crate::domain::name::NotifierName;
 use crate::domain::time::Timestamp;
 
@@ -120,25 +120,31 @@ impl Desk {
         }
     }
 
-    /// Tries until it is delivered, given up, or a graver one has come.
+    /// Tries until it is delivered, given up or put behind, or a graver one has come.
     async fn until_told(&self, document: &Document, clock: &dyn Clock, refusals: &mut Refusals) {
-        let mut waits = waits();
+        let (mut waits, mut failures) = (waits(), 0_u32);
         loop {
             let seconds = clock.now().unwrap_or_default().seconds();
-            let error = match self.destination.deliver(document, seconds).await {
+            let delivered = self.destination.deliver(document, seconds).await;
+            self.queue().tried(document);
+            let error = match delivered {
                 Ok(()) => return self.delivered(document),
                 Err(error) => error,
             };
             let name = &self.destination.name;
             tracing::warn!(%name, id = document.id, %error, "a notice was not delivered");
             *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            let refused = matches!(error, Undelivered::Refused(_));
             if self.queue().openings.is_aside(document) {
-                return self.put_aside(document);
+                return self.put_aside(document, refused);
             }
-            if let Undelivered::Refused(_) = error
-                && refusals.one_more(&document.id) >= NOTICE_REFUSALS_MAX
-            {
+            if refused && refusals.one_more(&document.id) >= NOTICE_REFUSALS_MAX {
                 return self.given_up(document);
+            }
+            failures = failures.saturating_add(1);
+            if failures >= NOTICE_FAILURES_MAX && self.queue().len() > 1 {
+                tracing::warn!(%name, id = document.id, "a notice fails again and again: others go first");
+                return self.queue().put_behind(document, Instant::now());
             }
             let longest = Duration::from_secs(NOTICE_BACKOFF_SECONDS_MAX);
             let wait = waits.next().unwrap_or(longest).min(longest);
@@ -155,8 +161,8 @@ impl Desk {
         queue.delivered = queue.delivered.saturating_add(1);
     }
 
-    fn put_aside(&self, document: &Document) {
-        self.queue().openings.put_aside(document, Instant::now());
+    fn put_aside(&self, document: &Document, refused: bool) {
+        self.queue().openings.put_aside(document, refused, Instant::now());
     }
 
     /// An opening is tried again beside the rest; everything else has had its tries.
@@ -164,7 +170,7 @@ impl Desk {
         let name = &self.destination.name;
         if document.opens().is_some() {
             tracing::error!(%name, id = document.id, "an opening is refused by its receiver; it is tried on");
-            return self.put_aside(document);
+            return self.put_aside(document, true);
         }
         tracing::error!(%name, id = document.id, "a notice was given up: its receiver refuses it");
         let mut queue = self.queue();

@@ -23,7 +23,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub(super) struct Openings {
     waiting: VecDeque<Arc<Document>>,
-    /// Those that the receiver refuses.
+    /// Those that the receiver refuses, or breaks on.
     aside: Vec<Aside>,
     /// The first entry of the log from which on openings found no place: they are read again.
     beyond: Option<u64>,
@@ -34,6 +34,8 @@ pub(super) struct Openings {
 #[derive(Debug)]
 struct Aside {
     document: Arc<Document>,
+    /// Whether its last try was refused as such.
+    refused: bool,
     due: Instant,
     wait: Duration,
 }
@@ -98,14 +100,15 @@ impl Openings {
         self.len() < before
     }
 
-    /// Puts one that was refused aside, until it is due again.
-    pub(super) fn put_aside(&mut self, document: &Document, now: Instant) {
+    /// Puts one that was refused, or that fails again and again, aside until it is due again.
+    pub(super) fn put_aside(&mut self, document: &Document, refused: bool, now: Instant) {
         let longest = Duration::from_secs(NOTICE_BACKOFF_SECONDS_MAX);
         if let Some(one) = self.aside.iter_mut().find(|one| one.document.id == document.id) {
             one.wait = one.wait.saturating_mul(2).min(longest);
             one.due = now + one.wait;
+            one.refused = refused;
         } else if let Some(front) = self.waiting.pop_front_if(|front| front.id == document.id) {
-            self.aside.push(Aside { document: front, due: now + FIRST_WAIT, wait: FIRST_WAIT });
+            self.aside.push(Aside { document: front, refused, due: now + FIRST_WAIT, wait: FIRST_WAIT });
         }
     }
 
@@ -117,7 +120,9 @@ impl Openings {
     /// Gives up what is refused and was reviewed: of a session that is none of these. Gives how many.
     pub(super) fn reviewed(&mut self, held: &HashSet<Lineage>) -> u64 {
         let before = self.aside.len();
-        self.aside.retain(|one| one.document.opens().is_some_and(|session| held.contains(&session)));
+        // A receiver that was away, or that somebody broke, is told all the same.
+        let is_held = |one: &Aside| one.document.opens().is_some_and(|session| held.contains(&session));
+        self.aside.retain(|one| !one.refused || is_held(one));
         u64::try_from(before - self.aside.len()).unwrap_or(u64::MAX)
     }
 
@@ -193,7 +198,7 @@ mod tests {
         openings.push(2, Arc::clone(&two));
         let start = Instant::now();
         assert!(!openings.is_aside(&one));
-        openings.put_aside(&one, start);
+        openings.put_aside(&one, true, start);
         assert!(openings.is_aside(&one));
         assert_eq!(openings.front(start), Some(&two));
         assert!(openings.take(&two) && !openings.take(&two));
@@ -203,12 +208,16 @@ mod tests {
             let due = openings.next_due().unwrap();
             assert_eq!(openings.front(due), Some(&one));
             waits.push((due - now).as_secs());
-            openings.put_aside(&one, due);
+            openings.put_aside(&one, true, due);
             now = due;
         }
         assert_eq!(waits, [4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(openings.first(), Some(1));
         assert_eq!(openings.reviewed(&HashSet::from([one.opens().unwrap()])), 0);
         assert_eq!((openings.reviewed(&HashSet::new()), openings.len()), (1, 0));
+        // One on which the receiver breaks stays.
+        openings.push(9, Arc::clone(&one));
+        openings.put_aside(&one, false, start);
+        assert_eq!((openings.reviewed(&HashSet::new()), openings.len()), (0, 1));
     }
 }

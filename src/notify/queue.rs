@@ -25,6 +25,8 @@ pub(super) struct Queue {
     ordinary: VecDeque<Arc<Document>>,
     /// What goes on, one for each session: whoever was away is reminded once, and takes no emergency's place.
     reminders: VecDeque<Arc<Document>>,
+    /// Whether the last try was of an opening that is aside: whatever else waits has its turn first.
+    others_turn: bool,
     /// Entries of the log below were told at an earlier start.
     from: Cursor,
     /// Entries of the log below were looked at.
@@ -92,7 +94,39 @@ impl Queue {
     pub(super) fn front(&self, now: Instant) -> Option<Arc<Document>> {
         let lanes = [&self.emergencies, &self.reminders, &self.ordinary];
         let other = || lanes.into_iter().find_map(VecDeque::front);
-        self.openings.front(now).or_else(other).map(Arc::clone)
+        let opening = self.openings.front(now);
+        if self.others_turn && opening.is_some_and(|one| self.openings.is_aside(one)) {
+            return other().or(opening).map(Arc::clone);
+        }
+        opening.or_else(other).map(Arc::clone)
+    }
+
+    /// It was tried, whatever came of it. Many openings that time out are always due, and would leave no time for others.
+    pub(super) fn tried(&mut self, document: &Document) {
+        self.others_turn = self.openings.is_aside(document);
+    }
+
+    /// Lets the others of its lane go first, for it fails again and again: nothing is dropped.
+    pub(super) fn put_behind(&mut self, document: &Document, now: Instant) {
+        if document.opens().is_some() {
+            return self.openings.put_aside(document, false, now);
+        }
+        let lane = self.lane(document);
+        let at = lane.iter().position(|one| one.id == document.id);
+        if let Some(one) = at.and_then(|at| lane.remove(at)) {
+            lane.push_back(one);
+        }
+    }
+
+    /// The lane of one that is no opening.
+    fn lane(&mut self, document: &Document) -> &mut VecDeque<Arc<Document>> {
+        if document.reminds_of().is_some() {
+            &mut self.reminders
+        } else if document.is_emergency() {
+            &mut self.emergencies
+        } else {
+            &mut self.ordinary
+        }
     }
 
     /// Gives up the openings that are refused and whose sessions are none of these: somebody has reviewed them.
@@ -105,13 +139,7 @@ impl Queue {
         if document.opens().is_some() {
             return self.openings.take(document);
         }
-        let lane = if document.reminds_of().is_some() {
-            &mut self.reminders
-        } else if document.is_emergency() {
-            &mut self.emergencies
-        } else {
-            &mut self.ordinary
-        };
+        let lane = self.lane(document);
         // The first, but for a reminder that another one has gone before.
         let at = lane.iter().position(|one| one.id == document.id);
         at.and_then(|at| lane.remove(at)).is_some()
@@ -120,7 +148,8 @@ impl Queue {
     /// How far both lanes are.
     pub(super) fn cursor(&self) -> Cursor {
         let of = |lane: &VecDeque<Arc<Document>>, from: u64| {
-            lane.iter().find_map(|document| document.index).unwrap_or(self.reached).max(from)
+            // One that was put behind is not told either.
+            lane.iter().filter_map(|document| document.index).min().unwrap_or(self.reached).max(from)
         };
         let opening = self.openings.first().unwrap_or(u64::MAX).max(self.from.emergency);
         Cursor {
@@ -184,6 +213,65 @@ mod tests {
             assert!(queue.take(&front));
         }
         assert_eq!((queue.front(Instant::now()), queue.cursor()), (None, Cursor::at(10)));
+    }
+
+    #[test]
+    fn one_that_fails_again_and_again_holds_no_other_back_and_is_not_lost() {
+        let now = Instant::now();
+        let mut queue = Queue::new(Cursor::at(0));
+        for index in [1, 2, 3] {
+            queue.push(document(index, false));
+        }
+        queue.reach(4);
+        let first = queue.front(now).unwrap();
+        queue.put_behind(&first, now);
+        assert_eq!(queue.front(now).unwrap().index, Some(2));
+        assert_eq!((queue.len(), queue.cursor().ordinary), (3, 1), "after a restart it is told, too");
+        for index in [2, 3, 1] {
+            let front = queue.front(now).unwrap();
+            assert_eq!(front.index, Some(index));
+            assert!(queue.take(&front));
+        }
+        assert_eq!(queue.cursor().ordinary, 4);
+    }
+
+    #[test]
+    fn openings_that_are_always_due_leave_every_second_turn_to_the_others() {
+        let mut now = Instant::now();
+        let mut queue = Queue::new(Cursor::at(0));
+        let opened = |index| {
+            let time = Timestamp::from_millis(1);
+            Arc::new(Document::recorded(
+                &"a.example".parse().unwrap(),
+                index,
+                time,
+                opening(u8::try_from(index).unwrap()),
+                &index.to_le_bytes(),
+            ))
+        };
+        for index in [1, 2] {
+            queue.push(opened(index));
+            let front = queue.front(now).unwrap();
+            assert_eq!(front.index, Some(index), "a new one goes before all");
+            queue.tried(&front);
+            queue.put_behind(&front, now);
+        }
+        queue.push(document(3, true));
+        queue.push(document(4, false));
+        now += std::time::Duration::from_secs(3_600);
+        let mut turns = Vec::new();
+        for _ in 0..5 {
+            let front = queue.front(now).unwrap();
+            turns.push(front.index.unwrap());
+            queue.tried(&front);
+            if front.opens().is_none() {
+                queue.take(&front);
+            } else {
+                queue.put_behind(&front, now - std::time::Duration::from_secs(3_000));
+            }
+        }
+        assert_eq!(turns.iter().filter(|index| **index >= 3).count(), 2, "{turns:?}");
+        assert!(turns[1] == 3 && turns[3] == 4, "{turns:?}");
     }
 
     #[test]
@@ -271,7 +359,7 @@ mod tests {
         let front = queue.front(Instant::now()).unwrap();
         assert_eq!(front.index, Some(1), "before everything else");
         // Refused, it is behind, and the cursor is not past it while the others are told.
-        queue.openings.put_aside(&front, Instant::now());
+        queue.openings.put_aside(&front, true, Instant::now());
         let next = queue.front(Instant::now()).unwrap();
         assert_eq!((next.index, queue.take(&next)), (Some(2), true));
         assert_eq!(queue.cursor().emergency, 1);

@@ -142,6 +142,29 @@ fn an_opening_that_is_refused_is_tried_until_it_is_taken_over_a_kill_and_holds_n
 }
 
 #[test]
+fn an_opening_on_which_its_receiver_breaks_holds_no_other_back_and_is_told_when_it_no_longer_does() {
+    let receiver = Receiver::start(200);
+    receiver.breaks_on(Some("node-repair"));
+    let scene = scene(&webhook("oncall", receiver.port), "");
+    let session = scene.opened("open", "node-repair");
+    let tried = || receiver.got().iter().any(|got| got.json()["details"]["step"] == "open");
+    eventually("it is tried", tried);
+    let freeze = scene.text("open", "freeze");
+    assert_eq!(scene.sign(&freeze, &scene.bob).0, 0);
+    eventually("the other opening is told", || told(&receiver, "open").len() == 1);
+    // That its session was reviewed meanwhile is no reason to keep it from anybody.
+    close(&scene, &session);
+    let review = scene.run(&["break-glass", "review", &session, "--finding", "fine"]);
+    assert_eq!(review.0, 0, "{}", review.1);
+    let locked = scene.daemon().hotwork(&["lock", "--tenant", "acme", "--message", "x"]);
+    assert_eq!(code(&locked), 0, "{}", text(&locked));
+    eventually("what comes later is told", || receiver.taken("locked").len() == 1);
+    assert!(of(&told(&receiver, "open"), &session).is_empty());
+    receiver.breaks_on(None);
+    eventually("it is told", || of(&told(&receiver, "open"), &session).len() == 1);
+}
+
+#[test]
 fn an_opening_that_nobody_takes_is_given_up_when_the_session_was_reviewed() {
     let receiver = Receiver::start(400);
     let scene = scene(&webhook("oncall", receiver.port), "");

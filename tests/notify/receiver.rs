@@ -31,6 +31,8 @@ impl Got {
 #[derive(Default)]
 struct Kept {
     status: AtomicU16,
+    /// What it breaks on: a body with this is answered with 500.
+    breaks: Mutex<Option<String>>,
     got: Mutex<Vec<Got>>,
 }
 
@@ -83,6 +85,11 @@ impl Receiver {
         self.kept.status.store(status, Ordering::SeqCst);
     }
 
+    /// Breaks on everything that has this in it, or on nothing.
+    pub fn breaks_on(&self, what: Option<&str>) {
+        *self.kept.breaks.lock().unwrap() = what.map(str::to_owned);
+    }
+
     pub fn got(&self) -> Vec<Got> {
         self.kept.got.lock().unwrap().clone()
     }
@@ -119,8 +126,10 @@ fn serve(mut stream: impl Read + Write, kept: &Kept) -> std::io::Result<()> {
         assert!(read > 0, "the body is cut");
         bytes.extend_from_slice(&buffer[..read]);
     }
-    let status = kept.status.load(Ordering::SeqCst);
     let body = bytes[head + 4..].to_vec();
+    let breaks = kept.breaks.lock().unwrap().clone();
+    let broken = breaks.is_some_and(|what| String::from_utf8_lossy(&body).contains(&what));
+    let status = if broken { 500 } else { kept.status.load(Ordering::SeqCst) };
     kept.got.lock().unwrap().push(Got { path, headers, body, status });
     write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")?;
     stream.flush()

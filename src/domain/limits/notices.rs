@@ -17,6 +17,9 @@ pub const OPENINGS_PENDING_MAX: usize = 256;
 /// How often a notice is tried that its receiver refuses as such: one that nobody takes must not keep the next
 /// one back.
 pub const NOTICE_REFUSALS_MAX: u32 = 3;
+/// How often a notice is tried that fails in whatever way, when another one waits: a receiver that breaks on one of them must
+/// not keep the others back. Some ten seconds.
+pub const NOTICE_FAILURES_MAX: u32 = 4;
 /// Longest wait in seconds between two tries to deliver a notice.
 pub const NOTICE_BACKOFF_SECONDS_MAX: u64 = 300;
 /// Notable entries that the ledger remembers for those who tell of them. Who is further behind reads the log.
