@@ -15,6 +15,7 @@
 #[path = "end_to_end/support.rs"]
 mod support;
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -22,17 +23,22 @@ use std::sync::Arc;
 use hotwork::api::door::Gate;
 use hotwork::api::server;
 use hotwork::app::build::{App, Bound};
+use hotwork::attest::Presented;
+use hotwork::attest::unix::{Connection, Listener};
 use hotwork::broker::Broker;
+use hotwork::broker::identity::Slot;
 use hotwork::clock::{ManualClock, SystemClock};
 use hotwork::config::Config;
 use hotwork::domain::clock::Clock as _;
 use hotwork::domain::id::CredentialId;
+use hotwork::domain::name::AgentId;
 use hotwork::domain::time::Timestamp;
 use hotwork::verify::http::{Arrived, Protected, check};
 use hotwork::verify::{Authority, Calls, Refusal, Settings, Standing, Status, Verifier};
 use http::HeaderMap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
 use support::{http_with, text};
@@ -51,9 +57,15 @@ struct Held {
 
 impl Held {
     async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// One whose registry `edit` changes before the start.
+    async fn with(edit: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config =
-            Config::load(&support::example("coding", dir.path())).unwrap_or_else(|bad| panic!("{bad}"));
+        let file = support::example("coding", dir.path());
+        edit(file.parent().unwrap());
+        let config = Config::load(&file).unwrap_or_else(|bad| panic!("{bad}"));
         let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
         let app = App::build_on(config, None, Arc::clone(&clock) as _).await.unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -143,4 +155,60 @@ async fn the_door_judges_the_record_also_when_another_request_has_put_it_into_me
     assert!(held.broker.record_of(id).await.unwrap().is_some() && held.broker.remembered(&id).is_some());
     assert_eq!(gate.recorded(&verified, now).await, Err(Refusal::Ended));
     assert_eq!(gate.check("repo", &arrived).await.map(drop).unwrap_err().refusal, Refusal::Ended);
+}
+
+/// What this process shows to a broker on a Unix socket, and the connection, which stays open.
+async fn own(dir: &Path) -> (Presented, (Connection, UnixStream)) {
+    let socket = dir.join("own.sock");
+    let listener = Listener::bind(&socket, 0o600).unwrap();
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    std::io::Write::write_all(&mut stream, b"a").unwrap();
+    let mut connection = listener.accept().await.unwrap();
+    assert_eq!(connection.read_u8().await.unwrap(), b'a');
+    (Presented { unix: Some(connection.peer()), ..Presented::default() }, (connection, stream))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_certificate_of_a_proxy_is_over_when_a_lock_the_registry_or_a_revocation_says_so() {
+    let change = |config: &Path, from: &str, to: &str| {
+        let file = config.join("agents/coder.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(file, text.replace(from, to)).unwrap();
+    };
+    let (without, with) = ("[rules]", "identity_certificate = true\n[rules]");
+    let held = Held::with(|config| change(config, without, with)).await;
+    let (presented, _open) = own(held.dir.path()).await;
+    let slot: Slot = Arc::default();
+    let made = held.broker.agent_identity(&presented, |_| Arc::clone(&slot)).await;
+    let made = made.unwrap_or_else(|refused| panic!("{refused}"));
+    let agent: AgentId = "spiffe://example.org/tenant/default/agent/coder".parse().unwrap();
+    let is_over = || held.broker.identity_is_over(&agent, &made, held.broker.time());
+    assert!(!is_over());
+    assert!(held.broker.identity_is_over(&agent, &made, made.expires()), "by itself");
+    for (selector, over) in [
+        (&["--all"][..], true),
+        (&["--tenant", "default"], true),
+        (&["--agent", agent.as_str()], true),
+        (&["--owner", "dev-tools@example.org"], true),
+        (&["--owner", "somebody@example.org"], false),
+        (&["--tenant", "other"], false),
+    ] {
+        let lock = held.json(&[&["lock"], selector, &["--message", "not now"]].concat());
+        assert_eq!(is_over(), over, "{selector:?}");
+        held.json(&["lock", "rm", lock["lock"]["id"].as_str().unwrap()]);
+        assert!(!is_over(), "{selector:?}");
+    }
+    let config = held.dir.path().join("config");
+    for (from, to) in [(with, without), ("name = \"coder\"", "name = \"other\"")] {
+        change(&config, from, to);
+        held.json(&["reload"]);
+        assert!(is_over(), "{to}");
+        change(&config, to, from);
+        held.json(&["reload"]);
+        assert!(!is_over());
+    }
+    held.clock.advance_millis(1);
+    held.json(&["revoke", "--agent", agent.as_str(), "--reason", "leaked", "--yes"]);
+    assert!(is_over());
 }

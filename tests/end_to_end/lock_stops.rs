@@ -27,6 +27,11 @@ struct Town {
 
 impl Town {
     fn start() -> Self {
+        Self::of("")
+    }
+
+    /// With an operator who has these words more in their entry.
+    fn of(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = example("support", dir.path());
         let files = config.parent().unwrap();
@@ -55,7 +60,7 @@ impl Town {
         });
         let uid = rustix::process::getuid().as_raw();
         let operators = format!(
-            "[[operator]]\nname = \"alice\"\nuid = {uid}\nroles = [\"admin\", \"revoker\", \"viewer\"]\n"
+            "[[operator]]\nname = \"alice\"\nuid = {uid}\nroles = [\"admin\", \"revoker\", \"viewer\"]\n{more}"
         );
         std::fs::write(files.join("operators.toml"), operators).unwrap();
         let mut daemon = Daemon::serve(&config, &dir.path().join("state"));
@@ -176,4 +181,34 @@ fn what_a_lock_stops_is_counted_where_the_registry_can_tell() {
             "{selector:?}"
         );
     }
+}
+
+/// Promise P12: what is another tenant's counts for nothing, as what is not there.
+#[test]
+fn an_operator_of_one_tenant_is_told_nothing_of_another_by_what_a_lock_stops() {
+    let town = Town::of("tenants = [\"acme\"]\n");
+    for ask in [STATUS, OTHER] {
+        assert_eq!(code(&town.asks(ask)), 0, "{ask:?}");
+    }
+    let told = |flag: &str, value: &str| {
+        let mut answer = town.daemon.json(&["lock", flag, value, "--message", MESSAGE]);
+        let id = answer["lock"]["id"].as_str().unwrap().to_owned();
+        town.daemon.json(&["lock", "rm", &id]);
+        answer["lock"].take();
+        answer
+    };
+    for (flag, theirs, none) in [
+        ("--api", "crm-globex", "nowhere"),
+        ("--action", OTHER.1, "nowhere.account.status"),
+        ("--owner", "support@globex.example", "nobody"),
+        ("--resource-prefix", "tenant/globex", "tenant/nowhere"),
+    ] {
+        let (theirs, none) = (told(flag, theirs), told(flag, none));
+        let counted = |answer: &serde_json::Value| answer["liveIsLowerBound"] == false;
+        assert!(theirs == none || !counted(&theirs) || !counted(&none), "{flag}: {theirs} {none}");
+        assert_eq!(theirs["liveCredentials"], "0", "{flag}");
+    }
+    // Their own are counted.
+    assert_eq!(told("--api", "crm")["actionsStopped"], 2);
+    assert_eq!(told("--tenant", "acme")["liveCredentials"], "1");
 }

@@ -36,7 +36,8 @@ fn blocks(page: &str) -> Vec<Block> {
 #[test]
 fn the_page_of_break_glass_does_what_it_says() {
     let scene = Scene::start();
-    let homes = [("first", &scene.bob), ("second", &scene.carol), ("reviewer", &scene.alice[0])];
+    let [own, other] = &scene.alice;
+    let homes = [("first", &scene.bob), ("second", &scene.carol), ("reviewer", own), ("revoker", other)];
     for (who, key) in homes {
         let ssh = scene.dir.path().join(who).join(".ssh");
         std::fs::create_dir_all(&ssh).unwrap();
