@@ -2,11 +2,15 @@
 //! come from there:
 //!
 //! `cargo run --example protected -- SOCKET-OF-THE-BROKER 127.0.0.1:9000 https://git.example.org`
+//!
+//! or, from another host, with the broker's trust domain and what `hotwork verifier enroll --out FOLDER` wrote:
+//!
+//! `cargo run --example protected -- https://BROKER:8443 127.0.0.1:9000 https://git.example.org example.org FOLDER`
 
 #![allow(missing_docs, clippy::missing_errors_doc, reason = "an example")]
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::routing::get;
@@ -15,6 +19,7 @@ use hotwork::clock::SystemClock;
 use hotwork::domain::name::Audience;
 use hotwork::domain::route::{Enforcement, Route, Target};
 use hotwork::feed;
+use hotwork::feed::connect::Remote;
 use hotwork::signer::extension::OidArc;
 use hotwork::verify::http::Protected;
 use hotwork::verify::layer::VerifyLayer;
@@ -30,20 +35,33 @@ const SILENCE_SECONDS: u32 = 15;
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |what: &str| arguments.next().ok_or_else(|| format!("expected {what}"));
-    let (socket, address, audience) =
-        (next("the broker's socket")?, next("an address to listen on")?, next("the API's audience")?);
+    let (broker, address, audience) =
+        (next("the broker's endpoint")?, next("an address to listen on")?, next("the API's audience")?);
+    let channel = if broker.starts_with("https://") {
+        let (trust_domain, folder) = (next("the broker's trust domain")?, next("the folder of `enroll`")?);
+        remote(broker, &trust_domain, folder.as_ref()).await?
+    } else {
+        local(broker.into()).await?
+    };
     let listener = TcpListener::bind(address).await?;
-    serve(broker(socket.into()).await?, listener, audience.parse()?).await
+    serve(channel, listener, audience.parse()?).await
 }
 
-/// A connection to the broker's Unix socket.
-pub async fn broker(socket: PathBuf) -> Result<Channel, Box<dyn Error>> {
+/// A connection to the broker on this host, over its Unix socket.
+pub async fn local(socket: PathBuf) -> Result<Channel, Box<dyn Error>> {
     let connect = tower::service_fn(move |_| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
     // A lost connection is made anew by the next call.
     Ok(Endpoint::from_static("http://localhost").connect_with_connector(connect).await?)
+}
+
+/// A connection to the broker on another host, with the certificate of an enrolled verifier.
+pub async fn remote(endpoint: String, trust_domain: &str, folder: &Path) -> Result<Channel, Box<dyn Error>> {
+    let (cert, key, roots) = (folder.join("cert.pem"), folder.join("key.pem"), folder.join("ca.pem"));
+    // A lost connection is made anew by the next call, with what the files hold then.
+    Ok(Remote { endpoint, trust_domain: trust_domain.parse()?, cert, key, roots }.channel().await?)
 }
 
 pub async fn serve(

@@ -3,6 +3,7 @@
 //! It keeps a [`Followed`] state up to date and does not judge: that a feed was lost the state finds out by
 //! itself, from the silence.
 
+pub mod connect;
 mod read;
 
 use std::sync::Arc;
@@ -53,8 +54,9 @@ pub enum FeedError {
     Stalled,
 }
 
-/// Whom to trust, as the broker says now. The connection has to be one that is the broker's for certain: over TLS below
-/// its root stand agents that are servers, too, so that the SPIFFE ID of the certificate has to be the broker's.
+/// Whom to trust, as the broker says now. The connection has to be one that is the broker's for certain: its Unix socket, or
+/// [`connect::Remote`]. Over TLS below its root stand agents that are servers, too, so that the SPIFFE ID of the certificate
+/// has to be the broker's.
 ///
 /// # Errors
 /// [`FeedError`].

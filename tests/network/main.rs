@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
     dead_code,
     missing_docs,
     reason = "tests"
@@ -16,6 +17,8 @@
 
 mod enrolled;
 mod pki;
+mod relay;
+mod revocation;
 mod session;
 #[path = "../end_to_end/signing.rs"]
 mod signing;

@@ -13,9 +13,10 @@ pub struct Agent {
     key: LocalSigner,
 }
 
-/// A token and its credential's id.
+/// A token, its credential's id, and when that expires.
 pub struct Token {
     pub id: String,
+    pub end: std::time::SystemTime,
     pub text: String,
 }
 
@@ -36,7 +37,8 @@ impl Agent {
         let ask = ["issue", action, "--resource", resource, "--dpop-jkt", jkt];
         let answer = daemon.json(&[&ask[..], more].concat());
         let text = answer["token"].as_str().unwrap().to_owned();
-        Token { id: answer["credential"]["id"].as_str().unwrap().to_owned(), text }
+        let end = crate::scene::end(&answer);
+        Token { end, id: answer["credential"]["id"].as_str().unwrap().to_owned(), text }
     }
 
     /// A fresh proof for one request with the token.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::recipe::block;
-use crate::scene::{READ, SITE, Scene};
+use crate::recipe::block_below;
+use crate::scene::{LIFE, READ, SITE, Scene};
 use crate::tls::{Answer, Client};
 
 #[path = "../../examples/protected.rs"]
@@ -14,7 +14,10 @@ mod protected;
 #[test]
 fn the_page_shows_what_the_example_does() {
     let example = include_str!("../../examples/protected.rs");
-    assert!(example.contains(&block("axum.md", "rust")), "docs/recipes/axum.md shows something else");
+    for heading in ["", "## Where the broker is"] {
+        let shown = block_below("axum.md", heading, "rust");
+        assert!(example.contains(&shown), "docs/recipes/axum.md shows something else: {shown}");
+    }
 }
 
 /// Asks until the answer has this status, or 10 s are over.
@@ -29,17 +32,73 @@ fn until(status: u16, mut ask: impl FnMut() -> Answer) -> Answer {
     }
 }
 
-#[test]
-fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connections() {
-    let scene = Scene::start();
-    let socket = PathBuf::from(scene.daemon.env["HOTWORK_ADMIN_ENDPOINT"].strip_prefix("unix://").unwrap());
+/// How the service reaches its broker.
+#[derive(Clone, Copy)]
+enum Way {
+    Socket,
+    Network,
+}
+
+/// The service of the example on a free port; it runs as long as the runtime.
+fn serve(scene: &Scene, way: Way) -> (tokio::runtime::Runtime, u16) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
+    let channel = runtime.block_on(async {
+        match way {
+            Way::Socket => {
+                let socket = scene.daemon.env["HOTWORK_ADMIN_ENDPOINT"].strip_prefix("unix://").unwrap();
+                protected::local(PathBuf::from(socket)).await.unwrap()
+            }
+            Way::Network => {
+                let folder = scene.path("verifier");
+                let out = folder.to_str().unwrap();
+                scene.daemon.json(&["verifier", "enroll", "protected", "--out", out]);
+                let endpoint = scene.daemon.env["HOTWORK_VERIFIER_ENDPOINT"].clone();
+                assert!(protected::remote(endpoint.clone(), "other.example", &folder).await.is_err());
+                protected::remote(endpoint, "example.org", &folder).await.unwrap()
+            }
+        }
+    });
     runtime.spawn(async move {
-        let channel = protected::broker(socket).await.unwrap();
         protected::serve(channel, listener, "https://git.example.org".parse().unwrap()).await.unwrap();
     });
+    (runtime, port)
+}
+
+#[test]
+fn a_service_on_another_host_follows_its_broker_over_the_network() {
+    let scene = Scene::start();
+    let (_runtime, port) = serve(&scene, Way::Network);
+    let token = scene.token("repo.file.read");
+    let mut open = Client::plain(port);
+    assert_eq!(until(200, || scene.read(&mut open, &token)).status, 200);
+    scene.revoke(&["--credential", &token.id]);
+    assert_eq!(until(401, || scene.read(&mut open, &token)).refused(), (401, "credential-ended"));
+    let status = scene.daemon.json(&["status"]);
+    assert_eq!(
+        (&status["verifiersConnected"], &status["verifiersCurrent"]),
+        (&1.into(), &1.into()),
+        "{status}"
+    );
+}
+
+#[test]
+fn what_expires_on_an_open_connection_is_refused_with_the_next_request() {
+    let scene = Scene::start();
+    let (_runtime, port) = serve(&scene, Way::Socket);
+    let mut open = Client::plain(port);
+    let lasting = scene.token("repo.file.read");
+    assert_eq!(until(200, || scene.read(&mut open, &lasting)).status, 200);
+    let token = scene.agent.token_with(&scene.daemon, "repo.file.read", SITE, &["--ttl", LIFE]);
+    Scene::expires(token.end, &mut [&mut || scene.read(&mut open, &token)]);
+    assert_eq!(scene.read(&mut open, &lasting).status, 200, "the connection is good for others");
+}
+
+#[test]
+fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connections() {
+    let scene = Scene::start();
+    let (_runtime, port) = serve(&scene, Way::Socket);
     let (token, other) = (scene.token("repo.file.read"), scene.token("repo.file.read"));
     let mut open = Client::plain(port);
     // Until the first snapshot nothing is known and nothing passes.

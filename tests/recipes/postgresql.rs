@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::recipe::{block, moved, program};
-use crate::scene::{Scene, Server};
+use crate::scene::{LIFE, Scene, Server, end};
 use crate::tls::server_files;
 
 /// The newest server that the system's packages brought.
@@ -204,6 +204,16 @@ fn a_revoked_certificate_loses_its_open_session_and_keeps_no_new_one() {
     // The map names one role; the same certificate is nobody else.
     let other = database.login("postgres", &good).args(["-c", "select 1"]).output().unwrap();
     assert!(!other.status.success(), "{other:?}");
+    // One that ends by itself: PostgreSQL does not notice, and the reaper does.
+    let (short, issued) = scene.issued("short", LIFE);
+    let (mut short_session, end) = (database.session(&short), end(&issued));
+    assert_eq!(short_session.ask("select current_user;"), user, "{}", said());
+    assert!(SystemTime::now() < end, "the machine was too slow to log in before the end");
+    assert!(short_session.ends_within(Duration::from_secs(20)), "{}", said());
+    assert!(SystemTime::now() + Duration::from_secs(1) >= end, "ended early");
+    let again = database.login("reader", &short).args(["-c", "select 1"]).output().unwrap();
+    assert!(!again.status.success(), "{again:?}");
+    assert_eq!(good_session.ask("select current_user;"), user, "{}", said());
     let serials = scene.daemon.json(&["credential", "verify", bad.join("cert.pem").to_str().unwrap()]);
     scene.revoke(&["--credential", serials["credential"]["id"].as_str().unwrap()]);
     assert!(bad_session.ends_within(Duration::from_secs(10)), "{}", said());

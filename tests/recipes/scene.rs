@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::{Duration, SystemTime};
 
 use crate::agent::{Agent, Token};
 use crate::signing::KeyPair;
@@ -12,6 +13,8 @@ use crate::upstream::Upstream;
 pub const SITE: &str = "repo/acme/site";
 pub const READ: &str = "/repos/acme/site/contents";
 const PULLS: &str = "/repos/acme/site/pulls";
+/// Long enough to be asked once on a slow machine, and short enough to wait for.
+pub const LIFE: &str = "5s";
 
 /// A running broker and API; a proxy is put before them.
 pub struct Scene {
@@ -31,7 +34,8 @@ impl Scene {
         playbook(&config, &responders);
         let text = std::fs::read_to_string(&config).unwrap();
         let socket = format!(
-            "[authz_socket]\npath = \"{}\"\nmode = \"0666\"\n",
+            "[authz_socket]\npath = \"{}\"\nmode = \"0666\"\n\
+             [verifier_tcp]\nlisten = \"127.0.0.1:0\"\nserver_names = [\"127.0.0.1\"]\n",
             dir.path().join("authz.sock").display()
         );
         std::fs::write(&config, text + &socket).unwrap();
@@ -58,11 +62,55 @@ impl Scene {
 
     /// The same, with its credential's id.
     pub fn issue_certificate(&self, name: &str) -> (PathBuf, String) {
+        let (folder, issued) = self.issued(name, "120s");
+        (folder, issued["credential"]["id"].as_str().unwrap().to_owned())
+    }
+
+    /// A certificate that lives so long, in a folder of this name, and what the command said of it.
+    pub fn issued(&self, name: &str, ttl: &str) -> (PathBuf, serde_json::Value) {
         let folder = self.path(name);
         let out = folder.to_str().unwrap();
-        let ask = ["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out];
+        let ask =
+            ["issue", "repo.file.read", "--resource", SITE, "--kind", "cert", "--out", out, "--ttl", ttl];
         let issued = self.daemon.json(&ask);
-        (folder, issued["credential"]["id"].as_str().unwrap().to_owned())
+        (folder, issued)
+    }
+
+    /// Asks on open connections until each is refused, which must be because the credential expired, and not before it does.
+    /// None is served that was asked after the end.
+    pub fn expires(end: SystemTime, asks: &mut [&mut dyn FnMut() -> Answer]) {
+        for ask in &mut *asks {
+            assert_eq!(ask().status, 200, "while it lives");
+        }
+        assert!(SystemTime::now() < end, "the machine was too slow to ask before the end");
+        for ask in asks {
+            let refused = loop {
+                let before = SystemTime::now();
+                let answer = ask();
+                if answer.status != 200 {
+                    break answer;
+                }
+                assert!(before < end, "served after the end");
+                std::thread::sleep(Duration::from_millis(50));
+            };
+            assert_eq!(refused.refused(), (401, "credential-expired"));
+            // Tokens and certificates have whole seconds.
+            assert!(SystemTime::now() + Duration::from_secs(1) >= end, "refused early");
+        }
+    }
+
+    /// A token and a certificate that end by themselves, on connections that are open.
+    fn expiring(&self, port: u16) {
+        let (mut plain, lasting) = (self.client(port, None), self.token("repo.file.read"));
+        let token = self.agent.token_with(&self.daemon, "repo.file.read", SITE, &["--ttl", LIFE]);
+        let (folder, issued) = self.issued("expiring", LIFE);
+        let mut certified = self.client(port, Some(&folder));
+        assert_eq!(self.read(&mut plain, &token).status, 200, "while it lives");
+        // The certificate's end is the later one.
+        Self::expires(end(&issued), &mut [&mut || certified.ask("GET", READ, &[])]);
+        assert_eq!(self.read(&mut plain, &token).refused(), (401, "credential-expired"));
+        assert_eq!(self.read(&mut plain, &lasting).status, 200, "the connection is good for others");
+        assert_ne!(self.client(port, Some(&folder)).first(READ), Some(200), "nor on a new one");
     }
 
     pub fn token(&self, action: &str) -> Token {
@@ -136,6 +184,7 @@ impl Scene {
         self.tokens(port);
         self.counted(port);
         self.paths(port);
+        self.expiring(port);
         self.sessions(port);
         self.certificates(port);
     }
@@ -249,6 +298,13 @@ impl Scene {
     }
 }
 
+/// When the credential of an answer expires.
+pub fn end(issued: &serde_json::Value) -> SystemTime {
+    let text = issued["credential"]["expireTime"].as_str().unwrap();
+    let millis = text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis.cast_unsigned())
+}
+
 /// A playbook for reading the site, two who can sign, and this user who reviews.
 fn playbook(config: &Path, responders: &[KeyPair; 2]) {
     let folder = config.with_file_name("playbooks");
@@ -287,12 +343,12 @@ impl Drop for Server {
         if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while std::time::Instant::now() < deadline {
             if !matches!(self.0.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
