@@ -72,14 +72,6 @@ impl App {
     ///
     /// # Errors
     /// The first part that can't be made, in words for the operator.
-    pub async fn build(config: Config, broken: Option<Cause>) -> Result<Self, Failure> {
-        Self::build_on(config, broken, Arc::new(SystemClock::new())).await
-    }
-
-    /// As [`Self::build`], on this clock.
-    ///
-    /// # Errors
-    /// As [`Self::build`].
     pub async fn build_on(
         config: Config,
         broken: Option<Cause>,

@@ -14,7 +14,9 @@ use tokio::time::MissedTickBehavior;
 use crate::api;
 use crate::api::server::ServeError;
 use crate::broker::Broker;
+use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat};
+use crate::domain::clock::Clock;
 use crate::domain::emergency::Cause;
 use crate::telemetry;
 
@@ -85,7 +87,8 @@ impl From<Config> for Configured {
 /// The first part that can't be made, or a listener that ended by itself.
 pub fn run(configured: &Configured, ready: impl FnOnce(&Bound)) -> Result<(), Failure> {
     prepare(&configured.config)?;
-    let (mut ready, mut pause, mut signals) = (Some(ready), RESTART_PAUSE, None);
+    let (mut ready, mut signals) = (Some(ready), None);
+    let mut this = Start::first(configured.config.clone());
     loop {
         let begun = Instant::now();
         let once = |bound: &Bound| {
@@ -93,10 +96,31 @@ pub fn run(configured: &Configured, ready: impl FnOnce(&Bound)) -> Result<(), Fa
                 ready(bound);
             }
         };
-        match start(configured, pause, &mut signals, once)? {
-            Ended::LedgerStopped => pause = next_pause(pause, begun.elapsed()),
+        match start(configured, &this, &mut signals, once)? {
+            Ended::LedgerStopped => this = this.next(begun.elapsed()),
             Ended::Told => return Ok(()),
         }
+    }
+}
+
+/// One of the starts of a process.
+struct Start {
+    config: Config,
+    /// Watched from the first start on: one that jumped is not believed because the ledger had to be opened again.
+    clock: Arc<dyn Clock>,
+    /// From a ledger that stops to the next start.
+    pause: Duration,
+}
+
+impl Start {
+    fn first(config: Config) -> Self {
+        Self { config, clock: Arc::new(SystemClock::new()), pause: RESTART_PAUSE }
+    }
+
+    /// The one after this one, which `served` for so long. Somebody looked at the clock before the first one only.
+    fn next(self, served: Duration) -> Self {
+        let config = Config { accept_clock: false, ..self.config };
+        Self { config, pause: next_pause(self.pause, served), ..self }
     }
 }
 
@@ -137,11 +161,12 @@ fn listens(address: Option<SocketAddr>) -> String {
 /// middle, too.
 fn start(
     configured: &Configured,
-    pause: Duration,
+    this: &Start,
     signals: &mut Option<Signals>,
     ready: impl FnOnce(&Bound),
 ) -> Result<Ended, Failure> {
-    let Configured { config, file, problems } = configured;
+    let Configured { file, problems, config: _ } = configured;
+    let Start { config, clock, pause } = this;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("can't start threads: {error}")))?;
     let ended = runtime.block_on(async {
@@ -151,7 +176,8 @@ fn start(
                 "EMERGENCY START: the configuration is broken, the last good one is in force"
             );
         }
-        let building = App::build(config.clone(), problems.as_ref().map(|_| Cause::Config));
+        let broken = problems.as_ref().map(|_| Cause::Config);
+        let building = App::build_on(config.clone(), broken, Arc::clone(clock));
         let (app, signals) = match signals {
             None => {
                 let app = building.await?;
@@ -172,7 +198,7 @@ fn start(
         if let (Some(file), None) = (file, app.broker.emergency()) {
             last_good::keep(file, &app.config);
         }
-        serve(app, pause, signals, ready).await
+        serve(app, *pause, signals, ready).await
     });
     // What still runs holds the ledger, whose directory takes no second one.
     runtime.shutdown_timeout(LET_GO_MAX);
@@ -329,6 +355,19 @@ fn tell(state: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_looked_at_the_clock_did_so_for_one_start_and_it_is_watched_over_all_of_them() {
+        let text =
+            "trust_domain = \"example.org\"\nissuer = \"https://a.example\"\nstate_dir = \"/var/lib/a\"\n";
+        let config = Config::parse(Path::new("a.toml"), text).unwrap_or_else(|bad| panic!("{bad}"));
+        let first = Start::first(Config { accept_clock: true, ..config });
+        assert!(first.config.accept_clock);
+        let clock = Arc::clone(&first.clock);
+        let second = first.next(Duration::from_secs(5));
+        assert!(!second.config.accept_clock && Arc::ptr_eq(&second.clock, &clock));
+        assert_eq!(second.pause, RESTART_PAUSE * 2);
+    }
 
     #[test]
     fn the_pause_between_two_starts_grows_to_a_minute_and_shrinks_after_a_calm_hour() {

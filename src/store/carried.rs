@@ -12,15 +12,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::record::{Record, RecordKind};
+use super::journal::recovery::Found;
 use super::ledger::Shared;
 use super::reader::ReadError;
 use super::replay::window_start;
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, Event};
 use crate::domain::limits::CARRIED_BYTES_MAX;
+use crate::domain::merkle::leaf_hash;
 use crate::domain::note::VerifierKey;
 use crate::domain::revocation::forget_time;
 use crate::domain::signer::Signer;
@@ -36,6 +39,10 @@ pub(super) struct Start {
     pub(super) first: u64,
     /// The root of the tree before it: of this log and of no other.
     pub(super) root: Digest,
+    /// How many entries there were when that was written. What they lift or end is lifted or ended in what is carried.
+    pub(super) size: u64,
+    /// The leaf of the last of them.
+    pub(super) leaf: Digest,
 }
 
 /// Why an entry is carried.
@@ -108,7 +115,7 @@ impl Carried {
         let first = header.frontier.size();
         let index = &shared.index;
         let mut carried = Self {
-            start: Some(Start { first, root: header.frontier.root() }),
+            start: None,
             epoch: index.epoch()?,
             loaded: index.last_load()?,
             last_issue: shared.last_issue.read().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -124,11 +131,25 @@ impl Carried {
             for at in indexes {
                 bytes += carried.add(shared, part, at, newest)?;
                 if bytes > CARRIED_BYTES_MAX {
-                    return Err(io::Error::other("more than a file of them may have still matters").into());
+                    return Err(form::too_large().into());
                 }
             }
         }
+        // After the last look at the index, so that whatever it said follows from these entries.
+        let size = shared.durable.load(Ordering::Acquire);
+        let last = size.saturating_sub(1);
+        let leaf = leaf_hash(&shared.positions.entry(last)?.ok_or(ReadError::Mismatch(last))?);
+        carried.start = Some(Start { first, root: header.frontier.root(), size, leaf });
         Ok(carried)
+    }
+
+    /// Whether the log that was `found` has all entries that there were when this was carried forward: one that was cut
+    /// back, or went on otherwise, may have neither lifted nor ended what they did.
+    pub(super) fn fits(&self, found: &Found) -> bool {
+        let Some(start) = self.start else { return true };
+        let last = start.size.checked_sub(1).filter(|last| *last < found.size);
+        let json = last.and_then(|last| found.positions.entry(last).ok().flatten());
+        json.is_some_and(|json| leaf_hash(&json) == start.leaf)
     }
 
     /// Adds the entry; gives its bytes.
@@ -177,8 +198,16 @@ fn is_forgotten(json: &[u8], index: u64, newest: Timestamp) -> Result<bool, Read
 pub(super) struct Carrier {
     path: PathBuf,
     signer: Arc<dyn Signer>,
-    /// The segment that the file in place is about.
-    done: Mutex<Option<Start>>,
+    done: Mutex<Done>,
+}
+
+/// How far it was carried in this run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    /// The first entry that the file in place does not carry.
+    first: Option<u64>,
+    /// The one before which all that still matters was looked at. More than a file may have is not looked at again.
+    tried: Option<u64>,
 }
 
 impl fmt::Debug for Carrier {
@@ -190,7 +219,7 @@ impl fmt::Debug for Carrier {
 impl Carrier {
     /// Below `root`, signed with the log's key.
     pub(super) fn new(root: &Path, signer: Arc<dyn Signer>) -> Self {
-        Self { path: root.join(FILE), signer, done: Mutex::new(None) }
+        Self { path: root.join(FILE), signer, done: Mutex::default() }
     }
 
     /// Writes the file unless the one in place goes as far. Gives the first entry that is not carried, when there is
@@ -207,13 +236,20 @@ impl Carrier {
         let newest = shared.head.load().time;
         let begun = shared.positions.begun_before(window_start(newest))?;
         let begun = begun.map(|header| header.frontier.size()).filter(|first| *first > 0);
-        let known = done.map(|start| start.first);
-        if begun.is_none() || begun == known {
-            return Ok(begun);
+        if begun.is_none() || begun == done.tried {
+            return Ok(done.first);
         }
-        let carried = Carried::of(shared)?;
-        form::write(&self.path, &carried, &*self.signer)?;
-        *done = carried.start;
-        Ok(carried.start.map(|start| start.first))
+        let written = Carried::of(shared).and_then(|carried| {
+            form::write(&self.path, &carried, &*self.signer)?;
+            Ok(carried.start.map(|start| start.first))
+        });
+        match &written {
+            Ok(first) => *done = Done { first: *first, tried: *first },
+            Err(ReadError::Journal(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+                done.tried = begun;
+            }
+            Err(_) => {}
+        }
+        written
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -154,6 +155,8 @@ pub(super) struct Shared {
     pub(super) problem: ArcSwapOption<String>,
     pub(super) last_issue: RwLock<HashMap<String, Timestamp>>,
     pub(super) index: Index,
+    /// Entries on stable storage: the index has none beyond them, while the head comes a moment later.
+    pub(super) durable: AtomicU64,
     pub(super) positions: Arc<Positions>,
     pub(super) tree: Tree,
     pub(super) key: VerifierKey,
@@ -162,8 +165,8 @@ pub(super) struct Shared {
     pub(super) carrier: Option<Carrier>,
     /// The first entry that this start has read.
     pub(super) read_from: u64,
-    /// This start found the clock far ahead of the log, and nobody has said that it is right.
-    pub(super) doubted: bool,
+    /// This start found the clock far ahead of the log, and nobody has said yet that it is right.
+    pub(super) doubted: AtomicBool,
     /// Whether the emergency journal is what makes entries durable.
     pub(super) emergency: bool,
     /// The first of the entries that this start took over from an emergency journal.
@@ -296,8 +299,13 @@ impl Ledger {
     /// What ended after `epoch`, oldest first, at most `count`. `None` when the history does not go back so
     /// far, or the log never had that epoch: the caller takes a snapshot.
     pub fn ended_since(&self, epoch: u64, count: usize) -> Option<Vec<Arc<Delta>>> {
-        let history = self.shared().history.read().unwrap_or_else(PoisonError::into_inner);
-        history.since(epoch, count)
+        let since = || {
+            let history = self.shared().history.read().unwrap_or_else(PoisonError::into_inner);
+            history.since(epoch, count)
+        };
+        // A snapshot has an end a moment before the history has: who was given the newest is not behind.
+        let newest = || (epoch == self.revocations().epoch()).then(Vec::new);
+        since().or_else(newest).or_else(since)
     }
 
     /// The leaf of the entry that made `epoch`: who was told both can go on from there. `None` when the history does not go
@@ -358,7 +366,8 @@ impl Ledger {
     /// The clock's own, or that it is behind the newest entry, or far ahead and nobody has confirmed it.
     pub fn believes(&self, clock: &dyn Clock) -> Result<Timestamp, LedgerError> {
         let shared = self.shared();
-        trusted(clock.now().map_err(LedgerError::from), shared.head.load().time, shared.doubted)
+        let doubted = shared.doubted.load(Ordering::Acquire);
+        trusted(clock.now().map_err(LedgerError::from), shared.head.load().time, doubted)
     }
 
     /// Whether the store takes no writes and the emergency journal does: see [`Self::open_emergency`].

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -190,6 +191,7 @@ impl Assembly {
             problem: ArcSwapOption::empty(),
             last_issue: RwLock::new(content.last_issue),
             index,
+            durable: AtomicU64::new(found.size),
             positions: self.positions,
             tree,
             key: self.key,
@@ -197,7 +199,7 @@ impl Assembly {
                 .then(|| Carrier::new(&options.directory, Arc::clone(&options.signer))),
             read_from: self.read_from,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
-            doubted: !options.accept_clock && is_far_ahead(&*options.clock, &found),
+            doubted: AtomicBool::new(!options.accept_clock && is_far_ahead(&*options.clock, &found)),
             emergency: self.emergency.is_some(),
             merged: self.merged,
         });

@@ -4,6 +4,7 @@
 //! group. After the first failure nothing is acknowledged until a restart (promise P2).
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::emergency::{Holder, Room, Shadow};
@@ -146,7 +147,7 @@ impl Writer {
         let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
         let said = self.clock.now().map_err(LedgerError::from);
         let mut group = Group {
-            now: trusted(said.clone(), state.high_water(), shared.doubted),
+            now: trusted(said.clone(), state.high_water(), shared.doubted.load(Ordering::Acquire)),
             said,
             changes: Vec::with_capacity(jobs.len()),
             answers: Vec::with_capacity(jobs.len()),
@@ -246,6 +247,7 @@ impl Writer {
         let bytes = self.buffer.finish(self.sequence, self.frontier.size(), time, &note);
         let batch = Batch { sequence: self.sequence, before: &self.frontier, bytes };
         let place = self.store.append(&batch).map_err(|error| causes(&error))?;
+        self.shared.durable.store(size, Ordering::Release);
         self.index(group, time, place);
         self.frontier = group.frontier.clone();
         self.sequence = self.sequence.saturating_add(1);
@@ -264,6 +266,10 @@ impl Writer {
         // The tree first: a reader that sees the head can prove it.
         let tiles = self.shared.tree.push(group.leaves.iter().copied());
         self.shared.head.store(Arc::new(Head { size, root, note, time }));
+        if group.now.is_ok() {
+            // The log has this clock's time. From here on it is held to the boot clock, however long nothing happens.
+            self.shared.doubted.store(false, Ordering::Release);
+        }
         Ok(tiles)
     }
 

@@ -23,7 +23,7 @@ use crate::emergency::{Mounted, audit, entries, issue_some, lock_out};
 use crate::glass::{closing, proposal, sign};
 use crate::support::*;
 
-fn segmented(dir: &Path, clock: &Arc<ManualClock>) -> Ledger {
+pub fn segmented(dir: &Path, clock: &Arc<ManualClock>) -> Ledger {
     unlocked(|| {
         let mut options = options(dir, clock);
         options.segment_bytes_max = 20_000;
@@ -32,11 +32,11 @@ fn segmented(dir: &Path, clock: &Arc<ManualClock>) -> Ledger {
     .unwrap()
 }
 
-fn emergency(dir: &Path, clock: &Arc<ManualClock>) -> Ledger {
+pub fn emergency(dir: &Path, clock: &Arc<ManualClock>) -> Ledger {
     unlocked(|| Ledger::open_emergency(options(dir, clock), &std::env::temp_dir())).unwrap()
 }
 
-fn file(dir: &Path) -> PathBuf {
+pub fn file(dir: &Path) -> PathBuf {
     dir.join("carried")
 }
 
@@ -45,11 +45,11 @@ fn lock(selector: Selector, expires: Timestamp) -> Lock {
     Lock { operator: "olga".parse().unwrap(), selector, tenants: Vec::new(), terms }
 }
 
-fn unlock(ledger: &Ledger, lock: u64) {
+pub fn unlock(ledger: &Ledger, lock: u64) {
     submit(ledger, Command::Unlock(Unlock { lock, operator: "olga".parse().unwrap() })).unwrap();
 }
 
-fn tenant(name: &str) -> Selector {
+pub fn tenant(name: &str) -> Selector {
     Selector::Tenant(name.parse().unwrap())
 }
 
@@ -115,7 +115,7 @@ fn lately(ledger: &Ledger, now: Timestamp) {
 }
 
 /// All that a decision, or an operator, is told.
-fn known(ledger: &Ledger, now: Timestamp) -> BTreeMap<&'static str, String> {
+pub fn known(ledger: &Ledger, now: Timestamp) -> BTreeMap<&'static str, String> {
     let mut ends: Vec<String> = ledger.revocations().deltas().map(|delta| format!("{delta:?}")).collect();
     ends.sort();
     let enrollments = ledger.enrollments();
@@ -141,7 +141,7 @@ fn known(ledger: &Ledger, now: Timestamp) -> BTreeMap<&'static str, String> {
 }
 
 /// A log whose beginning is carried forward, with the first entry that is not.
-fn carried(dir: &Path, clock: &Arc<ManualClock>) -> u64 {
+pub fn carried(dir: &Path, clock: &Arc<ManualClock>) -> u64 {
     let ledger = segmented(dir, clock);
     prepare_emergency(dir).unwrap();
     long_ago(&ledger);
@@ -242,7 +242,7 @@ fn a_second_start_goes_on_behind_the_first_and_all_of_it_is_merged() {
     assert_eq!(emergency(dir.path(), &clock).read_from(), from);
 }
 
-fn walk(dir: &Path) -> Vec<PathBuf> {
+pub fn walk(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

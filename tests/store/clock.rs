@@ -227,3 +227,19 @@ fn a_single_revocation_whose_record_left_the_index_refuses_by_its_id() {
     drop(ledger);
     assert!(open(dir.path(), &clock).revocations().ended_issuance(&token).is_none());
 }
+
+#[test]
+fn whoever_confirmed_the_clock_is_not_asked_again_in_the_same_run() {
+    let dir = tempfile::tempdir().unwrap();
+    begun(dir.path());
+    let clock = at(START.plus_millis(CLOCK_AHEAD_MS_MAX + 86_400_000));
+    let ledger = open(dir.path(), &clock);
+    assert!(matches!(ledger.believes(&*clock), Err(LedgerError::ClockAhead { .. })));
+    let now = clock.now().unwrap();
+    sign(&ledger, &proposal("night", now), "ann", Lineage::new(now, &[1; 10])).unwrap();
+    // Nothing happens for more than a month, and the clock is watched all the time.
+    clock.advance_millis(CLOCK_AHEAD_MS_MAX + 1);
+    let now = clock.now().unwrap();
+    assert_eq!(ledger.believes(&*clock), Ok(now));
+    assert_eq!(mint(&ledger, now, 2), Ok(now));
+}

@@ -22,6 +22,7 @@ mod exact;
 mod glass;
 mod merges;
 mod properties;
+mod put_back;
 mod races;
 mod selectors;
 mod shadow;

@@ -198,3 +198,30 @@ async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
     .await;
     done.into_iter().flatten().collect()
 }
+
+#[test]
+fn who_was_given_the_newest_epoch_is_not_behind_while_it_is_being_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path(), &clock());
+    let over = Arc::new(AtomicBool::new(false));
+    let (reader, told) = (ledger.clone(), Arc::clone(&over));
+    let follower = std::thread::spawn(move || {
+        let mut looks = 0_u64;
+        while !told.load(Ordering::Relaxed) {
+            // A snapshot, and a look for what came after it, as of a subscriber whom an earlier end woke.
+            let epoch = reader.revocations().epoch();
+            assert!(reader.ended_since(epoch, 1).is_some(), "{epoch} after {looks} looks");
+            looks += 1;
+        }
+        looks
+    });
+    for number in 0..500 {
+        submit(&ledger, revoke(Selector::Agent(agent(&format!("a{number}"))))).unwrap();
+        if follower.is_finished() {
+            break;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    assert!(follower.join().unwrap() > 500);
+    assert_eq!(ledger.ended_since(u64::MAX, 1).map(|_| ()), None, "an epoch that there never was");
+}

@@ -1,7 +1,7 @@
 //! The file of what is carried forward, as bytes.
 //!
 //! ```text
-//! magic 17 bytes | first u64 | root 32 bytes | epoch u64 | loaded u64, all ones when none was
+//! magic 17 bytes | first u64 | root 32 bytes | size u64 | leaf 32 bytes | epoch u64 | loaded u64, all ones when none was
 //! agents u32 | agents times: length u32, text, time i64
 //! entries u32 | entries times: index u64, parts u8, length u32, JSON
 //! signature of the log's key, 64 bytes
@@ -15,14 +15,14 @@ use std::path::Path;
 
 use super::{Carried, Matters, Parts, Start};
 use crate::domain::digest::Digest;
-use crate::domain::limits::{CARRIED_BYTES_MAX, ENTRY_BYTES_MAX, SPIFFE_ID_BYTES_MAX};
+use crate::domain::limits::{CARRIED_BYTES_MAX, ENTRY_BYTES_MAX, SPIFFE_ID_BYTES_MAX, STORE_PROBE_BYTES};
 use crate::domain::note::VerifierKey;
 use crate::domain::signer::Signer;
 use crate::domain::time::Timestamp;
 use crate::store::open::is_signed;
 
 /// What the file begins with. No text begins so, and a checkpoint is a text: a signature of one is none of the other.
-const MAGIC: &[u8; 17] = b"\xffhotwork-carried\x01";
+const MAGIC: &[u8; 17] = b"\xffhotwork-carried\x02";
 const SIGNATURE_BYTES: usize = 64;
 /// The entries, the agents of a large registry beside them, and the rest.
 const FILE_BYTES_MAX: usize = CARRIED_BYTES_MAX + 16 * 1024 * 1024;
@@ -34,7 +34,11 @@ pub(super) fn write(path: &Path, carried: &Carried, signer: &dyn Signer) -> io::
     let signature = signer.sign(&signed(&bytes)).map_err(io::Error::other)?;
     bytes.extend_from_slice(&signature);
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than any that is read"));
+        return Err(too_large());
+    }
+    let free = path.parent().map(room).transpose()?.unwrap_or(u64::MAX);
+    if !leaves_room(free, bytes.len()) {
+        return Err(io::Error::new(io::ErrorKind::StorageFull, "it would leave the journal too little room"));
     }
     let new = path.with_extension("new");
     let write = || {
@@ -50,6 +54,25 @@ pub(super) fn write(path: &Path, carried: &Carried, signer: &dyn Signer) -> io::
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Why what still matters is not carried for as long as that is so.
+pub(super) fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than any that is read")
+}
+
+/// The bytes that may still be written below `directory`.
+fn room(directory: &Path) -> io::Result<u64> {
+    let about = rustix::fs::statvfs(directory)?;
+    Ok(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+/// Whether a disk with so many bytes left has, after this file, what the journal needs, and a start that tries it: an
+/// append that fails because of what is only a convenience would stop the ledger.
+fn leaves_room(free: u64, file: usize) -> bool {
+    let file = u64::try_from(file).unwrap_or(u64::MAX);
+    let left = u64::try_from(STORE_PROBE_BYTES).unwrap_or(u64::MAX).saturating_mul(2);
+    free >= left.saturating_add(file)
 }
 
 /// Reads it and holds it to the log's key.
@@ -77,6 +100,8 @@ fn encode(carried: &Carried) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend(carried.first().to_le_bytes());
     out.extend(carried.start.map_or([0; 32], |start| *start.root.as_bytes()));
+    out.extend(carried.start.map_or(0, |start| start.size).to_le_bytes());
+    out.extend(carried.start.map_or([0; 32], |start| *start.leaf.as_bytes()));
     out.extend(carried.epoch.to_le_bytes());
     out.extend(carried.loaded.unwrap_or(NEVER).to_le_bytes());
     out.extend(count(carried.last_issue.len()));
@@ -124,7 +149,8 @@ impl<'a> Take<'a> {
 fn decode(bytes: &[u8]) -> Option<Carried> {
     let mut take = Take(bytes.strip_prefix(MAGIC)?);
     let (first, root) = (take.number()?, Digest::from_bytes(take.array()?));
-    let start = (first > 0).then_some(Start { first, root });
+    let (size, leaf) = (take.number()?, Digest::from_bytes(take.array()?));
+    let start = (first > 0).then_some(Start { first, root, size, leaf });
     let (epoch, loaded) = (take.number()?, take.number()?);
     let mut last_issue = HashMap::new();
     for _ in 0..u32::from_le_bytes(take.array()?) {
@@ -181,7 +207,7 @@ mod tests {
     fn some() -> Carried {
         let matters = |parts| Matters { parts, json: b"{\"event\":1}".to_vec() };
         Carried {
-            start: Some(Start { first: 70, root: Digest::of(b"root") }),
+            start: Some(Start { first: 70, root: Digest::of(b"root"), size: 90, leaf: Digest::of(b"leaf") }),
             epoch: 71,
             loaded: Some(3),
             last_issue: HashMap::from([("a".to_owned(), Timestamp::from_millis(5))]),
@@ -200,6 +226,14 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn it_takes_no_room_that_the_journal_needs() {
+        let left = 2 * STORE_PROBE_BYTES;
+        for (free, file, leaves) in [(0, 0, false), (0, 1, false), (left, 1, false), (left + 1, 1, true)] {
+            assert_eq!(leaves_room(free as u64, file), leaves, "{free} {file}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{EmergencyStore, Parsed, Shadow, continued, path, read};
 use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
 use crate::domain::note::VerifierKey;
 use crate::store::carried::Carried;
+use crate::store::index::IndexError;
 use crate::store::journal::{Journal, Positions};
 use crate::store::ledger::Ledger;
 use crate::store::lock::DirectoryLock;
@@ -82,6 +83,13 @@ fn prepared(
     let index = new_index(&shadow.path().join("index"))?;
     let content = index.begin(carried).map_err(OpenError::Index)?;
     let found = found(shadow.path(), 0, carried.first(), key)?;
+    if !carried.fits(&found) {
+        tracing::warn!(
+            size = found.size,
+            "what was carried forward was written behind entries that this log has not"
+        );
+        return Err(OpenError::Index(IndexError::Gap(found.size)));
+    }
     let (content, state) = replay(&found, &index, content, carried)?;
     Ok((parsed, Recovered { index, content, found, state }))
 }
