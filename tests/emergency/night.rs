@@ -15,8 +15,9 @@ pub const DELETE: &str = "infra.node.delete";
 pub const NODE: &str = "cluster/prod/node/n1";
 /// Anybody's; the credentials of these tests are shown to nobody who asks for a proof.
 pub const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
-/// It hangs. Promise P8 is 5 s, which is printed and read, and not held against a busy machine.
-const HANGS: Duration = Duration::from_secs(60);
+/// From the start of the process to a credential in hand: promise P8 is 5 s. What is built for debugging, on a machine that
+/// other tests keep busy, has four times that.
+const GRANT_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 5 });
 
 /// Two responders whose keys are in `dir`; the user of the tests is an operator who can do the rest.
 pub struct Responders {
@@ -125,7 +126,7 @@ fn from_a_stopped_daemon_with_everything_broken_two_people_get_a_credential() {
     let issued = json(&run(&issue(&session, NODE)));
     let took = begun.elapsed();
     eprintln!("from exec to a break-glass credential in {took:?}, of that {started:?} to ready");
-    assert!(took < HANGS, "{took:?}");
+    assert!(took < GRANT_MAX, "{took:?}");
     let token = issued["token"].as_str().unwrap();
     assert_eq!(crate::support::claims(token)["hotwork_tier"], "break_glass");
     assert!(is_live(&site, &daemon, token));

@@ -44,10 +44,13 @@ fn signers(scene: &Scene, what: &str) -> Vec<String> {
     signed.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
-/// One session from its proposal to its review.
-fn whole_life(moments: &[When]) {
+/// One session from its proposal to its review; the store takes no writes in it when it is an `emergency`.
+fn whole_life(moments: &[When], emergency: bool) {
     let mut scene = Scene::start();
     let scene = &mut scene;
+    if emergency {
+        scene.unwritable();
+    }
     // Shorter than the playbook allows, so that it can be extended at once.
     let line = ["break-glass", "open", "node-repair", "--reason", "r", "--ticket", "INC-7", "--for", "10m"];
     let statement = scene.daemon().json(&line)["statement"].as_str().unwrap().to_owned();
@@ -86,7 +89,19 @@ fn whole_life(moments: &[When]) {
     assert!(listed(scene, "sessions").is_empty(), "{moments:?}");
 
     // Nothing of it stands in the way, and the log is whole and has each step once.
-    scene.opened("open", "node-repair");
+    let next = scene.opened("open", "node-repair");
+    has_each_step_once(scene, moments);
+    if emergency {
+        assert_eq!(scene.run(&["status"]).0, 7, "{moments:?}");
+        scene.writable();
+        assert_eq!(scene.run(&["status"]).0, 0, "{moments:?}");
+        assert!(!scene.is_live(&token), "{moments:?}");
+        assert_eq!(scene.state(&next), "SESSION_STATE_OPEN", "{moments:?}");
+        has_each_step_once(scene, moments);
+    }
+}
+
+fn has_each_step_once(scene: &Scene, moments: &[When]) {
     let log = scene.daemon().hotwork(&["audit", "tail", "-n", "500"]);
     let log = text(&log);
     for (step, times) in
@@ -103,8 +118,16 @@ fn whole_life(moments: &[When]) {
 fn a_kill_within_any_step_loses_no_answer_blocks_nobody_and_counts_no_signature_twice() {
     let begun = Instant::now();
     let asked = |millis| When::Asked(Duration::from_millis(millis));
-    whole_life(&[When::Answered]);
-    whole_life(&[asked(10), When::Written]);
-    whole_life(&[asked(35), When::Written]);
+    whole_life(&[When::Answered], false);
+    whole_life(&[asked(10), When::Written], false);
+    whole_life(&[asked(35), When::Written], false);
     eprintln!("three lives with a kill in every step in {:?}", begun.elapsed());
+}
+
+#[test]
+fn nor_does_a_kill_within_any_step_of_an_emergency_and_the_log_has_it_when_the_store_is_mended() {
+    let begun = Instant::now();
+    whole_life(&[When::Answered], true);
+    whole_life(&[When::Asked(Duration::from_millis(20)), When::Written], true);
+    eprintln!("two lives in an emergency with a kill in every step in {:?}", begun.elapsed());
 }

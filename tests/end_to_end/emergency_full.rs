@@ -13,9 +13,7 @@ const AT_ONCE: usize = 64;
 /// The scene in an emergency, with no room left for records of calls.
 fn full() -> Scene {
     let mut scene = Scene::start();
-    // The store is tried by a file of this name.
-    std::fs::create_dir(scene.dir.path().join("state/.probe")).unwrap();
-    scene.killed();
+    scene.unwritable();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let audit = scene.daemon().audit().await;

@@ -21,6 +21,7 @@ mod break_glass_ends;
 mod consume;
 mod edges;
 mod emergency_full;
+mod emergency_life;
 mod feed;
 mod first_minutes;
 mod forged;

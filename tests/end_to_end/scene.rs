@@ -84,6 +84,22 @@ impl Scene {
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
+    /// Makes it an emergency in which the store takes no writes: it is tried by a file of this name.
+    pub fn unwritable(&mut self) {
+        std::fs::create_dir(self.probe()).unwrap();
+        self.killed();
+    }
+
+    /// Mends that.
+    pub fn writable(&mut self) {
+        std::fs::remove_dir(self.probe()).unwrap();
+        self.killed();
+    }
+
+    fn probe(&self) -> std::path::PathBuf {
+        self.dir.path().join("state/.probe")
+    }
+
     pub fn restart(&mut self) {
         let config = self.dir.path().join("config/hotworkd.toml");
         self.daemon = Some(Daemon::serve(&config, &self.dir.path().join("state")));

@@ -127,23 +127,25 @@ impl Daemon {
     /// Runs the command and kills the daemon at that moment. What the command said of it.
     #[allow(dead_code, reason = "some of the targets that share this file need it")]
     pub fn kill_during(self, mut command: Command, when: When) -> Output {
-        let size = self.journal_size();
+        let written = self.written();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut ended = || child.try_wait().unwrap().is_some();
         match when {
             When::Answered => while !ended() {},
             When::Asked(moment) => std::thread::sleep(moment),
-            When::Written => while self.journal_size() == size && !ended() {},
+            When::Written => while self.written() == written && !ended() {},
         }
         self.kill_nine();
         child.wait_with_output().unwrap()
     }
 
-    /// Bytes of the journal.
-    fn journal_size(&self) -> u64 {
+    /// Bytes of the journal, and when the emergency journal, whose size never changes, was written.
+    fn written(&self) -> (u64, Option<std::time::SystemTime>) {
         std::thread::yield_now();
         let files = std::fs::read_dir(self.state.join("journal")).unwrap();
-        files.filter_map(|file| file.ok()?.metadata().ok()).map(|about| about.len()).sum()
+        let bytes = files.filter_map(|file| file.ok()?.metadata().ok()).map(|about| about.len()).sum();
+        let emergency = std::fs::metadata(self.state.join("emergency/journal"));
+        (bytes, emergency.and_then(|about| about.modified()).ok())
     }
 
     /// SIGTERM, and waits for its end; gives the exit code.
