@@ -1,6 +1,6 @@
-//! A tower layer for services over HTTP (axum, tonic): each request is verified before the service sees it,
-//! on every connection, however long it is open. The proof goes into the request's extensions as
-//! `Arc<Verified>`.
+//! A tower layer for services over HTTP, such as axum's (not gRPC: a refusal is an HTTP status): each request is verified
+//! before the service sees it, on every connection, however long it is open. The proof goes into the request's extensions
+//! as `Arc<Verified>`.
 //!
 //! A response that streams on is not cut off when its credential ends: services that stream check
 //! [`super::Authority::expires`] and the state themselves.
