@@ -1,5 +1,6 @@
 //! Attacks on the TCP listeners of the real daemon: it lives, a good client keeps 99 of 100 calls, it stays
-//! within 128 MiB, and the memory comes back. `HOTWORK_ATTACK_SECONDS` (2 by default) makes each last longer.
+//! within 128 MiB, and the memory comes back. Each attack is made on verifiers', operators' and agents' listener, one after
+//! the other; some on the public one. `HOTWORK_ATTACK_SECONDS` (1 by default) makes each last longer.
 //!
 //! The attacker comes from 127.0.0.2, the good client from 127.0.0.1. Attacks on HTTP/2 have a certificate,
 //! because without one nobody gets that far.
@@ -20,9 +21,11 @@
 
 mod arena;
 mod cgroup;
+mod door;
 mod frames;
 #[path = "../network/pki.rs"]
 mod pki;
+mod public;
 #[path = "../end_to_end/support.rs"]
 mod support;
 
@@ -33,13 +36,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use arena::{Arena, Target};
+use door::CERTIFIED;
 use frames::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, frame};
 use frames::{Raw, call};
 
 /// Where the attacker sits.
 const ATTACKER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
-const LISTENER: &str = "HOTWORK_VERIFIER_ENDPOINT";
-const TRUST_BUNDLE: &str = "/hotwork.v1.VerificationService/GetTrustBundle";
 
 /// A bare connection from the attacker.
 async fn dial(target: &Target) -> Option<TcpStream> {
@@ -53,10 +55,10 @@ async fn dial(target: &Target) -> Option<TcpStream> {
 
 #[test]
 fn a_flood_of_streams_that_never_end() {
-    Arena::new().attack(32, |target| async move {
+    Arena::new(&CERTIFIED).attack(32, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         for stream in (1..4001).step_by(2) {
-            let headers = call(TRUST_BUNDLE);
+            let headers = call(target.path);
             if raw.send(&frame(HEADERS, END_HEADERS, stream, &headers)).await.is_err() {
                 return;
             }
@@ -67,10 +69,10 @@ fn a_flood_of_streams_that_never_end() {
 
 #[test]
 fn rapid_reset() {
-    Arena::new().attack(16, |target| async move {
+    Arena::new(&CERTIFIED).attack(16, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         for stream in (1..20_001).step_by(2) {
-            let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream, &call(TRUST_BUNDLE));
+            let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream, &call(target.path));
             both.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
             if raw.send(&both).await.is_err() {
                 return;
@@ -81,9 +83,9 @@ fn rapid_reset() {
 
 #[test]
 fn continuation_without_end() {
-    Arena::new().attack(16, |target| async move {
+    Arena::new(&CERTIFIED).attack(16, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
-        if raw.send(&frame(HEADERS, 0, 1, &call(TRUST_BUNDLE))).await.is_err() {
+        if raw.send(&frame(HEADERS, 0, 1, &call(target.path))).await.is_err() {
             return;
         }
         // A literal header of one letter, some thousand times in each frame.
@@ -98,7 +100,7 @@ fn continuation_without_end() {
 
 #[test]
 fn handshakes_that_never_end() {
-    Arena::new().attack(300, |target| async move {
+    Arena::new(&CERTIFIED).attack(300, |target| async move {
         let Some(mut stream) = dial(&target).await else { return };
         // The beginning of a ClientHello record of 512 bytes, and then a drip.
         if stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]).await.is_err() {
@@ -115,7 +117,7 @@ fn handshakes_that_never_end() {
 
 #[test]
 fn connections_that_say_nothing() {
-    Arena::new().attack(300, |target| async move {
+    Arena::new(&CERTIFIED).attack(300, |target| async move {
         let Some(mut stream) = dial(&target).await else { return };
         let mut byte = [0];
         let _closed = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut byte)).await;
@@ -124,7 +126,7 @@ fn connections_that_say_nothing() {
 
 #[test]
 fn descriptors_run_out() {
-    let arena = Arena::new();
+    let arena = Arena::new(&CERTIFIED);
     arena.leave_descriptors(24);
     arena.attack(200, |target| async move {
         let Some(mut stream) = dial(&target).await else { return };
@@ -135,11 +137,11 @@ fn descriptors_run_out() {
 
 #[test]
 fn messages_beyond_every_bound() {
-    Arena::new().attack(32, |target| async move {
+    Arena::new(&CERTIFIED).attack(32, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         let chunk = vec![0xaa; 16_384];
         for stream in (1..200).step_by(2) {
-            let mut sent = raw.send(&frame(HEADERS, END_HEADERS, stream, &call(TRUST_BUNDLE))).await;
+            let mut sent = raw.send(&frame(HEADERS, END_HEADERS, stream, &call(target.path))).await;
             // gRPC says first how long the message is: four gigabytes.
             let begin = [&[0, 0xff, 0xff, 0xff, 0xff], &*chunk].concat();
             for part in [&begin[..16_000], &chunk, &chunk, &chunk] {
@@ -155,10 +157,10 @@ fn messages_beyond_every_bound() {
 
 #[test]
 fn headers_beyond_every_bound() {
-    Arena::new().attack(32, |target| async move {
+    Arena::new(&CERTIFIED).attack(32, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         for stream in (1..2001).step_by(2) {
-            let mut headers = call(TRUST_BUNDLE);
+            let mut headers = call(target.path);
             // One header of 16,000 letters.
             headers.extend([0, 1, b'a', 0x7f, 0x81, 0x7c]);
             headers.extend(vec![b'b'; 16_000]);
@@ -172,7 +174,7 @@ fn headers_beyond_every_bound() {
 
 #[test]
 fn pings_and_settings_whose_answers_nobody_reads() {
-    Arena::new().attack(8, |target| async move {
+    Arena::new(&CERTIFIED).attack(8, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         let mut burst = Vec::new();
         for _ in 0..500 {
@@ -190,14 +192,14 @@ fn pings_and_settings_whose_answers_nobody_reads() {
 
 #[test]
 fn answers_that_nobody_takes() {
-    Arena::new().attack(64, |target| async move {
+    Arena::new(&CERTIFIED).attack(64, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         // No answer has room: a window of nought (RFC 9113 section 6.9.2).
         if raw.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.is_err() {
             return;
         }
         for stream in (1..201).step_by(2) {
-            let mut whole = frame(HEADERS, END_HEADERS, stream, &call(TRUST_BUNDLE));
+            let mut whole = frame(HEADERS, END_HEADERS, stream, &call(target.path));
             whole.extend(frame(DATA, END_STREAM, stream, &[0; 5]));
             if raw.send(&whole).await.is_err() {
                 return;
