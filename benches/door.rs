@@ -73,7 +73,7 @@ impl Agent {
                 ("ES256", format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#))
             }
             (Algorithm::Ed25519, key) => {
-                ("EdDSA", format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(key)))
+                ("Ed25519", format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(key)))
             }
         };
         let seconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -176,11 +176,11 @@ async fn active(mut verifier: VerificationServiceClient<Channel>, request: v1::I
 }
 
 /// As many tokens as asked for.
-async fn tokens(daemon: &support::Daemon, count: usize) -> Vec<String> {
+async fn tokens(daemon: &support::Daemon, jkt: &str, count: usize) -> Vec<String> {
     let tasks: Vec<_> = std::iter::repeat_with(|| daemon.agent()).take(CALLERS).collect();
     let mut callers = Vec::new();
     for client in tasks {
-        let mut client = client.await;
+        let (mut client, jkt) = (client.await, jkt.to_owned());
         callers.push(tokio::spawn(async move {
             let mut tokens = Vec::new();
             for _ in 0..count / CALLERS {
@@ -190,7 +190,8 @@ async fn tokens(daemon: &support::Daemon, count: usize) -> Vec<String> {
                     ttl: Some(prost_types::Duration { seconds: 900, nanos: 0 }),
                     ..Default::default()
                 };
-                let asked = v1::IssueTokenRequest { request: Some(request), binding: None };
+                let binding = Some(v1::KeyBinding { jkt: jkt.clone(), ..Default::default() });
+                let asked = v1::IssueTokenRequest { request: Some(request), binding };
                 tokens.push(client.issue_token(asked).await.unwrap().into_inner().token);
             }
             tokens
@@ -209,6 +210,9 @@ async fn main() {
     let config = support::example("coding", dir.path());
     let socket = dir.path().join("authz.sock");
     let text = std::fs::read_to_string(&config).unwrap();
+    let api = config.with_file_name("apis").join("repo.toml");
+    let rates = std::fs::read_to_string(&api).unwrap().replace("rate = \"50/s\"", "rate = \"1000000/s\"");
+    std::fs::write(api, rates).unwrap();
     std::fs::write(&config, format!("{text}[authz_socket]\npath = \"{}\"\n", socket.display())).unwrap();
     let daemon = support::Daemon::serve(&config, &dir.path().join("state"));
     let (pid, agent) = (daemon.pid(), Agent::new(&daemon, Algorithm::Es256));
@@ -256,7 +260,7 @@ async fn main() {
     let asked = |token: String| v1::IntrospectRequest {
         credential: Some(v1::introspect_request::Credential::Token(token)),
     };
-    let calls: Vec<_> = tokens(&daemon, CREDENTIALS).await.into_iter().map(asked).collect();
+    let calls: Vec<_> = tokens(&daemon, agent.key.kid(), CREDENTIALS).await.into_iter().map(asked).collect();
     for round in ["first", "second"] {
         let name = format!("Introspect, {} tokens, the {round} time", calls.len());
         load(&name, pid, &verifiers, calls.clone(), active).await;

@@ -25,11 +25,14 @@ use hotwork::api::server;
 use hotwork::app::build::{App, Bound};
 use hotwork::attest::Presented;
 use hotwork::attest::unix::{Connection, Listener};
+use hotwork::attest::x509::{Certified, Standing as Shows};
 use hotwork::broker::Broker;
 use hotwork::broker::identity::Slot;
+use hotwork::broker::standing::StandingError;
 use hotwork::clock::{ManualClock, SystemClock};
 use hotwork::config::Config;
 use hotwork::domain::clock::Clock as _;
+use hotwork::domain::evidence::Evidence;
 use hotwork::domain::id::CredentialId;
 use hotwork::domain::name::AgentId;
 use hotwork::domain::time::Timestamp;
@@ -155,6 +158,19 @@ async fn the_door_judges_the_record_also_when_another_request_has_put_it_into_me
     assert!(held.broker.record_of(id).await.unwrap().is_some() && held.broker.remembered(&id).is_some());
     assert_eq!(gate.recorded(&verified, now).await, Err(Refusal::Ended));
     assert_eq!(gate.check("repo", &arrived).await.map(drop).unwrap_err().refusal, Refusal::Ended);
+}
+
+#[tokio::test]
+async fn a_connection_s_certificate_that_has_expired_is_good_for_no_call() {
+    let held = Held::start().await;
+    let evidence = Arc::new(Evidence::new([], None).unwrap());
+    let expires = held.clock.now().unwrap().plus_millis(60_000);
+    let peer = Certified { expires, standing: Shows::Workload(evidence) };
+    held.clock.advance_millis(59_999);
+    assert_eq!(held.broker.check_standing(&peer), Ok(()));
+    held.clock.advance_millis(1);
+    // Nobody has cut the connection: this is what each call on it is asked.
+    assert_eq!(held.broker.check_standing(&peer), Err(StandingError::Expired));
 }
 
 /// What this process shows to a broker on a Unix socket, and the connection, which stays open.

@@ -167,15 +167,15 @@ impl Broker {
     pub async fn agents(&self, operator: &Operator) -> Result<Vec<AgentView>, ReadError> {
         let rules = self.rules();
         let trust_domain = rules.registry.trust_domain();
-        let exact = self.live_by_agent().await?;
-        let mut views: Vec<AgentView> = Vec::new();
-        for entry in rules.registry.agents().iter().filter(|entry| operator.sees(&entry.tenant)) {
-            let id = format!("spiffe://{trust_domain}/tenant/{}/agent/{}", entry.tenant, entry.name.as_str());
-            let (live, last_issue) = self.ledger_view(&id, &exact).await?;
-            views.push(AgentView { id, entry: Arc::clone(entry), live, last_issue });
-        }
-        views.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(views)
+        let seen = rules.registry.agents().iter().filter(|entry| operator.sees(&entry.tenant));
+        let mut agents: Vec<(String, Arc<AgentEntry>)> = seen
+            .map(|entry| {
+                let (tenant, name) = (&entry.tenant, entry.name.as_str());
+                (format!("spiffe://{trust_domain}/tenant/{tenant}/agent/{name}"), Arc::clone(entry))
+            })
+            .collect();
+        agents.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.views(agents).await
     }
 
     /// The agent of this id when a template makes it, with what the ledger knows of it.
@@ -189,27 +189,34 @@ impl Broker {
     ) -> Result<Option<AgentView>, ReadError> {
         let agent = self.rules().registry.agent_by_id(id).filter(|_| operator.sees(id.tenant()));
         let Some(agent) = agent else { return Ok(None) };
-        let exact = self.live_by_agent().await?;
-        let (live, last_issue) = self.ledger_view(id.as_str(), &exact).await?;
-        Ok(Some(AgentView { id: id.to_string(), entry: agent.entry, live, last_issue }))
+        Ok(self.views(vec![(id.to_string(), agent.entry)]).await?.pop())
     }
 
-    async fn ledger_view(
-        &self,
-        id: &str,
-        exact: &LiveByAgent,
-    ) -> Result<(Live, Option<Timestamp>), ReadError> {
-        // A template's text is no id; its instances are counted under their own.
-        let Ok(id) = id.parse::<AgentId>() else { return Ok((Live::default(), None)) };
-        let live = match exact {
-            LiveByAgent::Counted => Live { count: self.ledger.live_of(&id, self.time()), at_most: false },
-            LiveByAgent::Looked(counts) => {
-                Live { count: counts.get(&id).copied().unwrap_or_default(), at_most: false }
-            }
-            LiveByAgent::TooMany => Live { count: self.ledger.live_of(&id, self.time()), at_most: true },
+    /// These with what the ledger knows of them, in their order.
+    async fn views(&self, agents: Vec<(String, Arc<AgentEntry>)>) -> Result<Vec<AgentView>, ReadError> {
+        let exact = self.live_by_agent().await?;
+        let (reader, now) = (self.ledger.reader(), self.time());
+        let view = |(id, entry): (String, Arc<AgentEntry>)| {
+            // A template's text is no id; its instances are counted under their own.
+            let Ok(known) = id.parse::<AgentId>() else {
+                return Ok(AgentView { id, entry, live: Live::default(), last_issue: None });
+            };
+            // This is in memory: a thread of its own for each would be all that there is to it.
+            let last_issue = reader.last_issue(&known)?;
+            Ok(AgentView { id, entry, live: self.live_of(&known, &exact, now), last_issue })
         };
-        let last = self.read(move |reader| reader.last_issue(&id)).await?;
-        Ok((live, last))
+        agents.into_iter().map(view).collect()
+    }
+
+    fn live_of(&self, id: &AgentId, exact: &LiveByAgent, now: Timestamp) -> Live {
+        let counted = || self.ledger.live_of(id, now);
+        match exact {
+            LiveByAgent::Counted => Live { count: counted(), at_most: false },
+            LiveByAgent::Looked(counts) => {
+                Live { count: counts.get(id).copied().unwrap_or_default(), at_most: false }
+            }
+            LiveByAgent::TooMany => Live { count: counted(), at_most: true },
+        }
     }
 
     /// How many credentials are live.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hotwork::domain::digest::Digest;
 use hotwork::proto::v1::verification_service_client::VerificationServiceClient;
 use hotwork::proto::v1::{
     AcknowledgeEpochRequest, IntrospectRequest, LockRequest, LockTerms, RevocationSelector, RevokeRequest,
@@ -345,9 +346,15 @@ fn live_counts_are_exact_after_every_kind_of_revocation() {
         (count(&agents["agents"][0]), count(&status))
     };
     let uid = format!("unix.uid={}", rustix::process::getuid().as_raw());
-    for selector in
-        [["--api", "demo"], ["--attested", &uid], ["--resource-prefix", "demo"], ["--action", "demo.read"]]
-    {
+    let program = Digest::of(&std::fs::read(env!("CARGO_BIN_EXE_hotwork")).unwrap());
+    let program = format!("unix.sha256={program}");
+    for selector in [
+        ["--api", "demo"],
+        ["--attested", &uid],
+        ["--attested", &program],
+        ["--resource-prefix", "demo"],
+        ["--action", "demo.read"],
+    ] {
         issue(&daemon);
         issue(&daemon);
         assert_eq!(counts(), ("2".into(), "2".into()), "{selector:?}");
