@@ -1,6 +1,6 @@
 //! Wiring: the only place that names concrete parts.
 //!
-//! [`build::App::build`] makes the parts and binds the listeners, so that a test can start the real
+//! [`build::App::build_on`] makes the parts and binds the listeners, so that a test can start the real
 //! daemon on port 0; [`serve::run`] serves until it is told to stop. Each subcommand is one file.
 
 pub mod args;
