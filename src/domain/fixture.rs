@@ -12,6 +12,7 @@ use super::id::{ApprovalId, CredentialId, Lineage};
 use super::parameter::{Parameter, Value};
 use super::playbook::{Expansion, Quorum, Scope};
 use super::request::Confirmation;
+use super::revocation::{self, Revocation};
 use super::statement::Nonce;
 use super::time::{Timestamp, Ttl};
 
@@ -50,6 +51,23 @@ pub fn issuance(holder: &str, at: Timestamp, random: u8) -> Issuance {
         single_use: false,
         status: None,
         tier: Tier::Auto,
+    }
+}
+
+/// A revocation by one who may end everything.
+///
+/// # Panics
+/// Never.
+pub fn revocation(selector: revocation::Selector) -> Revocation {
+    Revocation {
+        for_good: false,
+        issued_before: None,
+        live: None,
+        lock: None,
+        operator: "alice".parse().unwrap(),
+        reason: "test".parse().unwrap(),
+        selector,
+        tenants: Vec::new(),
     }
 }
 

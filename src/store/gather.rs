@@ -28,7 +28,7 @@ mod tests {
     use super::*;
     use crate::domain::fixture;
     use crate::domain::ledger::Command;
-    use crate::domain::revocation::{Lock, Revocation, Selector, Terms};
+    use crate::domain::revocation::{Lock, Selector, Terms};
     use crate::domain::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -51,16 +51,7 @@ mod tests {
             tenants: Vec::new(),
             terms: Terms { expires: NOW.plus_millis(60_000), message: "m".parse().unwrap() },
         };
-        let revocation = Revocation {
-            for_good: false,
-            issued_before: None,
-            live: None,
-            lock: None,
-            operator: operator.clone(),
-            reason: "r".parse().unwrap(),
-            selector: Selector::All,
-            tenants: Vec::new(),
-        };
+        let revocation = fixture::revocation(Selector::All);
         let removal = crate::domain::enrollment::Unenroll {
             operator: operator.clone(),
             reason: "r".parse().unwrap(),

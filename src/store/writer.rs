@@ -91,7 +91,7 @@ impl Writer {
                 }
             }
             if let Some(patience) = patience(self.crowd, &jobs) {
-                std::thread::sleep(patience);
+                queue.gather(patience);
             }
             while jobs.len() < LEDGER_GROUP_MAX {
                 let Ok(job) = queue.next() else { break };

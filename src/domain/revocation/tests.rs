@@ -1,7 +1,7 @@
 //! Selectors against the record, one by one.
 
 use super::*;
-use crate::domain::fixture::issuance;
+use crate::domain::fixture::{issuance, revocation};
 use crate::domain::id::Lineage;
 
 const AT: Timestamp = Timestamp::from_seconds(1_763_900_000);
@@ -10,19 +10,6 @@ fn record() -> Issuance {
     let mut record = issuance("a", AT, 1);
     record.serial = Some(crate::domain::id::Serial::new([7; 16]));
     record
-}
-
-fn revocation(selector: Selector) -> Revocation {
-    Revocation {
-        for_good: false,
-        issued_before: None,
-        live: None,
-        lock: None,
-        operator: "olga".parse().unwrap(),
-        reason: "test".parse().unwrap(),
-        selector,
-        tenants: Vec::new(),
-    }
 }
 
 fn ended(revoked: &Revocation, record: &Issuance, time: Timestamp) -> bool {
