@@ -105,10 +105,7 @@ impl Broker {
     /// [`RevokeError`]; never a silent success.
     pub async fn revoke(self: &Arc<Self>, by: &Authorized, asked: Revoke) -> Result<Revoking, RevokeError> {
         scope(by.operator(), &asked.selector)?;
-        let target = self.target(by.operator(), &asked.selector).await?;
-        if target.as_ref().is_some_and(|found| found.ended.is_some()) {
-            return Err(LedgerError::from(Refusal::AlreadyEnded).into());
-        }
+        let target = self.to_end(by.operator(), &asked.selector).await?;
         let known = self.ledger.revocations();
         let whole = asked.issued_before.is_none() && by.operator().tenants.is_empty();
         let for_good = whole && self.names_succeeded_key(&asked.selector);
@@ -122,11 +119,6 @@ impl Broker {
             selector: asked.selector,
             tenants: by.operator().tenants.clone(),
         };
-        let target = target.map(|found| Target {
-            agent: found.issuance.agent,
-            issued: found.issuance.issued,
-            expires: found.issuance.expires,
-        });
         let single = target.as_ref().map(|target| target.expires);
         let command = Command::Revoke { revocation: revocation.clone(), target };
         let receipt = self.ledger.submit(command).await?;
@@ -198,6 +190,29 @@ impl Broker {
         };
         self.record_urgent(operator, &format!("{} (dry run)", by.rpc()), true).await?;
         Ok(Revoked { count, done: None })
+    }
+
+    /// What the ledger has to know of the one credential that the selector names, which must not have ended. Of a recent one
+    /// without a look at the index.
+    async fn to_end(&self, operator: &Operator, selector: &Selector) -> Result<Option<Target>, RevokeError> {
+        let Selector::Credential(id) = selector else { return Ok(None) };
+        // What expired may have been forgotten by the revocations.
+        let recent = self.ledger.recent(*id).filter(|given| self.time() < given.expires);
+        let found = match recent.filter(|given| operator.sees(given.agent.tenant())) {
+            Some(given) => {
+                let ended = self.ledger.revocations().ended_issuance(&given).is_some();
+                Some((Target::from(&*given), ended))
+            }
+            None => {
+                let found = self.target(operator, selector).await?;
+                found.map(|found| (Target::from(&found.issuance), found.ended.is_some()))
+            }
+        };
+        match found {
+            Some((_, true)) => Err(LedgerError::from(Refusal::AlreadyEnded).into()),
+            Some((target, false)) => Ok(Some(target)),
+            None => Ok(None),
+        }
     }
 
     /// The record of the one credential that the selector names.

@@ -44,6 +44,11 @@ impl Change {
     pub const fn entry(&self) -> &Entry {
         &self.entry
     }
+
+    /// The credential that it gives, if it gives one.
+    pub fn into_issuance(self) -> Option<Issuance> {
+        if let Event::Issue(issuance) = self.entry.event { Some(*issuance) } else { None }
+    }
 }
 
 /// The ledger's state: what decisions need, and no more. It is bounded by the credentials that can still

@@ -16,6 +16,7 @@ use super::journal::Positions;
 use super::notable::Notable;
 use super::queue::{Entrance, Outside};
 use super::reader::Reader;
+use super::recent::Recent;
 use super::tree::Tree;
 use super::trust::trusted;
 use crate::domain::approval::Approvals;
@@ -150,6 +151,7 @@ pub(super) struct Shared {
     pub(super) notable: RwLock<Notable>,
     /// The index after the newest of them, for those who wait.
     pub(super) notable_end: watch::Sender<u64>,
+    pub(super) recent: RwLock<Recent>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,

@@ -21,6 +21,7 @@ mod open;
 pub mod proof;
 mod queue;
 mod reader;
+mod recent;
 mod replay;
 mod suspect;
 pub mod tree;

@@ -181,6 +181,7 @@ impl Assembly {
             history: RwLock::new(history(&state, &self.positions)),
             notable: RwLock::new(Notable::new(found.size)),
             notable_end: watch::channel(found.size).0,
+            recent: RwLock::default(),
             locks: ArcSwap::new(state.locks()),
             sessions: watch::Sender::new(state.sessions()),
             revocations: ArcSwap::new(state.revocations()),

@@ -128,7 +128,17 @@ impl Writer {
             drop(answer.send(outcome));
         }
         self.store_tiles(&tiles.unwrap_or_default());
+        self.remember_credentials(group.changes);
         self.forget();
+    }
+
+    /// After everybody is answered: who comes before looks at the index.
+    fn remember_credentials(&self, changes: Vec<Change>) {
+        let mut given = changes.into_iter().filter_map(Change::into_issuance).peekable();
+        if given.peek().is_some() {
+            let mut recent = self.shared.recent.write().unwrap_or_else(PoisonError::into_inner);
+            given.for_each(|issuance| recent.push(issuance));
+        }
     }
 
     /// After everybody is answered: tiles are derived, and a reader that comes before makes its own.

@@ -333,6 +333,31 @@ async fn what_a_broad_revocation_ended_can_not_be_given_back_once_more() {
     assert!(log.contains("revoke") && !log.contains("\\\"release\\\""), "{log}");
 }
 
+#[tokio::test]
+async fn what_has_ended_is_not_revoked_again_whether_its_record_is_in_memory_or_on_disk_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let daemon = Daemon::dev(&state);
+    let by_id = |issued: &serde_json::Value| {
+        request(Selector::CredentialId(issued["credential"]["id"].as_str().unwrap().to_owned()))
+    };
+    let first = issue(&daemon);
+    let mut admin = daemon.admin().await;
+    admin.revoke(request(Selector::Action("demo.read".into()))).await.unwrap();
+    let second = issue(&daemon);
+    let again = admin.revoke(by_id(&first)).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition, "{again:?}");
+    daemon.kill_nine();
+
+    let daemon = Daemon::dev(&state);
+    let mut admin = daemon.admin().await;
+    let still = admin.revoke(by_id(&first)).await.unwrap_err();
+    assert_eq!((still.code(), still.message()), (again.code(), again.message()));
+    assert_eq!(admin.revoke(by_id(&second)).await.unwrap().into_inner().live_credentials, 1);
+    let ended = admin.revoke(by_id(&second)).await.unwrap_err();
+    assert_eq!(ended.code(), Code::FailedPrecondition, "{ended:?}");
+}
+
 #[test]
 fn live_counts_are_exact_after_every_kind_of_revocation() {
     let dir = tempfile::tempdir().unwrap();

@@ -257,6 +257,12 @@ pub struct Target {
     pub expires: Timestamp,
 }
 
+impl From<&Issuance> for Target {
+    fn from(given: &Issuance) -> Self {
+        Self { agent: given.agent.clone(), issued: given.issued, expires: given.expires }
+    }
+}
+
 /// Why a command changes nothing.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {

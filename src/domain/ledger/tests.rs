@@ -6,6 +6,7 @@ mod ends;
 use super::*;
 use crate::domain::consumption::Debit;
 use crate::domain::entry::Release;
+use crate::domain::fixture::revocation;
 use crate::domain::id::Lineage;
 use crate::domain::limits::CLOCK_BEHIND_MS_MAX;
 use crate::domain::revocation::{KEPT_MS, Terms, Unlock};
@@ -24,19 +25,6 @@ fn keyed(holder: &str, at: Timestamp, random: u8, key: &str, request: &str) -> B
     let idempotency =
         Idempotency { key: Digest::of(key.as_bytes()), request: Digest::of(request.as_bytes()) };
     Box::new(Issuance { idempotency: Some(idempotency), ..*issuance(holder, at, random) })
-}
-
-fn revocation(selector: Selector) -> Revocation {
-    Revocation {
-        for_good: false,
-        issued_before: None,
-        live: None,
-        lock: None,
-        operator: "alice".parse().unwrap(),
-        reason: "test".parse().unwrap(),
-        selector,
-        tenants: Vec::new(),
-    }
 }
 
 fn lock(selector: Selector, expires: Timestamp) -> Lock {
@@ -69,11 +57,7 @@ impl Log {
         target: Option<&Issuance>,
         now: Timestamp,
     ) -> Result<u64, Refusal> {
-        let target = target.map(|issuance| Target {
-            agent: issuance.agent.clone(),
-            issued: issuance.issued,
-            expires: issuance.expires,
-        });
+        let target = target.map(Target::from);
         let entry = self.submit(Command::Revoke { revocation: revocation(selector), target }, now)?;
         match entry.event {
             Event::Revoke(revocation) => Ok(revocation.live.unwrap_or(u64::MAX)),
@@ -242,8 +226,7 @@ fn replaying_the_log_gives_the_same_answers() {
     let mut again = State::default();
     for (index, entry) in log.entries.iter().enumerate() {
         again.replay(entry, index as u64, |id| {
-            let found = records.iter().find(|record| record.id == id)?;
-            Some(Target { agent: found.agent.clone(), issued: found.issued, expires: found.expires })
+            records.iter().find(|record| record.id == id).map(|found| Target::from(&**found))
         });
     }
     for record in &records {
