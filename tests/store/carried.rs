@@ -302,21 +302,47 @@ fn damage_where_nobody_reads_waits_for_an_ordinary_start_and_elsewhere_halts() {
     let is_read = |path: &Path| {
         path.file_stem().unwrap().to_str().unwrap().parse::<u64>().is_ok_and(|first| first >= from)
     };
-    let flip = |path: &Path, at: usize| {
+    let with = |path: &Path, bad: Option<Vec<u8>>| {
         let good = fs::read(path).unwrap();
-        let mut bad = good.clone();
-        bad[at] ^= 1;
-        fs::write(path, &bad).unwrap();
+        match bad {
+            Some(bad) => fs::write(path, bad).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
         let ordinary = unlocked(|| Ledger::open(options(dir.path(), &clock)));
         assert!(matches!(ordinary, Err(OpenError::Damaged(_))), "{}", path.display());
         let opened = unlocked(|| Ledger::open_emergency(options(dir.path(), &clock), &std::env::temp_dir()));
+        let seen = opened.map(|ledger| {
+            let first = path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+            // From its beginning, and from what is before and whole.
+            for from in [first, first.saturating_sub(1)] {
+                let read = ledger.reader().entries(from, 400);
+                assert!(read.is_err(), "{from} of {}: {:?}", path.display(), read.map(|found| found.len()));
+            }
+            (ledger.read_from(), lock_out(&ledger, "x").is_ok())
+        });
         fs::write(path, &good).unwrap();
-        opened.map(|ledger| (ledger.read_from(), lock_out(&ledger, "x").is_ok()))
+        seen
     };
-    let old = segments.iter().find(|path| !is_read(path)).unwrap();
-    assert_eq!(flip(old, 5_000).unwrap(), (from, true), "break-glass goes on");
-    fs::write(crate::emergency::file(dir.path()), vec![0; 2 * 1024 * 1024]).unwrap();
-    assert!(matches!(flip(old, 20), Err(OpenError::Damaged(_))), "its header is read");
+    let flip = |path: &Path, at: usize| {
+        let mut bad = fs::read(path).unwrap();
+        bad[at] ^= 1;
+        with(path, Some(bad))
+    };
+    let room = || fs::write(crate::emergency::file(dir.path()), vec![0; 2 * 1024 * 1024]).unwrap();
+    let old: Vec<&PathBuf> = segments.iter().filter(|path| !is_read(path)).collect();
+    for path in [old[0], old[1]] {
+        for at in [5_000, 20] {
+            assert_eq!(flip(path, at).unwrap(), (from, true), "break-glass goes on");
+            room();
+        }
+        // As that of another place in the log, and not there at all.
+        assert_eq!(with(path, Some(fs::read(old[2]).unwrap())).unwrap(), (from, true));
+        room();
+        if path != old[0] {
+            assert_eq!(with(path, None).unwrap(), (from, true));
+            room();
+        }
+    }
     let new = segments.iter().find(|path| is_read(path)).unwrap();
     assert!(matches!(flip(new, 5_000), Err(OpenError::Damaged(_))));
 }

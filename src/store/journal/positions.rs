@@ -13,6 +13,9 @@ use crate::domain::limits::ENTRY_BYTES_MAX;
 use crate::domain::time::Timestamp;
 use crate::store::engine::Place;
 
+/// The offset of a place that stands for all of its segment: nobody has looked yet where its first group begins.
+const UNREAD: u64 = 0;
+
 /// Distance of the known positions in a segment: a lookup walks at most this far over group headers.
 const MARK_BYTES: u64 = 64 * 1024;
 
@@ -50,6 +53,28 @@ impl Positions {
         }
     }
 
+    /// A segment of which nothing was read. Called in order, before any [`Self::add`].
+    pub fn add_unread(&self, first: u64) {
+        let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
+        marks.push((first, Place { segment: first, offset: UNREAD }));
+    }
+
+    /// Remembers a group that a reader came by, so that the next one begins there.
+    fn came_by(&self, first: u64, place: Place) {
+        let far = |(_, known): (u64, Place)| {
+            known.segment != place.segment || known.offset.saturating_add(MARK_BYTES) <= place.offset
+        };
+        if !self.mark_before(first).is_some_and(far) {
+            return;
+        }
+        let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
+        let at = marks.partition_point(|(known, _)| *known <= first);
+        // Another reader may have been here meanwhile.
+        if at.checked_sub(1).and_then(|before| marks.get(before).copied()).is_some_and(far) {
+            marks.insert(at, (first, place));
+        }
+    }
+
     /// The header of the last segment whose first group was committed before `time`; `None` when there is none.
     ///
     /// # Errors
@@ -57,9 +82,9 @@ impl Positions {
     pub fn begun_before(&self, time: Timestamp) -> io::Result<Option<SegmentHeader>> {
         let mut place = self.last_segment();
         while let Some(at) = place {
-            let file = self.segment(at.segment)?;
+            let (file, at) = self.open(at)?;
             if header_at(&file, at.offset)?.is_some_and(|header| header.time < time) {
-                return Ok(Some(segment_header(&file)?));
+                return Ok(Some(segment_header(&file)?.0));
             }
             place = self.segment_before(at.segment);
         }
@@ -71,7 +96,7 @@ impl Positions {
     /// # Errors
     /// When there is none, or it is damaged.
     pub fn header(&self, first: u64) -> io::Result<SegmentHeader> {
-        segment_header(&self.segment(first)?)
+        Ok(segment_header(&self.segment(first)?)?.0)
     }
 
     /// The entry at `index`; `None` beyond the end.
@@ -100,14 +125,21 @@ impl Positions {
     /// Up to `count` entries from `first` on that are in segments.
     fn written(&self, first: u64, count: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut found: Vec<Vec<u8>> = Vec::new();
-        let Some((_, mut place)) = self.mark_before(first).filter(|_| count > 0) else { return Ok(found) };
-        let mut file = self.segment(place.segment)?;
+        let Some((_, place)) = self.mark_before(first).filter(|_| count > 0) else { return Ok(found) };
+        let (mut file, mut place) = self.open(place)?;
+        let mut next = None;
         while found.len() < count {
             let Some(header) = header_at(&file, place.offset)? else {
-                let Some(next) = self.segment_after(place.segment) else { break };
-                (place, file) = (next, self.segment(next.segment)?);
+                let Some(after) = self.segment_after(place.segment) else { break };
+                (file, place) = self.open(after)?;
                 continue;
             };
+            // The segments before the last ones may have been passed over, and one of them may be gone.
+            if next.map_or(header.first > first, |next| header.first != next) {
+                return Err(damaged(place, 0, group::Flaw::Order));
+            }
+            next = Some(header.end());
+            self.came_by(header.first, place);
             if header.end() > first {
                 let bytes = read_at(&file, place.offset, header.total_bytes())?;
                 let group = Group::parse(&bytes).map_err(|bad| damaged(place, bad.at, bad.flaw))?;
@@ -171,6 +203,19 @@ impl Positions {
         self.directory.join(segment::name(first))
     }
 
+    /// The segment of a place, and where in it its group begins.
+    fn open(&self, place: Place) -> io::Result<(File, Place)> {
+        let file = self.segment(place.segment)?;
+        if place.offset != UNREAD {
+            return Ok((file, place));
+        }
+        let (header, length) = segment_header(&file)?;
+        if header.frontier.size() != place.segment {
+            return Err(damaged(place, 0, group::Flaw::Order));
+        }
+        Ok((file, Place { offset: u64::try_from(length).unwrap_or(u64::MAX), ..place }))
+    }
+
     fn segment(&self, first: u64) -> io::Result<File> {
         File::open(self.path(first))
     }
@@ -186,12 +231,11 @@ fn header_at(file: &File, offset: u64) -> io::Result<Option<Header>> {
     }
 }
 
-/// A segment's header, which is no longer than that of a tree of 64 roots.
-fn segment_header(file: &File) -> io::Result<SegmentHeader> {
+/// A segment's header and its length; it is no longer than that of a tree of 64 roots.
+fn segment_header(file: &File) -> io::Result<(SegmentHeader, usize)> {
     let mut bytes = Vec::new();
     file.take(segment::HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
-    let header = SegmentHeader::parse(&bytes).map_err(io::Error::other)?;
-    Ok(header.0)
+    SegmentHeader::parse(&bytes).map_err(io::Error::other)
 }
 
 fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -203,4 +247,57 @@ fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
 fn damaged(place: Place, at: usize, flaw: group::Flaw) -> io::Error {
     let offset = place.offset.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));
     io::Error::other(format!("{flaw}, segment `{}` offset {offset}", segment::name(place.segment)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::entry::{Entry, Event, Start, VERSION};
+    use crate::domain::merkle::Frontier;
+    use crate::store::journal::group::GroupBuffer;
+
+    const GROUPS: u64 = 2_000;
+
+    /// One segment of groups of one entry each, some 1 MiB long.
+    fn segment(directory: &std::path::Path) {
+        let mut bytes = SegmentHeader { sequence: 0, frontier: Frontier::default() }.encode();
+        let mut buffer = GroupBuffer::default();
+        for number in 0..GROUPS {
+            let event = Event::Start(Start { dev: true, version: format!("{number:0400}") });
+            buffer.begin();
+            buffer.push(&Entry { event, time: Timestamp::from_millis(7), v: VERSION }).unwrap();
+            bytes.extend(buffer.finish(number, number, Timestamp::from_millis(7), "note\n"));
+        }
+        std::fs::write(directory.join(segment::name(0)), bytes).unwrap();
+    }
+
+    #[test]
+    fn what_was_passed_over_is_walked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        segment(dir.path());
+        let passed_over = Positions::new(dir.path().to_owned());
+        passed_over.add_unread(0);
+        let known = || passed_over.marks.read().unwrap().clone();
+        let digest = |positions: &Positions, first| {
+            let entries = positions.entries(first, 50).unwrap();
+            (entries.len(), Digest::of(&entries.concat()))
+        };
+        let last = digest(&passed_over, GROUPS - 50);
+        assert_eq!(last.0, 50);
+        let marks = known();
+        let (first, place) = passed_over.mark_before(GROUPS - 50).unwrap();
+        assert!(first > GROUPS - 400 && place.offset > 0, "{first}: the next reader begins near");
+        let bytes = std::fs::metadata(passed_over.path(0)).unwrap().len();
+        let count = u64::try_from(marks.len()).unwrap();
+        assert!((bytes / MARK_BYTES / 2..=bytes / MARK_BYTES + 1).contains(&count), "{count}");
+        assert!(marks.is_sorted_by(|(a, at), (b, then)| a < b && at < then), "{marks:?}");
+        // Whoever comes by again, from anywhere, learns the same and adds nothing.
+        for first in (0..GROUPS - 50).step_by(70) {
+            let whole = Positions::new(dir.path().to_owned());
+            whole.add_unread(0);
+            assert_eq!(digest(&passed_over, first), digest(&whole, first), "{first}");
+        }
+        assert_eq!(known(), marks);
+    }
 }

@@ -94,8 +94,8 @@ pub fn recover(directory: &Path, acknowledged: u64) -> Result<Found, RecoveryErr
     recover_from(directory, acknowledged, 0)
 }
 
-/// As [`recover`], but the segments before the one whose first entry is `from` are taken as they are: only their
-/// headers are read. What is wrong in them shows when somebody reads it.
+/// As [`recover`], but the segments before the one whose first entry is `from` are taken as they are: not
+/// even opened. What is wrong in them shows when somebody reads it.
 ///
 /// # Errors
 /// [`RecoveryError`], with the place of the damage.
@@ -107,7 +107,7 @@ pub fn recover_from(directory: &Path, acknowledged: u64, from: u64) -> Result<Fo
     for (at, first) in names.iter().enumerate() {
         let path = directory.join(segment::name(*first));
         if *first < from {
-            found.pass_over(&path, *first)?;
+            found.pass_over(*first);
             continue;
         }
         let is_last = at + 1 == names.len();
@@ -145,22 +145,10 @@ impl Found {
         }
     }
 
-    /// Takes over a segment without a look at its groups.
-    fn pass_over(&mut self, path: &Path, first: u64) -> Result<(), RecoveryError> {
-        let mut bytes = Vec::new();
-        let read = File::open(path)
-            .and_then(|file| file.take(segment::HEADER_BYTES_MAX).read_to_end(&mut bytes).map(drop));
-        read.map_err(|source| io_error(path, source))?;
-        let fail = |what: String| Err(RecoveryError::Damaged(damage(first, 0, first, what)));
-        match SegmentHeader::parse(&bytes) {
-            Ok((header, length)) if header.frontier.size() == first => {
-                self.positions.add(first, Place { segment: first, offset: offset(length) });
-                self.segments.push((first, Timestamp::from_millis(i64::MIN)));
-                Ok(())
-            }
-            Ok(_) => fail("the segment has another one's name".to_owned()),
-            Err(flaw) => fail(format!("segment header: {flaw}")),
-        }
+    /// Takes over a segment without a look at it: it may be on a part of the disk that can't be read any more.
+    fn pass_over(&mut self, first: u64) {
+        self.positions.add_unread(first);
+        self.segments.push((first, Timestamp::from_millis(i64::MIN)));
     }
 
     /// Goes on from a segment, as its header says; whether that is right is for the caller, who has its tree's root.
