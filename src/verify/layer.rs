@@ -1,6 +1,8 @@
-//! A tower layer for services over HTTP, such as axum's (not gRPC: a refusal is an HTTP status): each request is verified
-//! before the service sees it, on every connection, however long it is open. The proof goes into the request's extensions
-//! as `Arc<Verified>`.
+//! A tower layer for services over HTTP, such as axum's and tonic's: each request is verified before the service sees it,
+//! on every connection, however long it is open. The proof goes into the request's extensions as `Arc<Verified>`.
+//!
+//! A refusal is an HTTP status (RFC 6750, RFC 9449). To a gRPC request it is a gRPC status over HTTP 200 with the same
+//! header fields, which are its metadata. What the request says of itself decides on that form alone.
 //!
 //! A response that streams on is not cut off when its credential ends: services that stream check
 //! [`super::Authority::expires`] and the state themselves.
@@ -15,7 +17,7 @@ use ::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tower::{Layer, Service};
 
 use super::http::{Arrived, Denied, Protected, check};
-use super::{Refusal, Verifier};
+use super::{Refusal, Verifier, grpc};
 use crate::domain::clock::Clock;
 
 /// The header that says why a request was refused, as a stable code.
@@ -86,7 +88,7 @@ where
                 request.extensions_mut().insert(Arc::new(verified));
                 Box::pin(self.inner.call(request))
             }
-            Err(denied) => Box::pin(ready(Ok(refused(&denied)))),
+            Err(denied) => Box::pin(ready(Ok(refused(&denied, grpc::is_grpc(&request))))),
         }
     }
 }
@@ -106,11 +108,15 @@ impl Parts {
     }
 }
 
-/// The answer to a refused request (RFC 6750 section 3, RFC 9449 section 7.1).
-fn refused<R: Default>(denied: &Denied) -> Response<R> {
+/// The answer to a refused request: a status of HTTP (RFC 6750 section 3, RFC 9449 section 7.1) or of gRPC.
+fn refused<R: Default>(denied: &Denied, is_grpc: bool) -> Response<R> {
     let mut response = Response::new(R::default());
-    *response.status_mut() =
-        StatusCode::from_u16(denied.refusal.http_status()).unwrap_or(StatusCode::FORBIDDEN);
+    if is_grpc {
+        grpc::put(response.headers_mut(), &denied.refusal);
+    } else {
+        *response.status_mut() =
+            StatusCode::from_u16(denied.refusal.http_status()).unwrap_or(StatusCode::FORBIDDEN);
+    }
     let headers = response.headers_mut();
     for (name, value) in refusal_headers(denied) {
         // Codes, action names and nonces are all fit for a header; one that were not is left out.
@@ -138,16 +144,17 @@ pub fn refusal_headers(denied: &Denied) -> Vec<(HeaderName, String)> {
 mod tests {
     use std::convert::Infallible;
 
+    use ::http::Version;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
     use crate::clock::ManualClock;
     use crate::domain::route::{Enforcement, Route, Target};
-    use crate::domain::signer::Algorithm;
+    use crate::domain::signer::{Algorithm, Signer};
     use crate::signer::key::VerifyingKey;
     use crate::signer::verify::Trust;
     use crate::verify::fixture::{self, NOW, bound_to, mint, proof, record, signer};
-    use crate::verify::{End, Ends, Followed, Settings, Standing, Subject, Verified, WhenLost};
+    use crate::verify::{End, Ends, Followed, Settings, Standing, Status, Subject, Verified, WhenLost};
 
     const PULLS: &str = "/repos/acme/site/pulls";
 
@@ -166,6 +173,13 @@ mod tests {
             dangerous_bearer: false,
             enforcement: Arc::new(enforcement),
         }
+    }
+
+    /// A verifier of the fixture's issuer to which everything is live.
+    fn verifier(broker: &dyn Signer, settings: Settings) -> Arc<Verifier> {
+        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(broker)], None);
+        let standing = Arc::new(fixture::Fixed(Status::Live));
+        Arc::new(Verifier::new(Arc::new(trust), standing, settings))
     }
 
     fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
@@ -214,15 +228,97 @@ mod tests {
 
     #[tokio::test]
     async fn a_clock_that_jumped_refuses() {
-        let broker = signer(Algorithm::Es256);
-        let trust = Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None);
-        let standing = Arc::new(fixture::Fixed(crate::verify::Status::Live));
-        let verifier = Arc::new(Verifier::new(Arc::new(trust), standing, Settings::default()));
         let clock = ManualClock::new(NOW);
         clock.break_by(-5_000);
-        let layer = VerifyLayer::new(verifier, protected(), Arc::new(clock));
-        let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
-        let response = layer.layer(inner).oneshot(request(PULLS, &[])).await.unwrap();
-        assert_eq!(response.headers()[REFUSED], "clock-untrusted");
+        let verifier = verifier(&*signer(Algorithm::Es256), Settings::default());
+        let service = VerifyLayer::new(verifier, protected(), Arc::new(clock)).layer(service_fn(nobody));
+        let response = service.clone().oneshot(request(PULLS, &[])).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[REFUSED]),
+            (403, &code("clock-untrusted"))
+        );
+        let response = service.oneshot(grpc_request(&[])).await.unwrap();
+        assert_eq!(grpc_answer(&response), ("14", "clock-untrusted"));
+    }
+
+    /// A service that is not to be reached.
+    async fn nobody(request: Request<()>) -> Result<Response<String>, Infallible> {
+        panic!("{request:?} came through")
+    }
+
+    fn code(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    fn grpc_request(headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = request(PULLS, &[&[("content-type", "application/grpc")], headers].concat());
+        *request.version_mut() = Version::HTTP_2;
+        request
+    }
+
+    /// Status and message of a response that is nothing else.
+    fn grpc_answer(response: &Response<String>) -> (&str, &str) {
+        let text = |name: &str| response.headers()[name].to_str().unwrap();
+        assert_eq!((response.status().as_u16(), text("content-type")), (200, "application/grpc"));
+        assert_eq!((text("grpc-message"), text("cache-control")), (text("x-hotwork-refused"), "no-store"));
+        assert!(response.body().is_empty());
+        (text("grpc-status"), text("grpc-message"))
+    }
+
+    #[tokio::test]
+    async fn a_grpc_request_is_refused_by_a_status_that_says_why_and_gives_a_nonce() {
+        let (broker, agent) = (signer(Algorithm::Es256), signer(Algorithm::Ed25519));
+        let nonces = Some(crate::verify::Nonces::new(&[7; 32]));
+        let verifier = verifier(&*broker, Settings { nonces, ..Settings::default() });
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let service = layer.layer(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new("called".to_owned()))
+        }));
+        let ask = |record, jti: &str, nonce: &str| {
+            let token = mint(&record, &*broker);
+            let proof = proof(&*agent, &token, NOW.seconds(), jti, nonce);
+            let authorization = format!("DPoP {token}");
+            let headers = [("authorization", &*authorization), ("dpop", &*proof)];
+            service.clone().oneshot(grpc_request(&headers))
+        };
+        let stranger = service.clone().oneshot(grpc_request(&[])).await.unwrap();
+        assert_eq!(grpc_answer(&stranger), ("16", "credential-missing"));
+        assert_eq!(stranger.headers()[WWW_AUTHENTICATE], "DPoP algs=\"ES256 Ed25519\"");
+        let first = ask(record(bound_to(&*agent)), "1", "").await.unwrap();
+        assert_eq!(grpc_answer(&first), ("16", "proof-nonce"));
+        let nonce = first.headers()[NONCE].to_str().unwrap();
+        let nonce = format!(",\"nonce\":\"{nonce}\"");
+        let mut other = record(bound_to(&*agent));
+        other.action = "repo.pull.close".parse().unwrap();
+        let forbidden = ask(other, "2", &nonce).await.unwrap();
+        assert_eq!(grpc_answer(&forbidden), ("7", "action-other"));
+        let challenge = forbidden.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.ends_with("scope=\"repo.pull.open\""), "{challenge}");
+        let permitted = ask(record(bound_to(&*agent)), "3", &nonce).await.unwrap();
+        assert_eq!((permitted.body().as_str(), permitted.headers().len()), ("called", 0));
+    }
+
+    #[tokio::test]
+    async fn no_content_type_gets_past_the_check_and_only_grpc_s_changes_the_form_of_the_refusal() {
+        let verifier = verifier(&*signer(Algorithm::Es256), Settings::default());
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let service = layer.layer(service_fn(nobody));
+        let types =
+            ["application/grpc", "application/grpc+proto", "application/grpc-web", "application/json", ""];
+        for (method, version) in
+            [("GET", Version::HTTP_2), ("POST", Version::HTTP_11), ("POST", Version::HTTP_2)]
+        {
+            for value in types {
+                let mut request = request(PULLS, &[("content-type", value)]);
+                *request.version_mut() = version;
+                *request.method_mut() = method.parse().unwrap();
+                let response = service.clone().oneshot(request).await.unwrap();
+                let grpc = method == "POST" && version == Version::HTTP_2 && types[..2].contains(&value);
+                let status = if grpc { 200 } else { 401 };
+                assert_eq!(response.status().as_u16(), status, "{method} {version:?} {value}");
+                assert_eq!(response.headers().contains_key("grpc-status"), grpc, "{method} {value}");
+                assert_eq!(response.headers()[REFUSED], "credential-missing");
+            }
+        }
     }
 }

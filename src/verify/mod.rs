@@ -5,9 +5,13 @@
 //! to the key, signature, depth and principal, times (all in [`crate::signer::verify`]), proof of possession,
 //! status, audience, action, resource, constraints, debit. Everything is answered from memory. This room
 //! knows the broker's public keys and none of its use cases.
+//!
+//! [`layer::VerifyLayer`] does it for each request of an axum or tonic service; what it refuses is an HTTP status there and
+//! a gRPC status here.
 
 mod authority;
 mod ends;
+mod grpc;
 pub mod http;
 pub mod layer;
 mod marked;

@@ -170,6 +170,32 @@ impl Refusal {
         }
     }
 
+    /// The code of the gRPC status: UNAUTHENTICATED (16) for 401 and PERMISSION_DENIED (7) for 403, but UNAVAILABLE (14)
+    /// when it is the verifier that can't tell now: the same request is good later. (Proxies that ask by HTTP know no third
+    /// answer beside 401 and 403.)
+    pub const fn grpc_status(&self) -> u16 {
+        match self {
+            Self::Audience
+            | Self::Credential(_)
+            | Self::Ended
+            | Self::Exhausted
+            | Self::Malformed
+            | Self::Missing
+            | Self::Nonce(_)
+            | Self::Proof(_)
+            | Self::Unbound => 16,
+            Self::Action
+            | Self::Arguments
+            | Self::BreakGlass
+            | Self::ConstraintUnknown
+            | Self::Debit
+            | Self::Parameter
+            | Self::Resource
+            | Self::Unmapped => 7,
+            Self::Clock | Self::StatusUnknown => 14,
+        }
+    }
+
     /// The challenge (RFC 6750 section 3, RFC 9449 section 7.1). `action` is what would have been needed.
     pub fn challenge(&self, action: Option<&ActionName>) -> String {
         let error = match self {
@@ -225,25 +251,74 @@ mod tests {
     use crate::verify::Nonces;
     use crate::verify::fixture::NOW;
 
-    #[test]
-    fn every_reason_has_its_own_code_and_a_challenge_that_is_a_header() {
-        let nonce = Nonces::new(&[1; 32]).current(NOW);
-        let proofs = [BadProof::Ath, BadProof::Full, BadProof::Replayed].map(Refusal::Proof);
+    fn all() -> Vec<Refusal> {
         let mut all = vec![
             Refusal::Action,
             Refusal::Arguments,
             Refusal::Audience,
-            Refusal::Credential(NotVerified::Expired),
+            Refusal::BreakGlass,
+            Refusal::Clock,
+            Refusal::ConstraintUnknown,
             Refusal::Debit,
             Refusal::Ended,
             Refusal::Exhausted,
             Refusal::Malformed,
             Refusal::Missing,
-            Refusal::Nonce(nonce),
+            Refusal::Nonce(Nonces::new(&[1; 32]).current(NOW)),
+            Refusal::Parameter,
+            Refusal::Resource,
             Refusal::StatusUnknown,
+            Refusal::Unbound,
             Refusal::Unmapped,
         ];
-        all.extend(proofs);
+        let proofs = [
+            BadProof::Ath,
+            BadProof::Certificate,
+            BadProof::Form,
+            BadProof::Full,
+            BadProof::Key,
+            BadProof::Method,
+            BadProof::Missing,
+            BadProof::Replayed,
+            BadProof::Time,
+            BadProof::Url,
+        ];
+        all.extend(proofs.map(Refusal::Proof));
+        let credentials = [
+            NotVerified::Algorithm,
+            NotVerified::Expired,
+            NotVerified::Form,
+            NotVerified::Issuer,
+            NotVerified::Key,
+            NotVerified::NotYet,
+            NotVerified::Signature,
+            NotVerified::TooLong,
+            NotVerified::Type,
+        ];
+        all.extend(credentials.map(Refusal::Credential));
+        all
+    }
+
+    #[test]
+    fn grpc_says_what_http_says_and_apart_what_is_wrong_with_the_verifier() {
+        for refusal in all() {
+            let transient = matches!(refusal, Refusal::Clock | Refusal::StatusUnknown);
+            let expected = match refusal.http_status() {
+                _ if transient => 14,
+                401 => 16,
+                403 => 7,
+                other => panic!("{other}"),
+            };
+            assert_eq!(refusal.grpc_status(), expected, "{refusal:?}");
+            // So it is its own percent-encoding.
+            let code = refusal.code();
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_its_own_code_and_a_challenge_that_is_a_header() {
+        let all = all();
         let mut codes: Vec<&str> = all.iter().map(Refusal::code).collect();
         codes.sort_unstable();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");

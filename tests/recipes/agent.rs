@@ -43,6 +43,11 @@ impl Agent {
 
     /// A fresh proof for one request with the token.
     pub fn proof(&self, token: &Token, method: &str, path: &str) -> String {
+        self.proof_for(token, method, &format!("https://{HOST}{path}"))
+    }
+
+    /// The same for a URL.
+    pub fn proof_for(&self, token: &Token, method: &str, url: &str) -> String {
         let seconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let (ath, jti) =
             (URL_SAFE_NO_PAD.encode(Digest::of(token.text.as_bytes()).as_bytes()), uuid::Uuid::now_v7());
@@ -50,9 +55,8 @@ impl Agent {
         let header = format!(
             r#"{{"typ":"dpop+jwt","alg":"Ed25519","jwk":{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}}}"#
         );
-        let payload = format!(
-            r#"{{"jti":"{jti}","htm":"{method}","htu":"https://{HOST}{path}","iat":{seconds},"ath":"{ath}"}}"#
-        );
+        let payload =
+            format!(r#"{{"jti":"{jti}","htm":"{method}","htu":"{url}","iat":{seconds},"ath":"{ath}"}}"#);
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = self.key.sign(input.as_bytes()).unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))

@@ -19,6 +19,7 @@
 mod agent;
 mod axum;
 mod envoy;
+mod grpc;
 mod nginx;
 mod postgresql;
 mod recipe;
