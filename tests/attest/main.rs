@@ -5,6 +5,8 @@
 mod agent;
 mod containers;
 mod listener;
+#[allow(dead_code, reason = "shared with the end-to-end tests")]
+mod podman;
 mod race;
 mod users;
 mod x509;

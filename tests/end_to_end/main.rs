@@ -22,6 +22,7 @@ mod consume;
 mod edges;
 mod emergency_full;
 mod emergency_life;
+mod evidence;
 mod feed;
 mod first_minutes;
 mod forged;
@@ -37,6 +38,9 @@ mod oauth;
 mod operations;
 mod operator_calls;
 mod own_certificate;
+#[allow(dead_code, reason = "the targets that share it each need a part")]
+#[path = "../attest/podman.rs"]
+mod podman;
 mod publications;
 mod reviews_owed;
 mod revocation;
