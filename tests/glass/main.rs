@@ -14,6 +14,7 @@
 mod brake;
 mod callers;
 mod doubt;
+mod full;
 mod people;
 mod proof;
 #[path = "../end_to_end/signing.rs"]

@@ -11,7 +11,7 @@ use hotwork::broker::break_glass::{Act, GlassError, GlassProgress, Prepare, Sign
 use hotwork::broker::operate::{Authorized, Caller, Requirement};
 use hotwork::clock::{ManualClock, SystemClock};
 use hotwork::config::Config;
-use hotwork::domain::clock::Clock as _;
+use hotwork::domain::clock::Clock;
 use hotwork::domain::id::Lineage;
 
 use crate::signing::KeyPair;
@@ -37,6 +37,11 @@ pub struct Site {
 
 impl Site {
     pub async fn open() -> Self {
+        Self::open_on(|clock| clock).await
+    }
+
+    /// On the clock that is made of the one that the test holds.
+    pub async fn open_on<C: Clock + 'static>(made: impl FnOnce(Arc<ManualClock>) -> Arc<C>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = support::example("orchestration", dir.path());
         let keys: BTreeMap<_, _> =
@@ -44,7 +49,7 @@ impl Site {
         std::fs::write(file.with_file_name("operators.toml"), operators(&keys)).unwrap();
         let config = Config::load(&file).unwrap_or_else(|bad| panic!("{bad}"));
         let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
-        let app = App::build_on(config, None, Arc::clone(&clock) as _).await.unwrap();
+        let app = App::build_on(config, None, made(Arc::clone(&clock))).await.unwrap();
         Self { app, clock, dir, keys }
     }
 
