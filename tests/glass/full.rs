@@ -42,7 +42,24 @@ impl Held {
     }
 }
 
-async fn held_site() -> (Site, Arc<Held>) {
+/// Lets the writer go when the test ends, however it does: the site waits for it.
+struct Holding(Arc<Held>);
+
+impl std::ops::Deref for Holding {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.hold(false);
+    }
+}
+
+async fn held_site() -> (Site, Holding) {
     let mut held = None;
     let site = Site::open_on(|time| {
         let clock = Arc::new(Held { time, is_held: Mutex::new(false), changed: Condvar::new() });
@@ -50,7 +67,7 @@ async fn held_site() -> (Site, Arc<Held>) {
         clock
     })
     .await;
-    (site, held.unwrap())
+    (site, Holding(held.unwrap()))
 }
 
 /// Fills every place of the queue, those of what is vital too, without a turn for anybody else here.
