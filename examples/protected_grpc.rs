@@ -8,26 +8,31 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hotwork::clock::SystemClock;
+use hotwork::domain::clock::Clock as _;
 use hotwork::domain::route::{Enforcement, Route, Target};
 use hotwork::feed;
 use hotwork::signer::extension::OidArc;
 use hotwork::verify::http::Protected;
 use hotwork::verify::layer::VerifyLayer;
-use hotwork::verify::{Followed, Settings, Verified, Verifier, WhenLost};
+use hotwork::verify::{Followed, Refusal, Settings, Verified, Verifier, WhenLost};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixStream};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::{IntervalStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 /// Seconds without a word after which the feed counts as lost: three of its heartbeats.
 const SILENCE_SECONDS: u32 = 15;
+/// How often those who watch are told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -55,9 +60,10 @@ pub async fn serve(channel: Channel, listener: TcpListener) -> Result<(), Box<dy
     let follow = feed::follow(channel.clone(), Arc::clone(&state), Arc::clone(&clock) as _, "protected-grpc");
     let verifier = Arc::new(Verifier::new(Arc::new(trust), state, Settings::default()));
     let keys = feed::follow_trust(channel, Arc::clone(&verifier), oid_arc);
+    let fleet = Fleet { verifier: Arc::clone(&verifier), clock: Arc::clone(&clock) };
     // Around the whole server: a service that is added later is protected, too.
     let layer = VerifyLayer::new(verifier, protected()?, clock);
-    let server = Server::builder().layer(layer).add_service(HealthServer::new(Fleet));
+    let server = Server::builder().layer(layer).add_service(HealthServer::new(fleet));
     tokio::select! {
         served = server.serve_with_incoming(TcpListenerStream::new(listener)) => served?,
         () = follow => {}
@@ -86,7 +92,10 @@ fn protected() -> Result<Protected, Box<dyn Error>> {
     Ok(Protected { audience, dangerous_bearer: false, enforcement: Arc::new(enforcement) })
 }
 
-struct Fleet;
+struct Fleet {
+    verifier: Arc<Verifier>,
+    clock: Arc<SystemClock>,
+}
 
 #[tonic::async_trait]
 impl Health for Fleet {
@@ -94,18 +103,41 @@ impl Health for Fleet {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let verified = request.extensions().get::<Arc<Verified>>();
-        let agent = &verified.ok_or_else(|| Status::internal("not behind the layer"))?.authority().agent;
+        let agent = &verified(&request)?.authority().agent;
         let agent = agent.to_string().parse().map_err(|_| Status::internal("no header's value"))?;
-        let mut response = Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() });
+        let mut response = Response::new(well());
         response.metadata_mut().insert("x-asked-by", agent);
         Ok(response)
     }
 
     type WatchStream = BoxStream<HealthCheckResponse>;
 
-    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        // However long it streams, it is one call, which was verified at its beginning.
-        Err(Status::unimplemented("nothing is streamed here"))
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let verified = Arc::clone(verified(&request)?);
+        let (verifier, clock) = (Arc::clone(&self.verifier), Arc::clone(&self.clock));
+        // However long it streams, it is one call, verified at its beginning. So each message asks again, and the first that
+        // may not be sent ends the stream.
+        let told = IntervalStream::new(tokio::time::interval(TELL_EVERY)).map(move |_| {
+            let now = clock.now().map_err(|_| refused(&Refusal::Clock))?;
+            verifier.still(&verified, now).map_err(|why| refused(&why))?;
+            Ok(well())
+        });
+        Ok(Response::new(Box::pin(told)))
     }
+}
+
+/// What the layer verified.
+fn verified<T>(request: &Request<T>) -> Result<&Arc<Verified>, Status> {
+    request.extensions().get().ok_or_else(|| Status::internal("not behind the layer"))
+}
+
+fn refused(why: &Refusal) -> Status {
+    Status::new(Code::from(i32::from(why.grpc_status())), why.code())
+}
+
+fn well() -> HealthCheckResponse {
+    HealthCheckResponse { status: ServingStatus::Serving.into() }
 }

@@ -4,8 +4,8 @@
 //! A refusal is an HTTP status (RFC 6750, RFC 9449). To a gRPC request it is a gRPC status over HTTP 200 with the same
 //! header fields, which are its metadata. What the request says of itself decides on that form alone.
 //!
-//! A response that streams on is not cut off when its credential ends: services that stream check
-//! [`super::Authority::expires`] and the state themselves.
+//! A request or response that streams on is not cut off when its credential ends: services that stream ask
+//! [`Verifier::still`] before each message.
 
 use std::future::{Future, ready};
 use std::pin::Pin;

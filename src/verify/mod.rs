@@ -183,7 +183,7 @@ impl Verifier {
         call: &Call<'_>,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
-        let moment = Moment { now, leeway_seconds: self.settings.leeway_seconds };
+        let moment = self.moment(now);
         let authority = match (presented.token, presented.certificate) {
             (Some((scheme, token)), certificate) => {
                 let read = self.read(token, moment).map_err(Refusal::Credential)?;
@@ -197,17 +197,37 @@ impl Verifier {
             (None, Some(_)) => return Err(Refusal::Malformed),
             (None, None) => return Err(Refusal::Missing),
         };
-        match self.standing.standing(&authority, now) {
-            Status::Ended => return Err(Refusal::Ended),
-            Status::Live => {}
-            Status::Unknown => return Err(Refusal::StatusUnknown),
-        }
+        self.live(&authority, now)?;
         covers(&authority, call)?;
         self.settings.break_glass.check(&authority)?;
         if authority.calls_max.is_some() && self.settings.calls == Calls::Refused {
             return Err(Refusal::Debit);
         }
         Ok(Verified { authority })
+    }
+
+    /// Checks once more what passed: that it has not expired and was not ended since. For calls that last, which are verified
+    /// at their beginning only: asked from memory, before each message that is sent or acted on.
+    ///
+    /// # Errors
+    /// Why nothing more may come of the call.
+    pub fn still(&self, verified: &Verified, now: Timestamp) -> Result<(), Refusal> {
+        let authority = &verified.authority;
+        // That it had begun to be valid was checked.
+        self.moment(now).within(i64::MIN, authority.expires.seconds()).map_err(Refusal::Credential)?;
+        self.live(authority, now)
+    }
+
+    const fn moment(&self, now: Timestamp) -> Moment {
+        Moment { now, leeway_seconds: self.settings.leeway_seconds }
+    }
+
+    fn live(&self, authority: &Authority, now: Timestamp) -> Result<(), Refusal> {
+        match self.standing.standing(authority, now) {
+            Status::Ended => Err(Refusal::Ended),
+            Status::Live => Ok(()),
+            Status::Unknown => Err(Refusal::StatusUnknown),
+        }
     }
 
     /// A token's claims, whose signature is checked once as long as it is in use.

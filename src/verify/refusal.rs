@@ -171,8 +171,8 @@ impl Refusal {
     }
 
     /// The code of the gRPC status: UNAUTHENTICATED (16) for 401 and PERMISSION_DENIED (7) for 403, but UNAVAILABLE (14)
-    /// when it is the verifier that can't tell now: the same request is good later. (Proxies that ask by HTTP know no third
-    /// answer beside 401 and 403.)
+    /// when it is the verifier that can't tell: that is not the caller's fault. (Proxies that ask by HTTP know no third answer
+    /// beside 401 and 403.)
     pub const fn grpc_status(&self) -> u16 {
         match self {
             Self::Audience

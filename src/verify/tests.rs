@@ -270,6 +270,33 @@ fn a_state_that_follows_revocations_ends_what_was_minted_before_and_not_after() 
     assert!(scene.show(&after, &wish(), at(1)).is_ok());
 }
 
+#[test]
+fn what_passed_is_held_to_its_end_and_to_what_was_ended_since() {
+    let (broker, agent) = (signer(Algorithm::Es256), signer(Algorithm::Ed25519));
+    let trust = Arc::new(Trust::new(fixture::issuer(), vec![VerifyingKey::of(&*broker)], None));
+    let followed = Arc::new(Followed::new(500, WhenLost::Strict));
+    let settings = Settings { leeway_seconds: 2, ..Settings::default() };
+    let verifier = Verifier::new(trust, Arc::clone(&followed) as Arc<dyn Standing>, settings);
+    let scene = Scene { verifier, broker, agent };
+    followed.begin(Ends::default(), 0, at(0));
+    let verified = scene.show(&scene.token(), &wish(), at(0)).unwrap();
+    let still = |seconds| scene.verifier.still(&verified, at(seconds));
+    // It expires after 120 s and is forgiven two.
+    assert_eq!((still(0), still(121)), (Ok(()), Ok(())));
+    assert_eq!(still(122), Err(Refusal::Credential(NotVerified::Expired)));
+    assert_eq!(still(501), Err(Refusal::Credential(NotVerified::Expired)), "the first reason in the order");
+    let time = NOW.plus_millis(10);
+    let other = Subject::Agent("spiffe://example.org/tenant/acme/agent/other".parse().unwrap());
+    let own = Subject::Agent(verified.authority().agent.clone());
+    for (subject, expected) in [(other, Ok(())), (own, Err(Refusal::Ended))] {
+        followed.hear([End { subject, tenants: vec![], until: Some(time), time, forget: None }], 10, at(1));
+        assert_eq!(still(1), expected);
+    }
+    // A feed that is silent says nothing of it any more, and what was ended stays so.
+    let silent = scene_with(Status::Unknown, Settings::default());
+    assert_eq!(silent.verifier.still(&verified, at(1)), Err(Refusal::StatusUnknown));
+}
+
 /// An action certificate of a new authority with this record, and a verifier that trusts it.
 fn certified(change: impl FnOnce(&mut Issuance)) -> (Verifier, Vec<u8>) {
     use crate::signer::certificate::{self, CertificateProfile};

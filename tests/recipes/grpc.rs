@@ -10,6 +10,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::ServiceExt as _;
 
@@ -29,7 +30,7 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 #[test]
 fn the_page_shows_what_the_example_does() {
     let example = include_str!("../../examples/protected_grpc.rs");
-    for heading in ["", "## Which calls are which action"] {
+    for heading in ["", "## Which calls are which action", "## A stream is one call"] {
         let shown = block_below("tonic.md", heading, "rust");
         assert!(example.contains(&shown), "docs/recipes/tonic.md shows something else: {shown}");
     }
@@ -124,6 +125,24 @@ impl Fleet {
         self.call(channel, CHECK, &self.shown(token, CHECK))
     }
 
+    /// The first message of a stream, which goes on.
+    fn watch(&self, channel: &Channel, token: &Token) -> Stream {
+        let mut request = Request::new(HealthCheckRequest::default());
+        *request.metadata_mut() = self.shown(token, WATCH);
+        let mut client = HealthClient::new(channel.clone());
+        let mut stream = self.runtime.block_on(client.watch(request)).unwrap().into_inner();
+        self.told(&mut stream).unwrap();
+        stream
+    }
+
+    /// Waits for the next message.
+    fn told(&self, stream: &mut Stream) -> Result<(), Status> {
+        let next = async { tokio::time::timeout(Duration::from_secs(10), stream.message()).await };
+        let message = self.runtime.block_on(next).expect("a message or the end")?;
+        assert_eq!(message.expect("it says why it ends").status(), ServingStatus::Serving);
+        Ok(())
+    }
+
     /// A request without a credential, as it is on the wire.
     fn raw(&self, channel: &Channel, media_type: &str) -> http::Response<tonic::body::Body> {
         let request = http::Request::builder().method("POST").uri(CHECK).header("content-type", media_type);
@@ -131,6 +150,8 @@ impl Fleet {
         self.runtime.block_on(async { channel.clone().oneshot(request).await.unwrap() })
     }
 }
+
+type Stream = tonic::Streaming<HealthCheckResponse>;
 
 /// Asks until it holds of the outcome, or 10 s are over.
 fn until(holds: impl Fn(&Outcome) -> bool, mut ask: impl FnMut() -> Outcome) -> Outcome {
@@ -184,8 +205,7 @@ fn a_tonic_client_reads_why_it_was_refused_from_the_status() {
     refused(fleet.call(&open, WATCH, &shown), Code::PermissionDenied, "action-other");
     let shown = fleet.shown(&token, CHECK);
     refused(fleet.call(&open, WATCH, &shown), Code::Unauthenticated, "proof-url");
-    let reached = fleet.call(&open, WATCH, &fleet.shown(&watcher, WATCH)).unwrap_err();
-    assert_eq!(reached.code(), Code::Unimplemented, "the method itself answers: {reached:?}");
+    fleet.watch(&open, &watcher);
     for path in ["/grpc.health.v1.Health/Nothing", "/grpc.health.v1.Health/check", "/other.Service/Check"] {
         let shown = fleet.shown(&token, path);
         refused(fleet.call(&open, path, &shown), Code::PermissionDenied, "action-unknown");
@@ -240,4 +260,41 @@ fn what_expires_on_an_open_connection_of_a_tonic_service_is_refused_with_the_nex
     // Tokens have whole seconds.
     assert!(SystemTime::now() + Duration::from_secs(1) >= token.end, "refused early");
     fleet.check(&open, &lasting).unwrap();
+}
+
+#[test]
+fn a_stream_that_asks_ends_with_its_credential_and_others_go_on() {
+    let fleet = Fleet::start();
+    let open = fleet.connect();
+    let [revoked, lasting] = ["fleet.health.watch"; 2].map(|action| fleet.token(action));
+    let life = ["--ttl", LIFE];
+    let expiring =
+        fleet.scene.agent.token_with(&fleet.scene.daemon, "fleet.health.watch", "fleet/health", &life);
+    let mut streams = [&revoked, &expiring, &lasting].map(|token| fleet.watch(&open, token));
+    let [revoked_stream, expiring_stream, lasting_stream] = &mut streams;
+    fleet.scene.revoke(&["--credential", &revoked.id]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let ended = loop {
+        match fleet.told(revoked_stream) {
+            Ok(()) => assert!(Instant::now() < deadline, "told for 10 s after the revocation"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "credential-ended"));
+    let ended = loop {
+        // What had been sent before the end may be read after it.
+        match fleet.told(expiring_stream) {
+            Ok(()) => {
+                assert!(SystemTime::now() < expiring.end + Duration::from_secs(5), "told after the end");
+            }
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "credential-expired"));
+    assert!(SystemTime::now() + Duration::from_secs(1) >= expiring.end, "ended early");
+    // Those before the end were read; from now on it is the service's present word.
+    for _ in 0..8 {
+        fleet.told(lasting_stream).unwrap();
+    }
+    fleet.check(&open, &fleet.token("fleet.health.read")).unwrap();
 }
