@@ -71,7 +71,8 @@ pub fn follow(
     // A place in another log, or in this one before it was put back, is none.
     let known = after.filter(|after| broker.ledger().leaf_of_epoch(after.epoch) == Some(after.leaf));
     let cursor = known.map_or(0, |known| known.epoch);
-    let follower = Follower { broker, allowed, sender, epochs, cursor, told: None };
+    let follower =
+        Follower { broker, allowed, sender, epochs, cursor, told: None, subscription: subscription.number() };
     let told = Arc::clone(&end);
     tokio::spawn(async move {
         let _subscription = subscription;
@@ -108,6 +109,8 @@ struct Follower {
     cursor: u64,
     /// The registry by whose word on lost feeds it goes.
     told: Option<Digest>,
+    /// The number of the subscription.
+    subscription: u64,
 }
 
 impl Follower {
@@ -194,6 +197,7 @@ impl Follower {
         let message = Message {
             epoch_sha256: leaf.map(|leaf| leaf.as_bytes().to_vec()).unwrap_or_default(),
             lost_feed,
+            subscription: self.subscription,
             time: Some(render::timestamp(self.broker.time())),
             ..message
         };

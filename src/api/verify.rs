@@ -37,6 +37,10 @@ fn acknowledgement(error: VerifierError, newest: u64) -> Status {
         VerifierError::Ahead(_) => {
             status(BadField::new("epoch", format!("one that was sent, at most `{newest}`")))
         }
+        VerifierError::Several => {
+            let expected = "that of the stream's messages: several streams have this identity and label";
+            status(BadField::new("subscription", expected))
+        }
         VerifierError::Full | VerifierError::Unknown => status(error),
     }
 }
@@ -73,7 +77,8 @@ impl VerificationService for Verification {
         let id = verifier(&self.broker, &request, label)?;
         let newest_epoch = self.broker.ledger().revocations().epoch();
         let now = self.broker.time();
-        let taken = self.broker.verifiers().acknowledge(&id, message.epoch, newest_epoch, now);
+        let verifiers = self.broker.verifiers();
+        let taken = verifiers.acknowledge(&id, message.subscription, message.epoch, newest_epoch, now);
         taken.map_err(|error| acknowledgement(error, newest_epoch))?;
         Ok(Response::new(v1::AcknowledgeEpochResponse { newest_epoch }))
     }

@@ -70,9 +70,9 @@ pub struct Status {
 pub struct FeedStatus {
     /// The newest epoch.
     pub epoch: u64,
-    /// Verifiers that follow now.
+    /// Streams of verifiers that follow now: each instance has one.
     pub connected: usize,
-    /// Those of them that have acknowledged the newest epoch.
+    /// Those of them that have acknowledged the newest epoch; of a verifier with several, all or none.
     pub current: usize,
     /// Age in milliseconds of the oldest end that one of them has not acknowledged; 0 when there is none.
     pub lag_ms: i64,
@@ -271,10 +271,10 @@ impl Broker {
         let epoch = self.ledger.revocations().epoch();
         let mut status = FeedStatus { epoch, ..FeedStatus::default() };
         for view in self.verifiers.connected() {
-            status.connected = status.connected.saturating_add(1);
+            status.connected = status.connected.saturating_add(view.streams);
             let reached = view.acknowledged.map_or(0, |(reached, _)| reached);
             if reached >= epoch {
-                status.current = status.current.saturating_add(1);
+                status.current = status.current.saturating_add(view.streams);
                 continue;
             }
             // Beyond the history, or before its first acknowledgement, it is as late as it is here.

@@ -1,7 +1,8 @@
 //! Who follows the revocations, and what they have acknowledged. Kept in memory: a verifier that is there
 //! says so again after a restart.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,17 +21,24 @@ pub struct VerifierId {
     pub label: Option<VerifierLabel>,
 }
 
-/// A verifier as it stands.
+/// A verifier as it stands. It may be several instances, each with a stream of its own: it is as far as the last of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierView {
     /// Who.
     pub id: VerifierId,
-    /// Whether it follows the feed now.
-    pub connected: bool,
+    /// On how many streams it follows now.
+    pub streams: usize,
     /// When it began to, the last time.
     pub since: Timestamp,
-    /// The newest epoch that it acknowledged, and when; `None` before the first.
+    /// The newest epoch that it acknowledged on each of its streams, and when; `None` before the first.
     pub acknowledged: Option<(u64, Timestamp)>,
+}
+
+impl VerifierView {
+    /// Whether it follows the feed.
+    pub const fn is_connected(&self) -> bool {
+        self.streams > 0
+    }
 }
 
 /// Why a subscription or an acknowledgement was not taken.
@@ -42,6 +50,9 @@ pub enum VerifierError {
     /// There is no room for one more, at all or of this verifier.
     #[error("more than {SUBSCRIBERS_MAX} subscribers, or {SUBSCRIBERS_PER_VERIFIER_MAX} of one verifier")]
     Full,
+    /// Several of its instances follow, and it did not say which one it is.
+    #[error("several streams have this identity and label")]
+    Several,
     /// It does not follow the feed.
     #[error("the verifier does not follow the feed")]
     Unknown,
@@ -50,15 +61,44 @@ pub enum VerifierError {
 /// The verifiers that there are, at most [`VERIFIERS_MAX`].
 #[derive(Debug)]
 pub struct Verifiers {
-    known: Mutex<HashMap<VerifierId, Seen>>,
+    known: Mutex<Known>,
     changed: watch::Sender<()>,
 }
 
-#[derive(Clone, Debug)]
-struct Seen {
-    streams: usize,
+#[derive(Debug, Default)]
+struct Known {
+    verifiers: HashMap<VerifierId, Seen>,
+    /// The number of the newest stream.
+    newest: u64,
+}
+
+/// The streams of one verifier by their numbers; those of its last time when none is live.
+#[derive(Clone, Debug, Default)]
+struct Seen(BTreeMap<u64, Stream>);
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    is_live: bool,
     since: Timestamp,
     acknowledged: Option<(u64, Timestamp)>,
+}
+
+impl Seen {
+    fn live(&self) -> usize {
+        self.0.values().filter(|stream| stream.is_live).count()
+    }
+
+    fn view(&self, id: &VerifierId) -> VerifierView {
+        let acknowledged = self.0.values().map(|stream| stream.acknowledged);
+        // Of those that are as far the last one counts.
+        let last = acknowledged.min_by_key(|reached| reached.map(|(epoch, time)| (epoch, Reverse(time))));
+        VerifierView {
+            id: id.clone(),
+            streams: self.live(),
+            since: self.0.values().map(|stream| stream.since).max().unwrap_or_default(),
+            acknowledged: last.flatten(),
+        }
+    }
 }
 
 impl Default for Verifiers {
@@ -72,19 +112,32 @@ impl Default for Verifiers {
 pub struct Subscription {
     verifiers: Arc<Verifiers>,
     id: VerifierId,
+    number: u64,
+}
+
+impl Subscription {
+    /// Its number, never 0: what acknowledges on it says so.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(seen) = self.verifiers.lock().get_mut(&self.id) {
-            seen.streams = seen.streams.saturating_sub(1);
+        if let Some(seen) = self.verifiers.lock().verifiers.get_mut(&self.id) {
+            // The last one tells how far the verifier was.
+            if seen.live() > 1 {
+                seen.0.remove(&self.number);
+            } else if let Some(stream) = seen.0.get_mut(&self.number) {
+                stream.is_live = false;
+            }
         }
         self.verifiers.changed.send_replace(());
     }
 }
 
 impl Verifiers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<VerifierId, Seen>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,30 +147,34 @@ impl Verifiers {
     /// When there are too many.
     pub fn connect(self: &Arc<Self>, id: VerifierId, now: Timestamp) -> Result<Subscription, VerifierError> {
         let mut known = self.lock();
-        if known.values().map(|seen| seen.streams).sum::<usize>() >= SUBSCRIBERS_MAX {
+        if known.verifiers.values().map(Seen::live).sum::<usize>() >= SUBSCRIBERS_MAX {
             return Err(VerifierError::Full);
         }
-        let same = known.iter().filter(|(other, _)| other.identity == id.identity);
-        if same.map(|(_, seen)| seen.streams).sum::<usize>() >= SUBSCRIBERS_PER_VERIFIER_MAX {
+        let same = known.verifiers.iter().filter(|(other, _)| other.identity == id.identity);
+        if same.map(|(_, seen)| seen.live()).sum::<usize>() >= SUBSCRIBERS_PER_VERIFIER_MAX {
             return Err(VerifierError::Full);
         }
-        if known.len() >= VERIFIERS_MAX && !known.contains_key(&id) {
-            known.retain(|_, seen| seen.streams > 0);
+        if known.verifiers.len() >= VERIFIERS_MAX && !known.verifiers.contains_key(&id) {
+            known.verifiers.retain(|_, seen| seen.live() > 0);
         }
-        let seen = known.entry(id.clone()).or_insert(Seen { streams: 0, since: now, acknowledged: None });
-        seen.streams = seen.streams.saturating_add(1);
-        seen.since = now;
+        known.newest = known.newest.saturating_add(1);
+        let number = known.newest;
+        let seen = known.verifiers.entry(id.clone()).or_default();
+        seen.0.retain(|_, stream| stream.is_live);
+        seen.0.insert(number, Stream { is_live: true, since: now, acknowledged: None });
         drop(known);
-        Ok(Subscription { verifiers: Arc::clone(self), id })
+        Ok(Subscription { verifiers: Arc::clone(self), id, number })
     }
 
-    /// `id` has put all up to `epoch` into force, of `newest` that there are.
+    /// `id` has put all up to `epoch` into force, of `newest` that there are: the instance whose stream has the number
+    /// `subscription`. 0 is the only one there is.
     ///
     /// # Errors
-    /// When it does not follow, or acknowledges what is not there yet.
+    /// When it does not follow, acknowledges what is not there yet, or does not say on which of several streams.
     pub fn acknowledge(
         &self,
         id: &VerifierId,
+        subscription: u64,
         epoch: u64,
         newest: u64,
         now: Timestamp,
@@ -126,10 +183,18 @@ impl Verifiers {
             return Err(VerifierError::Ahead(epoch));
         }
         let mut known = self.lock();
-        let seen = known.get_mut(id).filter(|seen| seen.streams > 0).ok_or(VerifierError::Unknown)?;
+        let seen = known.verifiers.get_mut(id).ok_or(VerifierError::Unknown)?;
+        let several = seen.live() > 1;
+        let mut live = seen.0.iter_mut().filter(|(_, stream)| stream.is_live);
+        let stream = match subscription {
+            0 if several => return Err(VerifierError::Several),
+            0 => live.next(),
+            number => live.find(|(known, _)| **known == number),
+        };
+        let (_, stream) = stream.ok_or(VerifierError::Unknown)?;
         // An acknowledgement that comes late takes nothing back.
-        if seen.acknowledged.is_none_or(|(before, _)| before < epoch) {
-            seen.acknowledged = Some((epoch, now));
+        if stream.acknowledged.is_none_or(|(before, _)| before < epoch) {
+            stream.acknowledged = Some((epoch, now));
         }
         drop(known);
         self.changed.send_replace(());
@@ -139,33 +204,23 @@ impl Verifiers {
     /// All, sorted by identity and label.
     pub fn list(&self) -> Vec<VerifierView> {
         let known = self.lock();
-        let mut views: Vec<VerifierView> = known
-            .iter()
-            .map(|(id, seen)| VerifierView {
-                id: id.clone(),
-                connected: seen.streams > 0,
-                since: seen.since,
-                acknowledged: seen.acknowledged,
-            })
-            .collect();
+        let mut views: Vec<VerifierView> = known.verifiers.iter().map(|(id, seen)| seen.view(id)).collect();
         drop(known);
         views.sort_by(|a, b| a.id.cmp(&b.id));
         views
     }
 
-    /// How those stand to `epoch` that follow the feed now: as soon as all have acknowledged it, and after
-    /// `wait` at the latest. One that goes away meanwhile has not acknowledged.
+    /// How those stand to `epoch` that follow the feed now: as soon as all have acknowledged it, each of their instances,
+    /// and after `wait` at the latest. One that goes away meanwhile has not acknowledged.
     pub async fn reached(&self, epoch: u64, wait: Duration) -> Vec<VerifierView> {
         // The runtime's timers count whole milliseconds, and would make one or two of none.
         if wait.is_zero() {
             return self.connected().collect();
         }
         let mut changed = self.changed.subscribe();
-        let asked: Vec<VerifierId> = self.connected().map(|view| view.id).collect();
-        let has = |view: &VerifierView| view.acknowledged.is_some_and(|(reached, _)| reached >= epoch);
-        let those = || self.list().into_iter().filter(|view| asked.contains(&view.id)).collect::<Vec<_>>();
+        let mut asked = self.following();
         let all = async {
-            while !those().iter().all(|view| has(view) || !view.connected) {
+            while !self.have_reached(epoch, &mut asked) {
                 if changed.changed().await.is_err() {
                     return;
                 }
@@ -173,12 +228,39 @@ impl Verifiers {
         };
         // Out of time is an answer too: the list shows who is missing.
         let _in_time = tokio::time::timeout(wait, all).await;
-        those()
+        asked.iter().map(|(id, seen)| seen.view(id)).collect()
+    }
+
+    /// Those that follow the feed now, with the streams they do it on.
+    fn following(&self) -> BTreeMap<VerifierId, Seen> {
+        let known = self.lock();
+        let live = known.verifiers.iter().filter(|(_, seen)| seen.live() > 0);
+        live.map(|(id, seen)| (id.clone(), seen.clone())).collect()
+    }
+
+    /// Whether there is nobody left to wait for: each of the streams `asked` has acknowledged `epoch`, or is gone. Notes how
+    /// they are.
+    fn have_reached(&self, epoch: u64, asked: &mut BTreeMap<VerifierId, Seen>) -> bool {
+        let known = self.lock();
+        let mut all = true;
+        for (id, seen) in asked {
+            let now = known.verifiers.get(id);
+            for (number, stream) in &mut seen.0 {
+                match now.and_then(|now| now.0.get(number)) {
+                    Some(now) => *stream = *now,
+                    // What it had acknowledged is what was seen last.
+                    None => stream.is_live = false,
+                }
+                let has = stream.acknowledged.is_some_and(|(reached, _)| reached >= epoch);
+                all = all && (has || !stream.is_live);
+            }
+        }
+        all
     }
 
     /// Those that follow the feed now.
     pub fn connected(&self) -> impl Iterator<Item = VerifierView> {
-        self.list().into_iter().filter(|view| view.connected)
+        self.list().into_iter().filter(VerifierView::is_connected)
     }
 }
 
@@ -199,15 +281,15 @@ mod tests {
     #[test]
     fn an_acknowledgement_needs_a_subscription_and_an_epoch_that_exists_and_never_goes_back() {
         let verifiers = Arc::new(Verifiers::default());
-        assert_eq!(verifiers.acknowledge(&id("a"), 1, 5, NOW), Err(VerifierError::Unknown));
+        assert_eq!(verifiers.acknowledge(&id("a"), 0, 1, 5, NOW), Err(VerifierError::Unknown));
         let subscription = verifiers.connect(id("a"), NOW).unwrap();
-        assert_eq!(verifiers.acknowledge(&id("a"), 6, 5, NOW), Err(VerifierError::Ahead(6)));
-        verifiers.acknowledge(&id("a"), 5, 5, NOW).unwrap();
-        verifiers.acknowledge(&id("a"), 3, 5, NOW.plus_millis(9)).unwrap();
+        assert_eq!(verifiers.acknowledge(&id("a"), 0, 6, 5, NOW), Err(VerifierError::Ahead(6)));
+        verifiers.acknowledge(&id("a"), 0, 5, 5, NOW).unwrap();
+        verifiers.acknowledge(&id("a"), 0, 3, 5, NOW.plus_millis(9)).unwrap();
         assert_eq!(verifiers.list().first().unwrap().acknowledged, Some((5, NOW)));
         drop(subscription);
-        assert!(!verifiers.list().first().unwrap().connected);
-        assert_eq!(verifiers.acknowledge(&id("a"), 5, 5, NOW), Err(VerifierError::Unknown));
+        assert!(!verifiers.list().first().unwrap().is_connected());
+        assert_eq!(verifiers.acknowledge(&id("a"), 0, 5, 5, NOW), Err(VerifierError::Unknown));
     }
 
     #[test]
@@ -252,16 +334,55 @@ mod tests {
             async move { verifiers.reached(7, wait).await }
         });
         tokio::task::yield_now().await;
-        verifiers.acknowledge(&id("a"), 7, 9, NOW).unwrap();
+        verifiers.acknowledge(&id("a"), 0, 7, 9, NOW).unwrap();
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        verifiers.acknowledge(&id("b"), 8, 9, NOW).unwrap();
+        verifiers.acknowledge(&id("b"), 0, 8, 9, NOW).unwrap();
         assert_eq!(waiting.await.unwrap().len(), 2);
         let late = verifiers.reached(9, wait).await;
         assert!(late.iter().all(|view| view.acknowledged.is_some_and(|(epoch, _)| epoch < 9)));
         drop(b);
         let gone = verifiers.reached(9, wait).await;
         assert_eq!(gone.len(), 1, "who is not there is not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verifier_of_several_instances_is_as_far_as_the_last_of_them() {
+        let verifiers = Arc::new(Verifiers::default());
+        let (one, two) = (verifiers.connect(id("a"), NOW).unwrap(), verifiers.connect(id("a"), NOW).unwrap());
+        let ack = |number, epoch, at| verifiers.acknowledge(&id("a"), number, epoch, 9, NOW.plus_millis(at));
+        assert_eq!(ack(0, 7, 1), Err(VerifierError::Several));
+        assert_eq!(ack(two.number() + 1, 7, 1), Err(VerifierError::Unknown));
+        let other = verifiers.connect(id("b"), NOW).unwrap();
+        assert_eq!(ack(other.number(), 7, 1), Err(VerifierError::Unknown), "another verifier's");
+        drop(other);
+        ack(one.number(), 7, 1).unwrap();
+        let wait = Duration::from_secs(5);
+        let view = |views: Vec<VerifierView>| {
+            let view = views.into_iter().find(|view| view.id == id("a")).unwrap();
+            (view.streams, view.acknowledged)
+        };
+        assert_eq!(view(verifiers.reached(7, wait).await), (2, None));
+        assert_eq!(view(verifiers.list()), (2, None));
+        ack(two.number(), 8, 2).unwrap();
+        ack(one.number(), 8, 3).unwrap();
+        let last = (2, Some((8, NOW.plus_millis(3))));
+        assert_eq!(view(verifiers.reached(8, wait).await), last, "when the last of them did");
+        // One that goes away without a word has not acknowledged, whatever the others have.
+        let waiting = tokio::spawn({
+            let verifiers = Arc::clone(&verifiers);
+            async move { verifiers.reached(9, Duration::from_secs(3600)).await }
+        });
+        tokio::task::yield_now().await;
+        drop(two);
+        ack(one.number(), 9, 4).unwrap();
+        assert_eq!(view(waiting.await.unwrap()), (1, Some((8, NOW.plus_millis(2)))));
+        assert_eq!(view(verifiers.reached(9, wait).await).0, 1, "who is left has");
+        assert_eq!(ack(0, 9, 5), Ok(()), "it is the only one now");
+        drop(one);
+        assert_eq!(view(verifiers.list()), (0, Some((9, NOW.plus_millis(4)))));
+        let _again = verifiers.connect(id("a"), NOW).unwrap();
+        assert_eq!(view(verifiers.list()), (1, None), "it has to say so again");
     }
 
     #[tokio::test]

@@ -155,7 +155,10 @@ fn has(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> bool {
 }
 
 fn acknowledged(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> String {
-    let name = &verifier.name;
+    let name = match verifier.streams {
+        0 | 1 => verifier.name.clone(),
+        streams => format!("{} ({streams} streams)", verifier.name),
+    };
     if has(answer, verifier) {
         let after = delay_ms(answer, verifier).map(|ms| format!(" after {ms} ms")).unwrap_or_default();
         return format!("{name} acknowledged epoch {}{after}", verifier.acknowledged_epoch);

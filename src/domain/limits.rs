@@ -240,7 +240,7 @@ pub const RESET_STREAMS_MAX: usize = 20;
 pub const TLS_CONNECTION_SECONDS_DEFAULT: u64 = 3_600;
 /// Seconds that the configuration may give a connection: its peer is asked for its certificate again then.
 pub const TLS_CONNECTION_SECONDS_MAX: u64 = 24 * 3_600;
-/// Descriptors that the daemon wants: all connections of five gRPC and two HTTP listeners, some 6,000, and as
+/// Descriptors that the daemon wants: all connections of seven gRPC and two HTTP listeners, some 8,000, and as
 /// many again for files, and for the processes that attestation looks at.
 pub const DESCRIPTORS_WANTED: u64 = 16 * 1024;
 /// Certificates of one chain that a peer may present: a leaf and what stands between it and a root.

@@ -150,7 +150,8 @@ async fn once(
         if let Some(graces) = graces.take() {
             state.go_by(graces);
         }
-        let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch: state.epoch() };
+        let (epoch, subscription) = (state.epoch(), message.subscription);
+        let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch, subscription };
         answered(client.acknowledge_epoch(Request::new(acknowledge))).await?;
     }
 }

@@ -117,8 +117,8 @@ async fn a_revoker_waits_for_enrolled_verifiers_and_hears_which_is_late() {
     // It acknowledges what it hears from now on.
     let answering = tokio::spawn(async move {
         loop {
-            let epoch = next(&mut by_hand).await.epoch;
-            let acknowledge = v1::AcknowledgeEpochRequest { label: "by-hand".into(), epoch };
+            let v1::WatchRevocationsResponse { epoch, subscription, .. } = next(&mut by_hand).await;
+            let acknowledge = v1::AcknowledgeEpochRequest { label: "by-hand".into(), epoch, subscription };
             client.acknowledge_epoch(acknowledge).await.unwrap();
         }
     });
@@ -141,6 +141,51 @@ async fn a_revoker_waits_for_enrolled_verifiers_and_hears_which_is_late() {
     }
     follow.abort();
     answering.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_instances_with_one_name_and_label_both_have_to_acknowledge() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Arc::new(start(dir.path(), &TestCa::new()));
+    add_operator(&daemon, "rae", "\"revoker\"");
+    enroll(&daemon, "operator", "rae", dir.path());
+    let rae = dir.path().join("operator-rae");
+    let identity = enroll(&daemon, "verifier", "one", dir.path());
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let mut client =
+            VerificationServiceClient::new(channel(&daemon, VERIFIER, Some(&identity)).await.unwrap());
+        let mut feed = watch(&mut client).await;
+        let first = next(&mut feed).await;
+        assert!(first.snapshot_begins);
+        instances.push((client, feed, first.subscription));
+    }
+    let [(first, first_feed, one), (second, second_feed, two)] = &mut instances[..] else { panic!() };
+    let ack =
+        |epoch, subscription| v1::AcknowledgeEpochRequest { label: "by-hand".into(), epoch, subscription };
+    // What does not say which of them it is, is none of them.
+    let unsaid = first.acknowledge_epoch(ack(0, 0)).await.unwrap_err();
+    assert!(
+        unsaid.code() == tonic::Code::InvalidArgument && unsaid.message().starts_with("subscription"),
+        "{unsaid:?}"
+    );
+    let unknown = first.acknowledge_epoch(ack(0, *one + *two)).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::FailedPrecondition, "{unknown:?}");
+    let (revoked, ()) = tokio::join!(revoke(&daemon, &rae, "2s"), async {
+        let epoch = next(first_feed).await.epoch;
+        first.acknowledge_epoch(ack(epoch, *one)).await.unwrap();
+    });
+    assert_eq!(revoked.0, 10, "one of the two has not: {}", revoked.1);
+    let (revoked, ()) = tokio::join!(revoke(&daemon, &rae, "8s"), async {
+        next(second_feed).await;
+        for (client, feed, number) in [(&mut *first, first_feed, *one), (&mut *second, second_feed, *two)] {
+            let epoch = next(feed).await.epoch;
+            client.acknowledge_epoch(ack(epoch, number)).await.unwrap();
+        }
+    });
+    assert_eq!((revoked.0, acknowledged(&revoked.1).len()), (0, 1), "{}", revoked.1);
+    assert_eq!(revoked.1["verifiers"][0]["streams"], 2, "{}", revoked.1);
+    assert_eq!(daemon.json(&["status"])["verifiersConnected"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,9 @@ impl From<VerifierError> for Refused {
             VerifierError::Full => {
                 Self::new(Code::ResourceExhausted, "subscribers-exhausted", error.to_string())
             }
+            VerifierError::Several => {
+                Self::new(Code::InvalidArgument, "subscription-missing", error.to_string())
+            }
             VerifierError::Unknown => {
                 let message = "the verifier does not follow the feed; call `WatchRevocations` first, with the \
                                same label and on the same connection";

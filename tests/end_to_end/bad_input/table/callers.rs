@@ -179,12 +179,12 @@ fn verification() -> Vec<Rpc> {
         .optional(&["label", "after_epoch", "after_sha256"]),
         label(Rpc::answered(
             "VerificationService/AcknowledgeEpoch",
-            json!({ "label": "nobody", "epoch": 0 }),
+            json!({ "label": "nobody", "epoch": 0, "subscription": 7 }),
             Code::FailedPrecondition,
         ))
         // Before its size there is whether anybody of that label follows.
-        .any(&["epoch"])
-        .optional(&["label", "epoch"]),
+        .any(&["epoch", "subscription"])
+        .optional(&["label", "epoch", "subscription"]),
         Rpc::new("VerificationService/GetTrustBundle", json!({})),
     ]
 }
