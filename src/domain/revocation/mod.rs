@@ -160,6 +160,12 @@ impl Mark {
         later && wider
     }
 
+    /// Whether [`crate::domain::live::LiveCounts`] tells what it ended.
+    fn is_told(&self, selector: &Selector) -> bool {
+        let whole = matches!(selector, Selector::Agent(_) | Selector::All | Selector::Tenant(_));
+        whole && self.until == Some(self.ended.time)
+    }
+
     fn matters(&self, selector: &Selector, now: Timestamp) -> bool {
         forget_time(selector, self.until, self.ended.time).is_none_or(|forget| now < forget)
     }
@@ -172,6 +178,8 @@ pub struct Revocations {
     epoch: u64,
     marks: Table<Vec<Mark>>,
     singles: SharedMap<CredentialId, Arc<Ended>>,
+    /// When the newest mark was made that counts can't tell, also one that another has covered since.
+    untold: Option<Timestamp>,
 }
 
 impl Revocations {
@@ -233,13 +241,9 @@ impl Revocations {
     }
 
     /// Whether something that matters at `now` ended credentials that [`crate::domain::live::LiveCounts`] can't
-    /// tell from others.
+    /// tell from others. The cost does not grow with what is revoked: whoever lists agents asks.
     pub fn is_untold(&self, now: Timestamp) -> bool {
-        self.marks.iter().any(|(selector, marks)| {
-            let told = matches!(selector, Selector::Agent(_) | Selector::All | Selector::Tenant(_));
-            let whole = |mark: &Mark| told && mark.until == Some(mark.ended.time);
-            marks.iter().any(|mark| !whole(mark) && now.millis_since(mark.ended.time) < KEPT_MS)
-        })
+        self.untold.is_some_and(|newest| now.millis_since(newest) < KEPT_MS)
     }
 
     /// Adds one credential's end; the first counts.
@@ -250,8 +254,12 @@ impl Revocations {
     /// Adds a watermark. One that the others cover adds nothing, and those that it covers are dropped: how
     /// a record ended is read from the log.
     pub fn end_many(&mut self, selector: &Selector, mark: Mark) {
+        let untold = &mut self.untold;
         let add = |marks: &mut Vec<Mark>| {
             if !marks.iter().any(|known| known.includes(&mark)) {
+                if !mark.is_told(selector) {
+                    *untold = (*untold).max(Some(mark.ended.time));
+                }
                 marks.retain(|known| !mark.includes(known));
                 marks.push(mark);
             }

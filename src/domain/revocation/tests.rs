@@ -159,6 +159,12 @@ fn counts_are_exact_until_something_ended_that_they_can_not_tell() {
         let mut revocations = Revocations::default();
         revocations.end_many(&selector, Mark::of(&before, AT, 1));
         assert!(revocations.is_untold(AT), "{selector}");
+        // The newest counts, and one that counts tell takes nothing back.
+        let later = AT.plus_millis(KEPT_MS / 2);
+        revocations.end_many(&selector, Mark::of(&before, later, 2));
+        revocations.end_many(&Selector::All, Mark::of(&revocation(Selector::All), later, 3));
+        assert!(revocations.is_untold(AT.plus_millis(KEPT_MS - 1)), "{selector}");
+        assert!(!revocations.is_untold(later.plus_millis(KEPT_MS)), "{selector}");
     }
 }
 
