@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::broker::Broker;
+use crate::broker::approve::DecideError;
 use crate::broker::operate::Authorized;
 use crate::domain::approval::{Approval, Approvals, State, Verdict};
 use crate::domain::id::ApprovalId;
@@ -23,7 +24,7 @@ use crate::proto::v1;
 use super::convert::page;
 use super::drain::Drain;
 use super::render;
-use super::status::{Refused, status};
+use super::status::Refused;
 
 /// How often the time is looked at: a request ends by it, and no record says so.
 const LOOK: Duration = Duration::from_secs(1);
@@ -176,13 +177,13 @@ pub(super) fn show(
     by: &Authorized,
     id: ApprovalId,
     wanted: Option<(Verdict, Option<Reason>)>,
-) -> Result<v1::GetApprovalResponse, Status> {
+) -> Result<v1::GetApprovalResponse, Refused> {
     let found = broker.approval(by.operator(), id);
-    let approval = found.ok_or_else(|| status(Refused::not_found("request")))?;
+    let approval = found.ok_or_else(|| Refused::not_found("request"))?;
     let statement = wanted
         .map(|(verdict, reason)| broker.statement(&approval.asked, by.operator(), verdict, reason.as_ref()))
         .transpose();
-    let statement = statement.map_err(|error| status(crate::broker::approve::DecideError::from(error)))?;
+    let statement = statement.map_err(DecideError::from)?;
     let statement = statement.map(|text| text.as_str().to_owned()).unwrap_or_default();
     Ok(v1::GetApprovalResponse { approval: Some(shown(broker, &approval)), statement })
 }

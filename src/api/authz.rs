@@ -1,8 +1,10 @@
-//! The authorization table: what each operator RPC asks of its caller, and how it gets into the log.
+//! The authorization table: what each operator RPC asks of its caller, how it gets into the log, and of which of the caller's
+//! places it takes one.
 //!
 //! It is the only such table. A test holds it to the descriptor set: every operator RPC has one row.
 
 use crate::broker::operate::{Audit, Requirement};
+use crate::broker::underway::Share;
 use crate::domain::operator::Role;
 
 macro_rules! also {
@@ -24,7 +26,7 @@ macro_rules! every {
 }
 
 macro_rules! table {
-    ($($name:ident: $rpc:literal, $role:ident $(or $also:ident)?, $audit:ident $(, every tenant: $why:literal)?;)*) => {
+    ($($name:ident: $rpc:literal, $role:ident $(or $also:ident)?, $audit:ident, $share:ident $(, every tenant: $why:literal)?;)*) => {
         $(
             #[doc = concat!("`", $rpc, "`.")]
             pub const $name: Requirement = Requirement {
@@ -32,6 +34,7 @@ macro_rules! table {
                 role: Role::$role,
                 also: also!($($also)?),
                 audit: Audit::$audit,
+                share: Share::$share,
                 every_tenant: every!($($why)?),
             };
         )*
@@ -42,40 +45,40 @@ macro_rules! table {
 }
 
 table! {
-    CLOSE: "hotwork.v1.BreakGlassService/Close", Responder or Revoker, Change;
-    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Change;
-    DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change;
-    ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change;
-    EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call;
-    EXTEND: "hotwork.v1.BreakGlassService/Extend", Responder, Change;
-    GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call;
-    GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call;
-    GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call;
-    GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call;
-    GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call, every tenant: "log entries hold every tenant's records";
-    GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt;
-    LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call;
-    LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call;
-    LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call;
-    LIST_BREAK_GLASS: "hotwork.v1.BreakGlassService/List", Viewer, Urgent;
-    LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call;
-    LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call, every tenant: "certificates are for all tenants";
-    LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call, every tenant: "log entries hold every tenant's records";
-    LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call;
-    LIST_LOCKS: "hotwork.v1.AdminService/ListLocks", Viewer, Urgent;
-    LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call, every tenant: "verifiers serve every tenant";
-    LOCK: "hotwork.v1.AdminService/Lock", Revoker, Change;
-    OPEN: "hotwork.v1.BreakGlassService/Open", Responder, Change;
-    PREPARE: "hotwork.v1.BreakGlassService/Prepare", Responder, Urgent;
-    PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call;
-    PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call;
-    RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Change, every tenant: "the registry is that of all tenants";
-    REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change;
-    REVIEW: "hotwork.v1.BreakGlassService/Review", Responder or Admin, Change;
-    REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change;
-    ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change;
-    TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call;
-    UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change;
+    CLOSE: "hotwork.v1.BreakGlassService/Close", Responder or Revoker, Change, Brake;
+    DECIDE_APPROVAL: "hotwork.v1.AdminService/DecideApproval", Approver, Change, Change;
+    DRILL: "hotwork.v1.BreakGlassService/Drill", Responder, Change, Change;
+    ENROLL: "hotwork.v1.AdminService/Enroll", Admin, Change, Change;
+    EXPLAIN: "hotwork.v1.AdminService/Explain", Viewer, Call, Read;
+    EXTEND: "hotwork.v1.BreakGlassService/Extend", Responder, Change, Change;
+    GET_AGENT: "hotwork.v1.AdminService/GetAgent", Viewer, Call, Read;
+    GET_APPROVAL: "hotwork.v1.AdminService/GetApproval", Viewer, Call, Read;
+    GET_CHECKPOINT: "hotwork.v1.AuditService/GetCheckpoint", Viewer, Call, Read;
+    GET_CREDENTIAL: "hotwork.v1.AdminService/GetCredential", Viewer, Call, Read;
+    GET_ENTRY: "hotwork.v1.AuditService/GetEntry", Viewer, Call, Read, every tenant: "log entries hold every tenant's records";
+    GET_STATUS: "hotwork.v1.AdminService/GetStatus", Viewer, Attempt, Read;
+    LIST_AGENTS: "hotwork.v1.AdminService/ListAgents", Viewer, Call, Read;
+    LIST_APIS: "hotwork.v1.AdminService/ListApis", Viewer, Call, Read;
+    LIST_APPROVALS: "hotwork.v1.AdminService/ListApprovals", Viewer, Call, Read;
+    LIST_BREAK_GLASS: "hotwork.v1.BreakGlassService/List", Viewer, Urgent, Urgent;
+    LIST_CREDENTIALS: "hotwork.v1.AdminService/ListCredentials", Viewer, Call, Read;
+    LIST_ENROLLMENTS: "hotwork.v1.AdminService/ListEnrollments", Viewer, Call, Read, every tenant: "certificates are for all tenants";
+    LIST_ENTRIES: "hotwork.v1.AuditService/ListEntries", Viewer, Call, Read, every tenant: "log entries hold every tenant's records";
+    LIST_KEYS: "hotwork.v1.AdminService/ListKeys", Viewer, Call, Read;
+    LIST_LOCKS: "hotwork.v1.AdminService/ListLocks", Viewer, Urgent, Urgent;
+    LIST_VERIFIERS: "hotwork.v1.AdminService/ListVerifiers", Viewer, Call, Read, every tenant: "verifiers serve every tenant";
+    LOCK: "hotwork.v1.AdminService/Lock", Revoker, Change, Brake;
+    OPEN: "hotwork.v1.BreakGlassService/Open", Responder, Change, Change;
+    PREPARE: "hotwork.v1.BreakGlassService/Prepare", Responder, Urgent, Urgent;
+    PROVE_CONSISTENCY: "hotwork.v1.AuditService/ProveConsistency", Viewer, Call, Read;
+    PROVE_INCLUSION: "hotwork.v1.AuditService/ProveInclusion", Viewer, Call, Read;
+    RELOAD_REGISTRY: "hotwork.v1.AdminService/ReloadRegistry", Admin, Change, Change, every tenant: "the registry is that of all tenants";
+    REMOVE_ENROLLMENT: "hotwork.v1.AdminService/RemoveEnrollment", Admin, Change, Brake;
+    REVIEW: "hotwork.v1.BreakGlassService/Review", Responder or Admin, Change, Change;
+    REVOKE: "hotwork.v1.AdminService/Revoke", Revoker, Change, Brake;
+    ROTATE_KEY: "hotwork.v1.AdminService/RotateKey", Admin, Change, Change;
+    TEST_NOTIFIER: "hotwork.v1.AdminService/TestNotifier", Admin, Call, Read;
+    UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change, Change;
 }
 
 #[cfg(test)]
@@ -136,6 +139,21 @@ mod tests {
             let (_, method) = row.rpc.split_once('/').unwrap();
             let reads = ["Explain", "Get", "List", "Prove"].iter().any(|verb| method.starts_with(verb));
             assert_eq!(row.role == Role::Viewer, reads, "{}", row.rpc);
+        }
+    }
+
+    #[test]
+    fn what_takes_authority_away_has_places_that_nothing_else_takes() {
+        let brakes: Vec<&str> =
+            TABLE.iter().filter(|row| row.share == Share::Brake).map(|row| row.rpc).collect();
+        assert_eq!(brakes, [CLOSE, LOCK, REMOVE_ENROLLMENT, REVOKE].map(|row| row.rpc));
+        for row in TABLE {
+            let shares: &[Share] = match row.audit {
+                Audit::Attempt | Audit::Call => &[Share::Read],
+                Audit::Change => &[Share::Brake, Share::Change],
+                Audit::Urgent => &[Share::Urgent],
+            };
+            assert!(shares.contains(&row.share), "{}", row.rpc);
         }
     }
 }

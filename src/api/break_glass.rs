@@ -10,8 +10,8 @@ use crate::broker::operate::Authorized;
 use crate::proto::v1;
 use crate::proto::v1::break_glass_service_server::BreakGlassService;
 
-use super::call::{authorize, change};
-use super::status::{Refused, status};
+use super::call::call;
+use super::status::Refused;
 use super::{authz, convert, render};
 
 /// The service for responders.
@@ -47,14 +47,15 @@ impl BreakGlassService for Responders {
         &self,
         request: Request<v1::PrepareRequest>,
     ) -> Result<Response<v1::PrepareResponse>, Status> {
-        let by = authorize(&self.broker, &request, authz::PREPARE).await?;
-        let asked = convert::glass::prepare(request.into_inner()).map_err(status)?;
-        let prepared = self.broker.prepare_break_glass(&by, asked).map_err(status)?;
-        Ok(Response::new(render::glass::prepared(&prepared)))
+        call(&self.broker, request, authz::PREPARE, |broker, by, message| async move {
+            let asked = convert::glass::prepare(message)?;
+            Ok(render::glass::prepared(&broker.prepare_break_glass(&by, asked)?))
+        })
+        .await
     }
 
     async fn open(&self, request: Request<v1::OpenRequest>) -> Result<Response<v1::OpenResponse>, Status> {
-        change(&self.broker, request, authz::OPEN, |broker, by, message| async move {
+        call(&self.broker, request, authz::OPEN, |broker, by, message| async move {
             let progress = sign(broker, by, Act::Open, message.signed).await?;
             Ok(v1::OpenResponse { progress })
         })
@@ -65,7 +66,7 @@ impl BreakGlassService for Responders {
         &self,
         request: Request<v1::ExtendRequest>,
     ) -> Result<Response<v1::ExtendResponse>, Status> {
-        change(&self.broker, request, authz::EXTEND, |broker, by, message| async move {
+        call(&self.broker, request, authz::EXTEND, |broker, by, message| async move {
             let progress = sign(broker, by, Act::Extend, message.signed).await?;
             Ok(v1::ExtendResponse { progress })
         })
@@ -73,7 +74,7 @@ impl BreakGlassService for Responders {
     }
 
     async fn drill(&self, request: Request<v1::DrillRequest>) -> Result<Response<v1::DrillResponse>, Status> {
-        change(&self.broker, request, authz::DRILL, |broker, by, message| async move {
+        call(&self.broker, request, authz::DRILL, |broker, by, message| async move {
             let progress = sign(broker, by, Act::Drill, message.signed).await?;
             Ok(v1::DrillResponse { progress })
         })
@@ -81,7 +82,7 @@ impl BreakGlassService for Responders {
     }
 
     async fn close(&self, request: Request<v1::CloseRequest>) -> Result<Response<v1::CloseResponse>, Status> {
-        change(&self.broker, request, authz::CLOSE, |broker, by, message| async move {
+        call(&self.broker, request, authz::CLOSE, |broker, by, message| async move {
             let (session, reason) = convert::glass::close(&message)?;
             let done = broker.close_session(&by, session, reason).await?;
             let time = Some(render::timestamp(done.time));
@@ -94,7 +95,7 @@ impl BreakGlassService for Responders {
         &self,
         request: Request<v1::ReviewRequest>,
     ) -> Result<Response<v1::ReviewResponse>, Status> {
-        change(&self.broker, request, authz::REVIEW, |broker, by, message| async move {
+        call(&self.broker, request, authz::REVIEW, |broker, by, message| async move {
             let (session, finding) = convert::glass::review(&message)?;
             let done = broker.review_session(&by, session, finding).await?;
             let time = Some(render::timestamp(done.time));
@@ -104,7 +105,9 @@ impl BreakGlassService for Responders {
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
-        let by = authorize(&self.broker, &request, authz::LIST_BREAK_GLASS).await?;
-        Ok(Response::new(render::glass::list(&self.broker.break_glass(by.operator()))))
+        call(&self.broker, request, authz::LIST_BREAK_GLASS, |broker, by, _| async move {
+            Ok(render::glass::list(&broker.break_glass(by.operator())))
+        })
+        .await
     }
 }

@@ -7,45 +7,35 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::broker::Broker;
-use crate::broker::operate::{Authorized, Requirement};
+use crate::broker::operate::{Audit, Authorized, Requirement};
 
 use super::peer;
-use super::status::{Refused, status};
+use super::status::Refused;
 
-/// Lets a call through that changes nothing, or not; it is in the log before it does anything. What changes something
-/// goes through [`change`].
-pub(super) async fn authorize<T>(
-    broker: &Broker,
-    request: &Request<T>,
-    row: Requirement,
-) -> Result<Authorized, Status> {
-    let caller = peer::caller(request)?;
-    broker.authorize(&caller, row).await.map_err(status)
-}
-
-/// Lets a call through that changes something, or not, and does it. The change is its entry; whatever refuses it, a bad
-/// field too, is one. A caller that goes away leaves nothing half done, and no refusal unrecorded; so an operator has a
-/// bounded number of them under way, and one beyond it is the only call that is in no log but the daemon's own.
-pub(super) async fn change<M, T, F>(
+/// Lets a call through, or not, and answers it. One that changes nothing is in the log before it does anything; of one that
+/// changes something the change is the entry, and whatever refuses it, a bad field too, is one.
+///
+/// It is a task of its own: a caller that goes away leaves nothing half done, no refusal unrecorded, and no work that takes
+/// none of the operator's places ([`crate::broker::underway`]).
+pub(super) async fn call<M, T, F>(
     broker: &Arc<Broker>,
     request: Request<M>,
     row: Requirement,
-    act: impl FnOnce(Arc<Broker>, Authorized, M) -> F,
+    act: impl FnOnce(Arc<Broker>, Authorized, M) -> F + Send + 'static,
 ) -> Result<Response<T>, Status>
 where
-    F: Future<Output = Result<T, Refused>> + Send + 'static,
+    M: Send + 'static,
+    F: Future<Output = Result<T, Refused>> + Send,
     T: Send + 'static,
 {
-    let by = authorize(broker, &request, row).await?;
-    let underway = broker.begin_change(&by).map_err(status)?;
-    let act = act(Arc::clone(broker), by.clone(), request.into_inner());
-    let broker = Arc::clone(broker);
+    let caller = peer::caller(&request)?;
+    let (broker, message) = (Arc::clone(broker), request.into_inner());
     let whole = async move {
-        let done = act.await;
-        if let Err(refused) = &done {
+        let by = broker.authorize(&caller, row).await?;
+        let done = act(Arc::clone(&broker), by.clone(), message).await;
+        if let (Err(refused), Audit::Change) = (&done, row.audit) {
             broker.refused(&by, refused.reason(), refused.statement()).await;
         }
-        drop(underway);
         done
     };
     let done = tokio::spawn(whole).await.unwrap_or_else(|_| Err(Refused::interrupted()));

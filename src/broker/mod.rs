@@ -6,7 +6,6 @@ pub mod announce;
 pub mod approve;
 mod attest;
 pub mod break_glass;
-pub mod changes;
 pub mod consume;
 pub mod decide;
 pub mod emergency;
@@ -32,6 +31,7 @@ pub mod rotate;
 mod seal;
 pub mod standing;
 pub mod sweep;
+pub mod underway;
 pub mod verifiers;
 
 use std::sync::Arc;
@@ -129,7 +129,6 @@ pub struct About {
 /// The broker: one value behind an `Arc`, shared by all edges.
 pub struct Broker {
     attestation: Attestation,
-    changes: changes::Changes,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     ledger: Ledger,
@@ -154,6 +153,7 @@ pub struct Broker {
     words: Memory<ApprovalId, Justification>,
     reloading: tokio::sync::Mutex<()>,
     restricting: break_glass::OneAtATime,
+    underway: underway::Underway,
     verifiers: Arc<verifiers::Verifiers>,
 }
 
@@ -163,7 +163,6 @@ impl Broker {
         let publisher = publish::Publisher::new(parts.ledger.status().size);
         Self {
             attestation: parts.attestation,
-            changes: changes::Changes::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             ledger: parts.ledger,
@@ -186,6 +185,7 @@ impl Broker {
             words: Memory::new(APPROVALS_MAX),
             reloading: tokio::sync::Mutex::new(()),
             restricting: break_glass::OneAtATime::default(),
+            underway: underway::Underway::default(),
             verifiers: Arc::default(),
         }
     }

@@ -12,13 +12,15 @@ use crate::store::LedgerError;
 
 use super::Broker;
 use super::insist::patience;
+use super::underway::{Place, Share, TooManyCalls};
 
 /// An operator whose role covers the call, and whose call is recorded or will be by its own entry. Made
-/// only here; every admin use case asks for it.
+/// only here; every admin use case asks for it. The call is under way until the last one of it is dropped.
 #[derive(Clone, Debug)]
 pub struct Authorized {
     operator: Arc<Operator>,
     rpc: &'static str,
+    _place: Arc<Place>,
 }
 
 impl Authorized {
@@ -44,6 +46,8 @@ pub struct Requirement {
     pub also: Option<Role>,
     /// How it gets into the log.
     pub audit: Audit,
+    /// Of which of the caller's places it takes one.
+    pub share: Share,
     /// Why it takes an operator of all tenants, when it does.
     pub every_tenant: Option<&'static str>,
 }
@@ -63,7 +67,7 @@ pub enum Audit {
 }
 
 /// Who calls, as the transport shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// The operator whose enrolled certificate opened the connection.
     Certificate(OperatorName),
@@ -97,6 +101,10 @@ pub enum OperateError {
     /// It is an operator of some tenants.
     #[error("{0}; this needs an operator of all tenants")]
     Scope(&'static str),
+    /// They have too many under way. It is the only call of an operator that is not recorded: whoever has so many could fill the
+    /// log with it.
+    #[error(transparent)]
+    TooMany(#[from] TooManyCalls),
     /// The caller is no operator of the registry.
     #[error("{0} is no operator")]
     Unknown(Caller),
@@ -113,6 +121,7 @@ impl Broker {
         requirement: Requirement,
     ) -> Result<Authorized, OperateError> {
         let operator = self.operator(caller).ok_or_else(|| OperateError::Unknown(caller.clone()))?;
+        let place = self.underway.begin(caller, requirement.share)?;
         let role = operator.may(requirement.role) || requirement.also.is_some_and(|role| operator.may(role));
         let scope = requirement.every_tenant.filter(|_| !operator.tenants.is_empty());
         let allowed = role && scope.is_none();
@@ -130,7 +139,7 @@ impl Broker {
             return Err(error.into());
         }
         if allowed {
-            return Ok(Authorized { operator, rpc: requirement.rpc });
+            return Ok(Authorized { operator, rpc: requirement.rpc, _place: Arc::new(place) });
         }
         if let (true, Some(why)) = (role, scope) {
             return Err(OperateError::Scope(why));

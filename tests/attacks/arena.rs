@@ -93,6 +93,12 @@ impl Arena {
         prlimit(pid, Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
     }
 
+    /// Has every record looked at by whoever lists agents: so it is while a revocation like this is in force.
+    pub fn make_lists_look(&self) {
+        self.daemon.json(&["issue", "demo.read", "--resource", "demo/hello"]);
+        self.daemon.json(&["revoke", "--action", "demo.read", "--reason", "r", "--yes"]);
+    }
+
     /// Runs `attack` at each door, again and again on `attackers` tasks, with the good client beside it, and holds the
     /// daemon to what it promises.
     pub fn attack<F, A>(self, attackers: usize, attack: F)

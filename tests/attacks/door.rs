@@ -58,7 +58,8 @@ impl Door {
     const fn path(self) -> &'static str {
         match self {
             Self::Agents => "/hotwork.v1.CredentialService/WhoAmI",
-            Self::Operators => "/hotwork.v1.AdminService/ListVerifiers",
+            // It works much for what a viewer may ask.
+            Self::Operators => "/hotwork.v1.AdminService/ListAgents",
             Self::Public => "/jwks.json",
             Self::Verifiers => "/hotwork.v1.VerificationService/GetTrustBundle",
         }
@@ -138,8 +139,8 @@ impl Way {
                 CredentialServiceClient::new(channel.clone()).who_am_i(v1::WhoAmIRequest {}).await.is_ok()
             }
             Self::Channel(Door::Operators, channel) => {
-                let ask = v1::ListVerifiersRequest {};
-                AdminServiceClient::new(channel.clone()).list_verifiers(ask).await.is_ok()
+                let ask = v1::ListAgentsRequest::default();
+                AdminServiceClient::new(channel.clone()).list_agents(ask).await.is_ok()
             }
             Self::Channel(Door::Verifiers | Door::Public, channel) => {
                 let ask = v1::GetTrustBundleRequest {};

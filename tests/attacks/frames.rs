@@ -54,6 +54,13 @@ pub fn call(path: &str) -> Vec<u8> {
     out
 }
 
+/// A call whose message is empty, to its end.
+pub fn whole(path: &str, stream: u32) -> Vec<u8> {
+    let mut out = frame(HEADERS, END_HEADERS, stream, &call(path));
+    out.extend(frame(DATA, END_STREAM, stream, &[0; 5]));
+    out
+}
+
 /// A connection that speaks frames.
 pub struct Raw {
     stream: TlsStream<TcpStream>,

@@ -38,7 +38,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use arena::{Arena, Target};
 use door::CERTIFIED;
 use frames::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, frame};
-use frames::{Raw, call};
+use frames::{Raw, call, whole};
 
 /// Where the attacker sits.
 const ATTACKER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
@@ -192,19 +192,42 @@ fn pings_and_settings_whose_answers_nobody_reads() {
 
 #[test]
 fn answers_that_nobody_takes() {
-    Arena::new(&CERTIFIED).attack(64, |target| async move {
+    let arena = Arena::new(&CERTIFIED);
+    arena.make_lists_look();
+    arena.attack(64, |target| async move {
         let Some(mut raw) = Raw::open(&target).await else { return };
         // No answer has room: a window of nought (RFC 9113 section 6.9.2).
         if raw.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.is_err() {
             return;
         }
         for stream in (1..201).step_by(2) {
-            let mut whole = frame(HEADERS, END_HEADERS, stream, &call(target.path));
-            whole.extend(frame(DATA, END_STREAM, stream, &[0; 5]));
-            if raw.send(&whole).await.is_err() {
+            if raw.send(&whole(target.path, stream)).await.is_err() {
                 return;
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+fn calls_that_are_begun_and_dropped() {
+    let arena = Arena::new(&CERTIFIED);
+    arena.make_lists_look();
+    arena.attack(32, |target| async move {
+        let Some(mut raw) = Raw::open(&target).await else { return };
+        // A hundred whole calls, a moment in which they are begun, and nobody who waits for an answer.
+        for first in (1..10_001).step_by(200) {
+            let streams = (first..first + 200).step_by(2);
+            let begun: Vec<u8> = streams.clone().flat_map(|stream| whole(target.path, stream)).collect();
+            if raw.send(&begun).await.is_err() {
+                return;
+            }
+            raw.drain(Duration::from_millis(20)).await;
+            let dropped: Vec<u8> =
+                streams.flat_map(|stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).collect();
+            if raw.send(&dropped).await.is_err() {
+                return;
+            }
+        }
     });
 }

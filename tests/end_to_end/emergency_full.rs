@@ -1,14 +1,15 @@
 //! An emergency in which somebody has used up what is not kept for it: the way in and the brake still work, and who is
 //! refused is told why.
 
+use hotwork::domain::limits::READS_PER_OPERATOR_MAX;
 use hotwork::proto::v1;
 use tokio::task::JoinSet;
 
 use crate::scene::{DELETE, JKT, NODE, Scene};
 use crate::support::{code, text};
 
-/// Calls at once.
-const AT_ONCE: usize = 64;
+/// Calls at once: as many as one operator may have under way.
+const AT_ONCE: usize = READS_PER_OPERATOR_MAX;
 
 /// The scene in an emergency, with no room left for records of calls.
 fn full() -> Scene {

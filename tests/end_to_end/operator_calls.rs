@@ -1,13 +1,15 @@
 //! Promise P9 for operators: each call of theirs is in the log once, whatever became of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hotwork::api::authz;
 use hotwork::broker::operate::Audit;
 use hotwork::domain::digest::Digest;
 use hotwork::domain::entry::{Call, Entry, Event};
-use hotwork::proto::v1::ReloadRegistryRequest;
 use hotwork::proto::v1::admin_service_client::AdminServiceClient;
+use hotwork::proto::v1::{ListAgentsRequest, ReloadRegistryRequest};
 use tonic_types::StatusExt as _;
 
 use crate::bad_input::contract::{call, methods};
@@ -131,11 +133,52 @@ async fn whoever_asks_and_goes_away_has_a_bounded_number_of_changes_under_way() 
     for one in tries {
         if let Ok(Err(status)) = one.await.unwrap() {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            refused += u32::from(reason == "changes-exhausted");
+            refused += u32::from(reason == "operator-busy");
         }
     }
     assert!(refused > 0, "a thousand could be under way");
     daemon.json(&["lock", "list"]);
     // It is a share, and no punishment.
     eventually("what was under way ends", || daemon.hotwork(&["reload"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_reads_all_they_can_is_refused_at_some_point_and_their_brake_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::dev(&dir.path().join("state"));
+    let channel = daemon.channel("HOTWORK_ADMIN_ENDPOINT").await;
+    let (over, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let mut admin = AdminServiceClient::new(channel.clone());
+        let (over, refused) = (Arc::clone(&over), Arc::clone(&refused));
+        readers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let Err(status) = admin.list_agents(ListAgentsRequest::default()).await else { continue };
+                let info = status.get_details_error_info().unwrap();
+                assert_eq!((status.code(), &*info.reason), (tonic::Code::ResourceExhausted, "operator-busy"));
+                assert!(status.get_details_retry_info().is_some(), "{status:?}");
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let braked = tokio::task::spawn_blocking(move || {
+        eventually("the share is full", || refused.load(Ordering::Relaxed) > 100);
+        for _ in 0..5 {
+            let locked = daemon.json(&["lock", "--all", "--message", "stop"]);
+            let id = locked["lock"]["id"].as_str().unwrap().to_owned();
+            let revoked = daemon.hotwork(&["revoke", "--all", "--reason", "r", "--yes"]);
+            assert!(revoked.status.success(), "{}", text(&revoked));
+            daemon.json(&["lock", "list"]);
+            daemon.json(&["lock", "rm", &id]);
+        }
+        daemon
+    });
+    let daemon = braked.await;
+    over.store(true, Ordering::Relaxed);
+    readers.join_all().await;
+    // What it was told of all that is some lines.
+    let log = daemon.unwrap().log();
+    let told = log.lines().filter(|line| line.contains("too many calls")).count();
+    assert!((1..20).contains(&told), "{told} lines");
 }

@@ -17,6 +17,7 @@ mod doubt;
 mod full;
 mod people;
 mod proof;
+mod shares;
 #[path = "../end_to_end/signing.rs"]
 mod signing;
 mod site;

@@ -27,7 +27,7 @@ use super::convert::BadField;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "hotwork";
-/// When to come back while the ledger's queue is full: it holds some 50 ms of work.
+/// When to come back while the ledger's queue or an operator's share is full: there is some 50 ms of work in them.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 
 /// A refusal as the caller sees it.
@@ -84,6 +84,12 @@ impl Refused {
     pub fn interrupted() -> Self {
         let message = "the call was interrupted; look at what was done before it is tried again";
         Self::new(Code::Internal, "interrupted", message)
+    }
+
+    /// What the log has there is no entry.
+    pub fn damaged() -> Self {
+        let message = "an entry of the log is damaged; run `hotwork audit verify`";
+        Self::new(Code::DataLoss, "log-damaged", message)
     }
 
     /// There is no such thing, or none that the caller may see.

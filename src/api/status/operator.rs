@@ -3,19 +3,19 @@
 use tonic::Code;
 
 use crate::broker::LoadFailed;
-use crate::broker::changes::TooManyChanges;
 use crate::broker::enroll::EnrollError;
 use crate::broker::explain::ExplainError;
 use crate::broker::operate::OperateError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::rotate::RotateError;
 use crate::broker::standing::StandingError;
+use crate::broker::underway::TooManyCalls;
 use crate::broker::verifiers::VerifierError;
 use crate::domain::operator::Role;
 use crate::domain::wording::counted;
 use crate::signer::keystore::KeyStoreError;
 
-use super::{Refused, internal};
+use super::{BUSY_RETRY, Refused, internal};
 
 /// Problems of a registry load that an answer carries: headers are bounded. `hotworkd check` shows all.
 const PROBLEMS_MAX: usize = 20;
@@ -65,9 +65,9 @@ impl From<ExplainError> for Refused {
     }
 }
 
-impl From<TooManyChanges> for Refused {
-    fn from(error: TooManyChanges) -> Self {
-        Self::new(Code::ResourceExhausted, "changes-exhausted", error.to_string())
+impl From<TooManyCalls> for Refused {
+    fn from(error: TooManyCalls) -> Self {
+        Self::new(Code::ResourceExhausted, "operator-busy", error.to_string()).retry(BUSY_RETRY)
     }
 }
 
@@ -136,6 +136,7 @@ impl From<OperateError> for Refused {
                 Self::new(Code::PermissionDenied, "role-required", message)
             }
             OperateError::Scope(why) => Self::all_tenants(why),
+            OperateError::TooMany(error) => error.into(),
             OperateError::Unknown(caller) => {
                 let message = format!("{caller} is no operator; operators are declared in `operators.toml`");
                 Self::new(Code::Unauthenticated, "not-an-operator", message)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attest::{AttestError, Failure, Rejected};
-use crate::broker::changes::TooManyChanges;
 use crate::broker::consume::ConsumeError;
 use crate::broker::explain::ExplainError;
 use crate::broker::limit::TooMany;
@@ -12,6 +11,7 @@ use crate::broker::operate::{Caller, OperateError};
 use crate::broker::release::OwnError;
 use crate::broker::revoke::RevokeError;
 use crate::broker::rotate::RotateError;
+use crate::broker::underway::{Share, TooManyCalls};
 use crate::broker::{EntropyFailed, IssueError, LoadFailed, SealError};
 use crate::domain::clock::Untrustworthy;
 use crate::domain::consumption::Debit;
@@ -208,8 +208,11 @@ fn an_operator_learns_what_is_missing() {
     check(RevokeError::Scope, Code::PermissionDenied, "scope-all-tenants");
     check(Refused::all_tenants("the log is of all tenants"), Code::PermissionDenied, "scope-all-tenants");
     check(OperateError::Scope("verifiers serve every tenant"), Code::PermissionDenied, "scope-all-tenants");
-    check(TooManyChanges, Code::ResourceExhausted, "changes-exhausted");
+    for share in [Share::Brake, Share::Change, Share::Read, Share::Urgent] {
+        check(OperateError::TooMany(TooManyCalls(share)), Code::ResourceExhausted, "operator-busy");
+    }
     check(Refused::ambiguous("agent"), Code::FailedPrecondition, "name-ambiguous");
+    check(Refused::damaged(), Code::DataLoss, "log-damaged");
     check(Refused::no_peer(), Code::Unauthenticated, "no-evidence");
 }
 

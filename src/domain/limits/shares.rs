@@ -25,5 +25,15 @@ pub const AGENT_CERTIFICATES_MAX: usize = ENROLLMENTS_MAX * 9 / 10;
 /// Streams of secrets of one user's processes: half, so that no user keeps the others out.
 pub const SECRET_STREAMS_PER_USER_MAX: usize = SECRET_STREAMS_MAX / 2;
 /// Calls that change something which one operator has under way, their caller there or gone: a script's, and 8 MiB of the
-/// longest messages. None of them waits for verifiers.
+/// longest messages.
 pub const CHANGES_PER_OPERATOR_MAX: usize = 64;
+/// The same of what takes authority away, which has places of its own: a script that ends one credential after the other.
+/// None of them waits for verifiers.
+pub const BRAKES_PER_OPERATOR_MAX: usize = 64;
+/// Calls that look at something which one operator has under way: a screen full of them. Each may keep a core busy for half a
+/// second ([`super::COUNT_MS_MAX`]), and what others want stands behind them.
+pub const READS_PER_OPERATOR_MAX: usize = 16;
+/// The same of what has to be looked at in an incident, which takes little and has places of its own.
+pub const URGENT_READS_PER_OPERATOR_MAX: usize = 16;
+/// Seconds between two lines of the daemon's log about calls that found no place: what a peer sends does not fill a disk.
+pub const CALLS_REFUSED_LOG_SECONDS: u64 = 10;
