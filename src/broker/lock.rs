@@ -56,9 +56,14 @@ impl Broker {
         };
         let recorded = self.ledger.submit(Command::Lock(lock.clone())).await?;
         let time = recorded.time();
-        let stops = stopped(&lock, &self.rules().registry, &self.ledger.approvals(), time);
+        let stops = self.stops(&lock, time);
         let live = self.living(&lock, time).await;
         Ok(Locked { held: Arc::new(InForce { index: recorded.index(), time, lock }), stops, live })
+    }
+
+    /// Whom and what a lock stops, or would, at `now`.
+    pub(super) fn stops(&self, lock: &Lock, now: Timestamp) -> Stopped {
+        stopped(lock, &self.rules().registry, &self.ledger.approvals(), now)
     }
 
     /// The credentials that a lock names and that live on. A failed count takes nothing back.

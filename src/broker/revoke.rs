@@ -9,7 +9,8 @@ use crate::domain::ledger::{Command, Refusal, Target};
 use crate::domain::limits::{COUNT_MS_MAX, COUNT_UNASKED_MS_MAX, TTL_SECONDS_MAX};
 use crate::domain::name::Reason;
 use crate::domain::operator::Operator;
-use crate::domain::revocation::{Revocation, Revocations, Selector, watermark};
+use crate::domain::revocation::{Lock, Revocation, Revocations, Selector, watermark};
+use crate::domain::stopped::Stopped;
 use crate::domain::time::Timestamp;
 use crate::store::{Count, Covered, LedgerError, ReadError};
 
@@ -46,6 +47,8 @@ pub struct Revoking {
     live: Option<u64>,
     /// The end of the one credential that it is about.
     single: Option<Timestamp>,
+    /// What its lock stops.
+    stops: Option<Stopped>,
 }
 
 /// What a revocation did, or would do.
@@ -53,6 +56,8 @@ pub struct Revoking {
 pub struct Revoked {
     /// Live credentials that ended, or would.
     pub count: Count,
+    /// Whom and what the lock that was asked for with it stops, or would.
+    pub stops: Option<Stopped>,
     /// What was done; `None` for a dry run.
     pub done: Option<Done>,
 }
@@ -126,13 +131,14 @@ impl Broker {
             self.end_key().await;
         }
         let (time, index, live) = (receipt.time(), receipt.index(), receipt.live_ended());
-        Ok(Revoking { known, time, index, revocation, live, single })
+        let stops = revocation.lock().map(|lock| self.stops(&lock, time));
+        Ok(Revoking { known, time, index, revocation, live, single, stops })
     }
 
     /// What a revocation did: who has heard of it after `wait` at the latest, and how much it ended. It changes nothing: a
     /// caller that goes away ends it.
     pub async fn revoked(&self, done: Revoking, wait: Duration) -> Revoked {
-        let Revoking { known, time, index, revocation, live, single } = done;
+        let Revoking { known, time, index, revocation, live, single, stops } = done;
         let (locked, for_good) = (revocation.lock.is_some(), revocation.for_good);
         let verifiers = self.verifiers.reached(index.saturating_add(1), wait).await;
         let count = match live {
@@ -148,7 +154,7 @@ impl Broker {
             }
         };
         let residual = residual(&count, time);
-        Revoked { count, done: Some(Done { time, index, locked, for_good, verifiers, residual }) }
+        Revoked { count, stops, done: Some(Done { time, index, locked, for_good, verifiers, residual }) }
     }
 
     /// Takes what the ledger ended for good out of the key set. The revocation stands whether or not that can be
@@ -163,7 +169,7 @@ impl Broker {
         }
     }
 
-    /// Counts what [`Self::revoke`] would end, and changes nothing but the log, which shows the call.
+    /// Counts what [`Self::revoke`] would end and its lock would stop, and changes nothing but the log, which shows the call.
     ///
     /// # Errors
     /// [`RevokeError`].
@@ -188,8 +194,15 @@ impl Broker {
                 self.read(move |reader| reader.count_live(&covered, &known, now, until)).await?
             }
         };
+        let lock = asked.lock.clone().map(|terms| Lock {
+            operator: operator.name.clone(),
+            tenants: operator.tenants.clone(),
+            terms: self.terms(terms),
+            selector: asked.selector.clone(),
+        });
+        let stops = lock.map(|lock| self.stops(&lock, now));
         self.record_urgent(operator, &format!("{} (dry run)", by.rpc()), true).await?;
-        Ok(Revoked { count, done: None })
+        Ok(Revoked { count, stops, done: None })
     }
 
     /// What the ledger has to know of the one credential that the selector names, which must not have ended. Of a recent one

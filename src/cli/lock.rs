@@ -56,7 +56,7 @@ async fn create(context: &Context, args: &LockCreate) -> Result<(), Failure> {
                 ("in force since", absolute(lock.create_time.as_ref())),
                 ("ends", absolute(lock.expire_time.as_ref())),
                 ("message", lock.message.clone()),
-                ("stops", stops(&answer)),
+                ("stops", stops(answer.agents_stopped, answer.actions_stopped, answer.approvals_stopped)),
                 ("does not end", lives_on(&answer, &named)),
             ];
             table::fields(screen, &fields)
@@ -64,15 +64,12 @@ async fn create(context: &Context, args: &LockCreate) -> Result<(), Failure> {
     )
 }
 
-/// Whom and what it stops, as far as the broker can tell.
-fn stops(answer: &v1::LockResponse) -> String {
+/// Whom and what a lock stops, as far as the broker can tell.
+pub fn stops(agents: Option<u32>, actions: Option<u32>, approvals: u32) -> String {
     let some = |count: Option<u32>, one, many| count.map(|count| counted(count, one, many).to_string());
-    let approvals = counted(answer.approvals_stopped, "request for approval", "requests for approval");
-    let all = [
-        some(answer.agents_stopped, "agent", "agents"),
-        some(answer.actions_stopped, "action", "actions"),
-        Some(approvals.to_string()),
-    ];
+    let approvals = counted(approvals, "request for approval", "requests for approval");
+    let all =
+        [some(agents, "agent", "agents"), some(actions, "action", "actions"), Some(approvals.to_string())];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -10,7 +10,7 @@ use super::args::control::Revoke;
 use super::client::Context;
 use super::duration::absolute;
 use super::failure::{Exit, Failure};
-use super::lock::terms;
+use super::lock::{stops, terms};
 use super::output::Screen;
 use super::selector::{Named, named};
 use super::table;
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: &Revoke) -> Result<u8, Failure> {
     let reason = reason(&context, args)?;
     if context.screen.interactive && !args.yes && !named.single {
         let dry = call(reason.as_str(), true).await?;
-        confirm(&context, &named.words, &live(&dry))?;
+        confirm(&context, &named.words, &dry)?;
     }
     let answer = call(reason.as_str(), false).await?;
     show(&context, &answer, &named.words)?;
@@ -88,8 +88,12 @@ fn reason(context: &Context, args: &Revoke) -> Result<Reason, Failure> {
     line.parse().map_err(|error| Failure::usage(format!("reason: {error}")))
 }
 
-fn confirm(context: &Context, what: &str, live: &str) -> Result<(), Failure> {
-    let question = format!("This ends {what}, now and for good; live credentials: {live}. Go on? [y/N]");
+fn confirm(context: &Context, what: &str, dry: &v1::RevokeResponse) -> Result<(), Failure> {
+    let (live, lock) = (live(dry), stopped(dry).map(|stops| format!("; its lock stops {stops}")));
+    let question = format!(
+        "This ends {what}, now and for good; live credentials: {live}{}. Go on? [y/N]",
+        lock.unwrap_or_default()
+    );
     let answer = context.screen.ask(&question)?;
     if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
         return Ok(());
@@ -128,6 +132,12 @@ fn live(answer: &v1::RevokeResponse) -> String {
     format!("{least}{}", answer.live_credentials)
 }
 
+/// What the lock that was asked for with it stops, or would.
+fn stopped(answer: &v1::RevokeResponse) -> Option<String> {
+    let approvals = answer.approvals_stopped?;
+    Some(stops(answer.agents_stopped, answer.actions_stopped, approvals))
+}
+
 fn show(context: &Context, answer: &v1::RevokeResponse, what: &str) -> Result<(), Failure> {
     let names = || answer.log_index.map(|index| index.to_string()).into_iter().collect();
     context.screen.show(answer, names, |screen| {
@@ -140,6 +150,7 @@ fn show(context: &Context, answer: &v1::RevokeResponse, what: &str) -> Result<()
             ("log entry", text(answer.log_index)),
             ("epoch", text(answer.epoch)),
             ("lock", text(answer.lock_id)),
+            (if done { "stops" } else { "would stop" }, stopped(answer).unwrap_or_default()),
             ("key", if answer.key_ended_for_good { KEY_ENDED.to_owned() } else { String::new() }),
         ];
         fields.extend(answer.verifiers.iter().map(|verifier| ("verifier", acknowledged(answer, verifier))));

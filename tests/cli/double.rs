@@ -189,7 +189,9 @@ impl AdminService for Wire {
             log_index: done.then_some(41),
             epoch: done.then_some(42),
             verifiers: request.wait.iter().flat_map(|_| verifiers()).collect(),
-            lock_id: request.lock.map(|_| 41),
+            lock_id: request.lock.as_ref().filter(|_| done).map(|_| 41),
+            agents_stopped: request.lock.as_ref().map(|_| 1),
+            approvals_stopped: request.lock.map(|_| 2),
             ..v1::RevokeResponse::default()
         }))
     }

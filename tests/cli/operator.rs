@@ -208,6 +208,33 @@ fn a_verifier_that_is_late_is_exit_10_only_when_somebody_waited() {
 }
 
 #[test]
+fn a_revocation_with_a_lock_says_what_the_lock_stops_in_the_words_of_a_lock() {
+    let double = Double::start();
+    let said = |line: &str| stdout(&run(&double, line));
+    let line =
+        |said: &str, name: &str| said.lines().find(|line| line.trim().starts_with(name)).map(str::to_owned);
+    let told = line(&said("lock --all --message x"), "stops").unwrap();
+    let both = said("revoke --all --yes --reason x --lock");
+    assert_eq!(line(&both, "stops").map(|line| words(&line)), Some(words(&told)), "{both}");
+    assert!(words(&told).ends_with("1 agent, 2 requests for approval"), "{told}");
+    let dry = said("revoke --all --reason x --lock --dry-run");
+    assert!(line(&dry, "would stop").unwrap().ends_with("1 agent, 2 requests for approval"), "{dry}");
+    assert!(!dry.lines().any(|line| line.trim().starts_with("lock ")), "nothing was made: {dry}");
+    for without in ["revoke --all --yes --reason x", "revoke --all --reason x --dry-run"] {
+        let said = said(without);
+        assert!(!said.contains("stop"), "{said}");
+    }
+    let json = json(&run(&double, "revoke --all --yes --reason x --lock -o json"));
+    assert_eq!((&json["agentsStopped"], &json["approvalsStopped"]), (&1.into(), &2.into()), "{json}");
+    assert!(json["actionsStopped"].is_null(), "{json}");
+}
+
+/// What a line says, however its columns are set.
+fn words(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
 fn locks_are_made_listed_and_removed() {
     let double = Double::start();
     let output = run(&double, "lock create --agent bot --ttl 30m --message frozen -o name");

@@ -51,6 +51,20 @@ fn revoking_everything_asks_first_and_only_yes_goes_on() {
 }
 
 #[test]
+fn whoever_is_asked_about_a_lock_beside_it_is_told_what_the_lock_stops() {
+    let double = Double::start();
+    let (mut child, mut out) = in_terminal(&double, "revoke --all --reason incident --lock");
+    let question = until(&mut out, b'?');
+    // As wide as the terminal is.
+    let question = question.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "live credentials: 2; its lock stops 1 agent, 2 requests for approval. Go on?";
+    assert!(question.contains(told), "{question}");
+    child.stdin.as_mut().unwrap().write_all(b"n\n").unwrap();
+    rest(out);
+    assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(1), 1));
+}
+
+#[test]
 fn a_revocation_that_waits_for_long_shows_how_far_it_is_and_a_quick_one_shows_nothing() {
     for (reason, shown) in [(SLOW, true), ("quick", false)] {
         let double = Double::start();

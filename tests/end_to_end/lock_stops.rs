@@ -183,6 +183,48 @@ fn what_a_lock_stops_is_counted_where_the_registry_can_tell() {
     }
 }
 
+#[test]
+fn a_revocation_with_a_lock_says_beforehand_and_afterwards_what_the_lock_stops() {
+    let town = Town::start();
+    assert_eq!(code(&town.asks(CLOSE)), 5);
+    let stops = |answer: &serde_json::Value| {
+        json!([answer["agentsStopped"], answer["actionsStopped"], answer["approvalsStopped"]])
+    };
+    for (selector, refused, told) in [
+        (["--tenant", "acme"], true, json!([1, 3, 1])),
+        (["--api", "crm"], true, json!([null, 2, 1])),
+        (["--action", CLOSE.1], false, json!([null, 1, 1])),
+        (["--agent", "spiffe://example.org/tenant/globex/agent/desk"], false, json!([1, null, 0])),
+    ] {
+        assert_eq!(code(&town.asks(STATUS)), 0, "{selector:?}");
+        let revoke = |more: &[&str]| {
+            let reason = ["--reason", MESSAGE, "--yes"];
+            town.daemon.json(&[&["revoke"], &selector[..], &reason, more].concat())
+        };
+        // Without a lock nothing is stopped, and nothing said.
+        assert_eq!(stops(&revoke(&["--dry-run"])), json!([null, null, null]), "{selector:?}");
+        let before = revoke(&["--dry-run", "--lock"]);
+        assert_eq!((stops(&before), &before["lockId"]), (told.clone(), &json!(null)), "{selector:?}");
+        assert_eq!(town.daemon.json(&["status"])["locks"].as_u64().unwrap_or(0), 0, "it was only asked");
+        let done = revoke(&["--lock"]);
+        assert_eq!(stops(&done), told, "{selector:?}: {done}");
+        assert_eq!(code(&town.asks(STATUS)), if refused { 3 } else { 0 }, "{selector:?}");
+        // The words of a lock.
+        town.daemon.json(&["lock", "rm", done["lockId"].as_str().unwrap()]);
+        let said = |line: &[&str]| {
+            let output = town.daemon.hotwork(line);
+            assert_eq!(code(&output), 0, "{}", text(&output));
+            let stdout = String::from_utf8(output.stdout).unwrap();
+            let line = stdout.lines().find(|line| line.starts_with("stops")).unwrap().to_owned();
+            let id = stdout.lines().find(|line| line.starts_with("lock ")).unwrap();
+            town.daemon.json(&["lock", "rm", id.split_whitespace().last().unwrap()]);
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let lock = said(&[&["lock"], &selector[..], &["--message", MESSAGE]].concat());
+        assert_eq!(said(&[&["revoke"], &selector[..], &["--reason", "r", "--yes", "--lock"]].concat()), lock);
+    }
+}
+
 /// Promise P12: what is another tenant's counts for nothing, as what is not there.
 #[test]
 fn an_operator_of_one_tenant_is_told_nothing_of_another_by_what_a_lock_stops() {
@@ -208,7 +250,18 @@ fn an_operator_of_one_tenant_is_told_nothing_of_another_by_what_a_lock_stops() {
         assert!(theirs == none || !counted(&theirs) || !counted(&none), "{flag}: {theirs} {none}");
         assert_eq!(theirs["liveCredentials"], "0", "{flag}");
     }
+    // As little by what a lock would stop that goes with a revocation.
+    let asked = |flag: &str, value: &str| {
+        town.daemon.json(&["revoke", flag, value, "--reason", "r", "--lock", "--dry-run"])
+    };
+    for (flag, theirs, none) in
+        [("--api", "crm-globex", "nowhere"), ("--action", OTHER.1, "nowhere.account.status")]
+    {
+        assert_eq!(asked(flag, theirs)["actionsStopped"], asked(flag, none)["actionsStopped"], "{flag}");
+        assert_eq!(asked(flag, theirs)["actionsStopped"], 0, "{flag}");
+    }
     // Their own are counted.
+    assert_eq!(asked("--api", "crm")["actionsStopped"], 2);
     assert_eq!(told("--api", "crm")["actionsStopped"], 2);
     assert_eq!(told("--tenant", "acme")["liveCredentials"], "1");
 }

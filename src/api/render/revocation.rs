@@ -51,7 +51,7 @@ pub fn delta(delta: &Delta) -> v1::Revoked {
 
 /// What a revocation did, or would do.
 pub fn revoked(revoked: &Revoked) -> v1::RevokeResponse {
-    let done = revoked.done.as_ref();
+    let (done, stops) = (revoked.done.as_ref(), revoked.stops.as_ref());
     v1::RevokeResponse {
         live_credentials: revoked.count.live,
         live_is_lower_bound: !revoked.count.complete,
@@ -62,12 +62,18 @@ pub fn revoked(revoked: &Revoked) -> v1::RevokeResponse {
         residual_time: done.and_then(|done| done.residual).map(timestamp),
         key_ended_for_good: done.is_some_and(|done| done.for_good),
         lock_id: done.filter(|done| done.locked).map(|done| done.index),
+        agents_stopped: stops.and_then(|stops| stops.agents).map(number),
+        actions_stopped: stops.and_then(|stops| stops.actions).map(number),
+        approvals_stopped: stops.map(|stops| number(stops.approvals)),
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// A lock with what it bears on.
 pub fn locked(locked: &Locked) -> v1::LockResponse {
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     v1::LockResponse {
         lock: Some(lock(&locked.held)),
         agents_stopped: locked.stops.agents.map(number),

@@ -64,6 +64,7 @@ The reason goes into the log: whoever reads it later must see why work was stopp
 On a terminal, all but --credential and --serial ask first and show how many credentials would end. \
 --wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time: \
 the revocation is in force all the same, and `hotwork feed` shows who is late. \
+--lock says what its lock stops, with --dry-run what it would stop. \
 --key ends a token key for good when another one signs: after `hotwork keys rotate token --now`, for one that leaked.
 
 Examples:
@@ -82,7 +83,7 @@ pub struct Revoke {
     /// Why, for the record: one printable line
     #[arg(long)]
     pub reason: Option<Reason>,
-    /// Only count what would end
+    /// Only count what would end, and what --lock would stop
     #[arg(long)]
     pub dry_run: bool,
     /// Wait so long, at most 8s, for the verifiers to acknowledge
