@@ -16,6 +16,8 @@ mod forgeries;
 mod keys_elsewhere;
 mod office;
 mod page;
+#[path = "../end_to_end/pages.rs"]
+mod pages;
 mod proof;
 #[path = "../end_to_end/security_key.rs"]
 mod security_key;

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::office::Office;
+use crate::pages::{Block, Page};
 use crate::support::{YES, text};
 
 #[test]
 fn the_commands_of_the_operations_page_work() {
     let office = Office::coding();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations/approvals.md");
-    let page = std::fs::read_to_string(page).unwrap();
+    let page = Page::open("approvals.md");
     let dpop = office.dir.path().join("dpop.pem");
     let made = Command::new("openssl")
         .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
@@ -23,10 +23,8 @@ fn the_commands_of_the_operations_page_work() {
     let file = office.dir.path().join("request");
     let mut ran = 0;
     let mut request = String::new();
-    for block in page.split("```sh ").skip(1) {
-        let (who, rest) = block.split_once('\n').unwrap();
-        let script = rest.split_once("```").unwrap().0;
-        let mut command = match who {
+    for Block { who, commands } in page.blocks() {
+        let mut command = match who.as_str() {
             "agent" => {
                 let mut command = Command::new("bash");
                 command.envs(&office.daemon.env);
@@ -41,7 +39,7 @@ fn the_commands_of_the_operations_page_work() {
             .env("SSH_KEY", &office.keys[if who == "second" { "bob" } else { "alice" }].private)
             .env("REQUEST_FILE", &file)
             .env("REQUEST", &request);
-        let script = format!("{YES}\n{script}");
+        let script = format!("{YES}\n{commands}");
         let output = command.args(["-euo", "pipefail", "-c", &script]).output().unwrap();
         assert!(output.status.success(), "{script}\n{}", text(&output));
         if request.is_empty() {
@@ -56,4 +54,15 @@ fn the_commands_of_the_operations_page_work() {
     }
     assert_eq!(ran, 8, "blocks of the page");
     assert_eq!(office.state(&request), "USED");
+    // What the text names beside them is understood.
+    let named = page.commands();
+    for line in ["hotworkd check", "hotwork issue --wait 10m", "hotwork exec --wait 10m"] {
+        assert!(named.iter().any(|command| command == line), "{line}: {named:?}");
+    }
+    for command in named {
+        let mut words = command.split_whitespace();
+        let mut known = Command::new(bin.join(words.next().unwrap()));
+        let output = known.args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command}: {}", text(&output));
+    }
 }

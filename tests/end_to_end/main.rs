@@ -38,6 +38,7 @@ mod oauth;
 mod operations;
 mod operator_calls;
 mod own_certificate;
+mod pages;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 #[path = "../attest/podman.rs"]
 mod podman;
