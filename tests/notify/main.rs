@@ -22,6 +22,7 @@ mod scene;
 mod signing;
 #[path = "../end_to_end/support.rs"]
 mod support;
+mod underway;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
