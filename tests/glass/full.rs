@@ -2,9 +2,10 @@
 //! the call has.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotwork::api::authz;
 use hotwork::broker::break_glass::Act;
@@ -23,13 +24,17 @@ struct Held {
     time: Arc<ManualClock>,
     is_held: Mutex<bool>,
     changed: Condvar,
+    /// The writer has come to it, and waits.
+    waits: AtomicBool,
 }
 
 impl Clock for Held {
     fn now(&self) -> Result<Timestamp, Untrustworthy> {
         if std::thread::current().name() == Some("ledger") {
             let held = self.is_held.lock().unwrap();
+            self.waits.store(*held, Ordering::Release);
             drop(self.changed.wait_while(held, |is_held| *is_held).unwrap());
+            self.waits.store(false, Ordering::Release);
         }
         self.time.now()
     }
@@ -62,7 +67,12 @@ impl Drop for Holding {
 async fn held_site() -> (Site, Holding) {
     let mut held = None;
     let site = Site::open_on(|time| {
-        let clock = Arc::new(Held { time, is_held: Mutex::new(false), changed: Condvar::new() });
+        let clock = Arc::new(Held {
+            time,
+            is_held: Mutex::new(false),
+            changed: Condvar::new(),
+            waits: AtomicBool::new(false),
+        });
         held = Some(Arc::clone(&clock));
         clock
     })
@@ -93,14 +103,22 @@ async fn opened_before_a_full_queue(site: &Site, clock: &Held) {
     let text = site.text("freeze", false).await;
     let by = site.by("bob", authz::OPEN).await;
     let ledger = site.broker().ledger();
-    let opened = eventually("it opens", || ledger.sessions().iter().next().is_some());
+    clock.hold(true);
+    let taken = eventually("the opening is with the writer", || clock.waits.load(Ordering::Acquire));
     tokio::select! {
         biased;
-        () = opened => clock.hold(true),
+        () = taken => clock.hold(false),
         done = site.broker().sign_break_glass(&by, Act::Open, site.signed(&text, "bob")) => {
             panic!("the queue was to be full by then: {done:?}")
         }
     }
+    // Nobody else of this thread has a turn from here on, so what follows the opening comes too late.
+    let end = Instant::now() + Duration::from_secs(30);
+    while ledger.sessions().iter().next().is_none() {
+        assert!(Instant::now() < end, "it does not open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    clock.hold(true);
     fill(ledger);
     assert!(ledger.locks().iter().next().is_none(), "nothing is locked yet");
 }
