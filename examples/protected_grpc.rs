@@ -62,7 +62,7 @@ pub async fn serve(channel: Channel, listener: TcpListener) -> Result<(), Box<dy
     let keys = feed::follow_trust(channel, Arc::clone(&verifier), oid_arc);
     let fleet = Fleet { verifier: Arc::clone(&verifier), clock: Arc::clone(&clock) };
     // Around the whole server: a service that is added later is protected, too.
-    let layer = VerifyLayer::new(verifier, protected()?, clock);
+    let layer = VerifyLayer::new(verifier, protected()?, clock).grpc();
     let server = Server::builder().layer(layer).add_service(HealthServer::new(fleet));
     tokio::select! {
         served = server.serve_with_incoming(TcpListenerStream::new(listener)) => served?,

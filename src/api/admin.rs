@@ -172,7 +172,8 @@ impl AdminService for Operators {
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        let done = call(&self.broker, request, authz::REVOKE, |broker, by, message| async move {
+        let row = if request.get_ref().dry_run { authz::REVOKE_DRY_RUN } else { authz::REVOKE };
+        let done = call(&self.broker, request, row, |broker, by, message| async move {
             let asked = convert::selector::revocation(&message)?;
             if asked.dry_run {
                 return Ok(Revoke::Dry(broker.revoke_dry_run(&by, &asked.revoke).await?));

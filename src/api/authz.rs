@@ -81,6 +81,9 @@ table! {
     UNLOCK: "hotwork.v1.AdminService/Unlock", Revoker, Change, Change;
 }
 
+/// [`REVOKE`] that only counts: it is a look, and takes no brake's place.
+pub const REVOKE_DRY_RUN: Requirement = Requirement { share: Share::Read, ..REVOKE };
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -37,10 +37,6 @@ fn acknowledgement(error: VerifierError, newest: u64) -> Status {
         VerifierError::Ahead(_) => {
             status(BadField::new("epoch", format!("one that was sent, at most `{newest}`")))
         }
-        VerifierError::Several => {
-            let expected = "that of the stream's messages: several streams have this identity and label";
-            status(BadField::new("subscription", expected))
-        }
         VerifierError::Full | VerifierError::Unknown => status(error),
     }
 }
@@ -75,6 +71,9 @@ impl VerificationService for Verification {
         let message = request.get_ref();
         let label = convert::selector::label(&message.label).map_err(status)?;
         let id = verifier(&self.broker, &request, label)?;
+        if message.subscription == 0 {
+            return Err(status(BadField::new("subscription", "the number that the stream's messages have")));
+        }
         let newest_epoch = self.broker.ledger().revocations().epoch();
         let now = self.broker.time();
         let verifiers = self.broker.verifiers();

@@ -20,13 +20,18 @@ use super::underway::{Place, Share, TooManyCalls};
 pub struct Authorized {
     operator: Arc<Operator>,
     rpc: &'static str,
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 impl Authorized {
     /// Who.
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// By which way in.
+    pub fn caller(&self) -> &Caller {
+        self.place.caller()
     }
 
     /// What they call: `Service/Method`.
@@ -139,7 +144,7 @@ impl Broker {
             return Err(error.into());
         }
         if allowed {
-            return Ok(Authorized { operator, rpc: requirement.rpc, _place: Arc::new(place) });
+            return Ok(Authorized { operator, rpc: requirement.rpc, place: Arc::new(place) });
         }
         if let (true, Some(why)) = (role, scope) {
             return Err(OperateError::Scope(why));

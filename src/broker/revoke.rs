@@ -16,7 +16,8 @@ use crate::store::{Count, Covered, LedgerError, ReadError};
 
 use super::Broker;
 use super::lock::LockTerms;
-use super::operate::Authorized;
+use super::operate::{Authorized, Caller};
+use super::underway::Share;
 use super::verifiers::VerifierView;
 
 /// What is to be revoked.
@@ -49,6 +50,8 @@ pub struct Revoking {
     single: Option<Timestamp>,
     /// What its lock stops.
     stops: Option<Stopped>,
+    /// Whose count it is.
+    caller: Caller,
 }
 
 /// What a revocation did, or would do.
@@ -132,13 +135,14 @@ impl Broker {
         }
         let (time, index, live) = (receipt.time(), receipt.index(), receipt.live_ended());
         let stops = revocation.lock().map(|lock| self.stops(&lock, time));
-        Ok(Revoking { known, time, index, revocation, live, single, stops })
+        let caller = by.caller().clone();
+        Ok(Revoking { known, time, index, revocation, live, single, stops, caller })
     }
 
     /// What a revocation did: who has heard of it after `wait` at the latest, and how much it ended. It changes nothing: a
     /// caller that goes away ends it.
     pub async fn revoked(&self, done: Revoking, wait: Duration) -> Revoked {
-        let Revoking { known, time, index, revocation, live, single, stops } = done;
+        let Revoking { known, time, index, revocation, live, single, stops, caller } = done;
         let (locked, for_good) = (revocation.lock.is_some(), revocation.for_good);
         let verifiers = self.verifiers.reached(index.saturating_add(1), wait).await;
         let count = match live {
@@ -149,8 +153,17 @@ impl Broker {
                 // What it ended is known by what had not ended before it. A failed count takes nothing back.
                 let patience = if wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
                 let until = deadline(patience);
-                in_time(patience, self.read(move |reader| reader.count_live(&covered, &known, time, until)))
-                    .await
+                // It is a read, and goes on when its caller has gone: it has the place of one, or nobody counts.
+                match self.underway.begin(&caller, Share::Read) {
+                    Err(_) => UNKNOWN,
+                    Ok(place) => {
+                        let count = self.read(move |reader| {
+                            let _place = place;
+                            reader.count_live(&covered, &known, time, until)
+                        });
+                        in_time(patience, count).await
+                    }
+                }
             }
         };
         let residual = residual(&count, time);
@@ -264,15 +277,17 @@ pub(super) fn scope(operator: &Operator, selector: &Selector) -> Result<(), Revo
     }
 }
 
+/// Nobody counted.
+const UNKNOWN: Count = Count { live: 0, complete: false, expires: None };
+
 /// What was counted, if that was soon enough. The count ends by itself at its deadline; but it may wait for its turn,
 /// or for a disk, and an acknowledgement waits for neither.
 pub(super) async fn in_time(
     patience_ms: u64,
     count: impl Future<Output = Result<Count, ReadError>>,
 ) -> Count {
-    let unknown = Count { live: 0, complete: false, expires: None };
     let counted = tokio::time::timeout(Duration::from_millis(patience_ms.saturating_mul(2)), count).await;
-    counted.ok().and_then(Result::ok).unwrap_or(unknown)
+    counted.ok().and_then(Result::ok).unwrap_or(UNKNOWN)
 }
 
 pub(super) fn deadline(patience_ms: u64) -> Instant {

@@ -113,6 +113,13 @@ impl Known {
     }
 }
 
+impl Place {
+    /// Whose it is.
+    pub const fn caller(&self) -> &Caller {
+        &self.held.0
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut known = self.underway.0.lock().unwrap_or_else(PoisonError::into_inner);

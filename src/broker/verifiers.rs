@@ -28,7 +28,7 @@ pub struct VerifierView {
     pub id: VerifierId,
     /// On how many streams it follows now.
     pub streams: usize,
-    /// When it began to, the last time.
+    /// When that of its streams began which is behind the others; that of the last time when there is none.
     pub since: Timestamp,
     /// The newest epoch that it acknowledged on each of its streams, and when; `None` before the first.
     pub acknowledged: Option<(u64, Timestamp)>,
@@ -50,11 +50,8 @@ pub enum VerifierError {
     /// There is no room for one more, at all or of this verifier.
     #[error("more than {SUBSCRIBERS_MAX} subscribers, or {SUBSCRIBERS_PER_VERIFIER_MAX} of one verifier")]
     Full,
-    /// Several of its instances follow, and it did not say which one it is.
-    #[error("several streams have this identity and label")]
-    Several,
     /// It does not follow the feed.
-    #[error("the verifier does not follow the feed")]
+    #[error("the verifier does not follow the feed on this stream")]
     Unknown,
 }
 
@@ -68,8 +65,8 @@ pub struct Verifiers {
 #[derive(Debug, Default)]
 struct Known {
     verifiers: HashMap<VerifierId, Seen>,
-    /// The number of the newest stream.
-    newest: u64,
+    /// How many streams there were: the number of the last one.
+    streams: u64,
 }
 
 /// The streams of one verifier by their numbers; those of its last time when none is live.
@@ -89,14 +86,16 @@ impl Seen {
     }
 
     fn view(&self, id: &VerifierId) -> VerifierView {
-        let acknowledged = self.0.values().map(|stream| stream.acknowledged);
-        // Of those that are as far the last one counts.
-        let last = acknowledged.min_by_key(|reached| reached.map(|(epoch, time)| (epoch, Reverse(time))));
+        // Of those that are as far the last one to say so; of those that said nothing the first to begin.
+        let far = |stream: &&Stream| {
+            (stream.acknowledged.map(|(epoch, time)| (epoch, Reverse(time))), stream.since)
+        };
+        let last = self.0.values().min_by_key(far);
         VerifierView {
             id: id.clone(),
             streams: self.live(),
-            since: self.0.values().map(|stream| stream.since).max().unwrap_or_default(),
-            acknowledged: last.flatten(),
+            since: last.map(|stream| stream.since).unwrap_or_default(),
+            acknowledged: last.and_then(|stream| stream.acknowledged),
         }
     }
 }
@@ -157,8 +156,8 @@ impl Verifiers {
         if known.verifiers.len() >= VERIFIERS_MAX && !known.verifiers.contains_key(&id) {
             known.verifiers.retain(|_, seen| seen.live() > 0);
         }
-        known.newest = known.newest.saturating_add(1);
-        let number = known.newest;
+        known.streams = known.streams.saturating_add(1);
+        let number = known.streams;
         let seen = known.verifiers.entry(id.clone()).or_default();
         seen.0.retain(|_, stream| stream.is_live);
         seen.0.insert(number, Stream { is_live: true, since: now, acknowledged: None });
@@ -167,10 +166,10 @@ impl Verifiers {
     }
 
     /// `id` has put all up to `epoch` into force, of `newest` that there are: the instance whose stream has the number
-    /// `subscription`. 0 is the only one there is.
+    /// `subscription`.
     ///
     /// # Errors
-    /// When it does not follow, acknowledges what is not there yet, or does not say on which of several streams.
+    /// When it does not follow on that stream, or acknowledges what is not there yet.
     pub fn acknowledge(
         &self,
         id: &VerifierId,
@@ -183,15 +182,8 @@ impl Verifiers {
             return Err(VerifierError::Ahead(epoch));
         }
         let mut known = self.lock();
-        let seen = known.verifiers.get_mut(id).ok_or(VerifierError::Unknown)?;
-        let several = seen.live() > 1;
-        let mut live = seen.0.iter_mut().filter(|(_, stream)| stream.is_live);
-        let stream = match subscription {
-            0 if several => return Err(VerifierError::Several),
-            0 => live.next(),
-            number => live.find(|(known, _)| **known == number),
-        };
-        let (_, stream) = stream.ok_or(VerifierError::Unknown)?;
+        let stream = known.verifiers.get_mut(id).and_then(|seen| seen.0.get_mut(&subscription));
+        let stream = stream.filter(|stream| stream.is_live).ok_or(VerifierError::Unknown)?;
         // An acknowledgement that comes late takes nothing back.
         if stream.acknowledged.is_none_or(|(before, _)| before < epoch) {
             stream.acknowledged = Some((epoch, now));
@@ -281,15 +273,16 @@ mod tests {
     #[test]
     fn an_acknowledgement_needs_a_subscription_and_an_epoch_that_exists_and_never_goes_back() {
         let verifiers = Arc::new(Verifiers::default());
-        assert_eq!(verifiers.acknowledge(&id("a"), 0, 1, 5, NOW), Err(VerifierError::Unknown));
+        assert_eq!(verifiers.acknowledge(&id("a"), 1, 1, 5, NOW), Err(VerifierError::Unknown));
         let subscription = verifiers.connect(id("a"), NOW).unwrap();
-        assert_eq!(verifiers.acknowledge(&id("a"), 0, 6, 5, NOW), Err(VerifierError::Ahead(6)));
-        verifiers.acknowledge(&id("a"), 0, 5, 5, NOW).unwrap();
-        verifiers.acknowledge(&id("a"), 0, 3, 5, NOW.plus_millis(9)).unwrap();
+        assert_eq!(verifiers.acknowledge(&id("a"), 0, 1, 5, NOW), Err(VerifierError::Unknown));
+        assert_eq!(verifiers.acknowledge(&id("a"), 1, 6, 5, NOW), Err(VerifierError::Ahead(6)));
+        verifiers.acknowledge(&id("a"), 1, 5, 5, NOW).unwrap();
+        verifiers.acknowledge(&id("a"), 1, 3, 5, NOW.plus_millis(9)).unwrap();
         assert_eq!(verifiers.list().first().unwrap().acknowledged, Some((5, NOW)));
         drop(subscription);
         assert!(!verifiers.list().first().unwrap().is_connected());
-        assert_eq!(verifiers.acknowledge(&id("a"), 0, 5, 5, NOW), Err(VerifierError::Unknown));
+        assert_eq!(verifiers.acknowledge(&id("a"), 1, 5, 5, NOW), Err(VerifierError::Unknown));
     }
 
     #[test]
@@ -334,10 +327,10 @@ mod tests {
             async move { verifiers.reached(7, wait).await }
         });
         tokio::task::yield_now().await;
-        verifiers.acknowledge(&id("a"), 0, 7, 9, NOW).unwrap();
+        verifiers.acknowledge(&id("a"), 1, 7, 9, NOW).unwrap();
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        verifiers.acknowledge(&id("b"), 0, 8, 9, NOW).unwrap();
+        verifiers.acknowledge(&id("b"), 2, 8, 9, NOW).unwrap();
         assert_eq!(waiting.await.unwrap().len(), 2);
         let late = verifiers.reached(9, wait).await;
         assert!(late.iter().all(|view| view.acknowledged.is_some_and(|(epoch, _)| epoch < 9)));
@@ -351,7 +344,7 @@ mod tests {
         let verifiers = Arc::new(Verifiers::default());
         let (one, two) = (verifiers.connect(id("a"), NOW).unwrap(), verifiers.connect(id("a"), NOW).unwrap());
         let ack = |number, epoch, at| verifiers.acknowledge(&id("a"), number, epoch, 9, NOW.plus_millis(at));
-        assert_eq!(ack(0, 7, 1), Err(VerifierError::Several));
+        assert_eq!(ack(0, 7, 1), Err(VerifierError::Unknown));
         assert_eq!(ack(two.number() + 1, 7, 1), Err(VerifierError::Unknown));
         let other = verifiers.connect(id("b"), NOW).unwrap();
         assert_eq!(ack(other.number(), 7, 1), Err(VerifierError::Unknown), "another verifier's");
@@ -378,11 +371,15 @@ mod tests {
         ack(one.number(), 9, 4).unwrap();
         assert_eq!(view(waiting.await.unwrap()), (1, Some((8, NOW.plus_millis(2)))));
         assert_eq!(view(verifiers.reached(9, wait).await).0, 1, "who is left has");
-        assert_eq!(ack(0, 9, 5), Ok(()), "it is the only one now");
+        assert_eq!(ack(0, 9, 5), Err(VerifierError::Unknown), "nobody knows to be the only one");
         drop(one);
         assert_eq!(view(verifiers.list()), (0, Some((9, NOW.plus_millis(4)))));
         let _again = verifiers.connect(id("a"), NOW).unwrap();
         assert_eq!(view(verifiers.list()), (1, None), "it has to say so again");
+        let later = verifiers.connect(id("a"), NOW.plus_millis(9)).unwrap();
+        ack(later.number(), 9, 10).unwrap();
+        let behind = verifiers.list().into_iter().find(|view| view.id == id("a")).unwrap();
+        assert_eq!(behind.since, NOW, "how late it is, is counted from the one that said nothing");
     }
 
     #[tokio::test]

@@ -162,8 +162,9 @@ pub const REASON_BYTES_MAX: usize = 200;
 pub const LEDGER_QUEUE_MAX: usize = 1024;
 /// Commands in one commit group. Bounds the latency of the first and the size of one write.
 pub const LEDGER_GROUP_MAX: usize = 256;
-/// Credentials whose records the ledger keeps in memory, so that ending one soon after reads no disk: some 1 KiB each.
-pub const RECENT_CREDENTIALS_MAX: usize = 4_096;
+/// Credentials whose records the ledger keeps in memory, so that ending one soon after reads no disk: some 1 KiB each, and 15
+/// of the largest.
+pub const RECENT_CREDENTIALS_MAX: usize = 1_024;
 /// Oldest command the writer still commits, in milliseconds. The index finds a credential by the time in
 /// its id, so the distance between minting and commit must be bounded.
 pub const LEDGER_COMMAND_AGE_MS_MAX: i64 = 10_000;

@@ -96,8 +96,8 @@ pub(super) struct Carried {
     pub(super) start: Option<Start>,
     /// The log index, plus 1, of the newest entry that ended anything.
     pub(super) epoch: u64,
-    /// The newest load of the registry.
-    pub(super) loaded: Option<u64>,
+    /// The newest load of the registry, and the registry's digest.
+    pub(super) loaded: Option<(u64, Digest)>,
     /// When each agent was last given a credential.
     pub(super) last_issue: HashMap<String, Timestamp>,
     /// By their indexes.
@@ -117,7 +117,7 @@ impl Carried {
         let mut carried = Self {
             start: None,
             epoch: index.epoch()?,
-            loaded: index.last_load()?,
+            loaded: shared.last_load()?,
             last_issue: shared.last_issue.read().unwrap_or_else(PoisonError::into_inner).clone(),
             entries: BTreeMap::new(),
         };

@@ -152,6 +152,8 @@ pub(super) struct Shared {
     /// The index after the newest of them, for those who wait.
     pub(super) notable_end: watch::Sender<u64>,
     pub(super) recent: RwLock<Recent>,
+    /// The load of the registry that was carried forward, with the registry's digest: its entry is not read.
+    pub(super) loaded: Option<(u64, Digest)>,
     pub(super) head: ArcSwap<Head>,
     /// Why nothing is issued any more.
     pub(super) problem: ArcSwapOption<String>,

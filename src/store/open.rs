@@ -28,6 +28,7 @@ use super::tree::Tree;
 use super::trust::is_far_ahead;
 use super::writer::Writer;
 use crate::domain::clock::Clock;
+use crate::domain::digest::Digest;
 use crate::domain::ledger::State;
 use crate::domain::limits::JOURNAL_SEGMENT_BYTES_MAX;
 use crate::domain::merkle::leaf_hash;
@@ -140,9 +141,19 @@ impl Ledger {
         let journal = journal.map_err(|source| io_error(&directory, source))?;
         let (positions, store) = (journal.positions(), wrap(Box::new(journal)));
         let root = options.directory.clone();
-        let (read_from, emergency) = (0, None);
-        let parts =
-            Assembly { options, key, lock, recovered, positions, store, merged, read_from, emergency };
+        let (read_from, loaded, emergency) = (0, None, None);
+        let parts = Assembly {
+            options,
+            key,
+            lock,
+            recovered,
+            positions,
+            store,
+            merged,
+            read_from,
+            loaded,
+            emergency,
+        };
         parts.start(&root)
     }
 }
@@ -158,6 +169,8 @@ pub(super) struct Assembly {
     pub(super) merged: Option<u64>,
     /// The first entry that was read.
     pub(super) read_from: u64,
+    /// The load that was carried forward, where something was.
+    pub(super) loaded: Option<(u64, Digest)>,
     pub(super) emergency: Option<(Arc<Room>, Shadow)>,
 }
 
@@ -166,10 +179,7 @@ impl Assembly {
     pub(super) fn start(self, root: &Path) -> Result<Ledger, OpenError> {
         let Recovered { index, content, found, state } = self.recovered;
         let options = self.options;
-        let directory = root.join("tiles");
-        let tree =
-            Tree::open(directory.clone(), Arc::clone(&self.positions), found.size, &found.frontier.root());
-        let tree = tree.map_err(|source| io_error(&directory, source))?;
+        let tree = tree(root, &self.positions, &found, self.emergency.is_some())?;
         let head = Head {
             size: found.size,
             root: found.frontier.root(),
@@ -178,10 +188,11 @@ impl Assembly {
         };
         let shared = Arc::new(Shared {
             epoch: watch::channel(state.revocations().epoch()).0,
-            history: RwLock::new(history(&state, &self.positions)),
+            history: RwLock::new(history(&state, &self.positions, self.read_from)),
             notable: RwLock::new(Notable::new(found.size)),
             notable_end: watch::channel(found.size).0,
             recent: RwLock::default(),
+            loaded: self.loaded,
             locks: ArcSwap::new(state.locks()),
             sessions: watch::Sender::new(state.sessions()),
             revocations: ArcSwap::new(state.revocations()),
@@ -225,11 +236,22 @@ impl Assembly {
     }
 }
 
+/// The log's tree, with its tiles below `root`. An emergency does not depend on it.
+fn tree(root: &Path, positions: &Arc<Positions>, found: &Found, emergency: bool) -> Result<Tree, OpenError> {
+    let (directory, positions, top) = (root.join("tiles"), Arc::clone(positions), found.frontier.root());
+    if emergency {
+        return Ok(Tree::open_as_it_is(directory, positions, found.size, &top));
+    }
+    Tree::open(directory.clone(), positions, found.size, &top).map_err(|source| io_error(&directory, source))
+}
+
 /// An empty history behind the newest end of the log. Without its leaf nobody goes on from there, who was told by an
 /// earlier run: they get a snapshot.
-fn history(state: &State, positions: &Positions) -> History {
+fn history(state: &State, positions: &Positions, read_from: u64) -> History {
     let epoch = state.revocations().epoch();
-    let entry = epoch.checked_sub(1).and_then(|index| positions.entry(index).ok().flatten());
+    // An emergency start reads nothing of what it passed over.
+    let index = epoch.checked_sub(1).filter(|index| *index >= read_from);
+    let entry = index.and_then(|index| positions.entry(index).ok().flatten());
     History::new(epoch, entry.map(|json| leaf_hash(&json)))
 }
 

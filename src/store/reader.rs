@@ -105,7 +105,7 @@ pub enum ReadError {
     /// The journal can't be read or is damaged.
     #[error("the journal can't be read")]
     Journal(#[from] io::Error),
-    /// The index names an entry that is another one.
+    /// The index names an entry that is another one, or there is none where one was counted.
     #[error("the index does not fit the journal at entry `{0}`; a restart rebuilds it")]
     Mismatch(u64),
     /// The log has no such entry, or no such size.
@@ -116,6 +116,21 @@ pub enum ReadError {
         /// The size.
         size: u64,
     },
+}
+
+impl Shared {
+    /// The newest load of the registry, and the registry's digest: of one that was carried forward as the log's key signed it,
+    /// else as its entry has it.
+    pub(super) fn last_load(&self) -> Result<Option<(u64, Digest)>, ReadError> {
+        let Some(index) = self.index.last_load()? else { return Ok(None) };
+        if let Some(carried) = self.loaded.filter(|(carried, _)| *carried == index) {
+            return Ok(Some(carried));
+        }
+        let json = self.positions.entry(index)?.ok_or(ReadError::Mismatch(index))?;
+        let entry = Entry::from_json(&json).map_err(|source| ReadError::Entry { index, source })?;
+        let Event::Load(load) = entry.event else { return Err(ReadError::Mismatch(index)) };
+        Ok(Some((index, load.registry)))
+    }
 }
 
 impl Reader {
@@ -217,7 +232,10 @@ impl Reader {
         let size = self.shared().head.load().size;
         let left = usize::try_from(size.saturating_sub(first)).unwrap_or(usize::MAX);
         let count = count.min(left).min(PAGE_SIZE_MAX);
-        if count == 0 { Ok(Vec::new()) } else { Ok(self.shared().positions.entries(first, count)?) }
+        let found = self.shared().positions.entries(first, count)?;
+        let next = first.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
+        // The head says that they are there.
+        if found.len() < count { Err(ReadError::Mismatch(next)) } else { Ok(found) }
     }
 
     /// The digest of the registry in the log's newest load; `None` before the first.
@@ -225,11 +243,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub fn last_load(&self) -> Result<Option<Digest>, ReadError> {
-        let Some(index) = self.shared().index.last_load()? else { return Ok(None) };
-        let json = self.shared().positions.entry(index)?.ok_or(ReadError::Mismatch(index))?;
-        let entry = Entry::from_json(&json).map_err(|source| ReadError::Entry { index, source })?;
-        let Event::Load(load) = entry.event else { return Err(ReadError::Mismatch(index)) };
-        Ok(Some(load.registry))
+        Ok(self.shared().last_load()?.map(|(_, registry)| registry))
     }
 
     /// Takes records that ended longer than the retention before the newest entry out of the index, never out of the log.

@@ -27,7 +27,8 @@ type Tile = Arc<Vec<Digest>>;
 pub struct Tree {
     directory: PathBuf,
     positions: Arc<Positions>,
-    edge: Mutex<Edge>,
+    /// `None` when it could not be read: then there are no proofs, and no new tiles.
+    edge: Mutex<Option<Edge>>,
 }
 
 /// The tiles that are not full yet, lowest level first.
@@ -87,14 +88,31 @@ impl Tree {
     /// When the journal can't be read.
     pub fn open(directory: PathBuf, positions: Arc<Positions>, size: u64, root: &Digest) -> io::Result<Self> {
         let tree = Self { directory, positions, edge: Mutex::default() };
-        for trust in [true, false] {
-            let edge = tree.edge_from(size, trust)?;
-            *tree.edge.lock().unwrap_or_else(PoisonError::into_inner) = edge;
-            if size == 0 || tree.root(size, trust)? == *root {
-                break;
-            }
+        if !tree.has(size, root, true)? {
+            tree.has(size, root, false)?;
         }
         Ok(tree)
+    }
+
+    /// As [`Self::open`], for a start that must not depend on it: when tiles and journal do not give `root` as they are, there
+    /// are no proofs until the next one.
+    pub fn open_as_it_is(directory: PathBuf, positions: Arc<Positions>, size: u64, root: &Digest) -> Self {
+        let tree = Self { directory, positions, edge: Mutex::default() };
+        let problem = match tree.has(size, root, true) {
+            Ok(true) => return tree,
+            Ok(false) => "its tiles are those of another log".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(problem, "the log's tree can't be read: there are no proofs until an ordinary start");
+        *tree.edge.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        tree
+    }
+
+    /// Reads the edge; gives whether the tree has this root.
+    fn has(&self, size: u64, root: &Digest, trust: bool) -> io::Result<bool> {
+        let edge = self.edge_from(size, trust)?;
+        *self.edge.lock().unwrap_or_else(PoisonError::into_inner) = Some(edge);
+        Ok(size == 0 || self.root(size, trust)? == *root)
     }
 
     fn edge_from(&self, size: u64, trust: bool) -> io::Result<Edge> {
@@ -113,7 +131,9 @@ impl Tree {
     pub fn push(&self, leaves: impl Iterator<Item = Digest>) -> Vec<FullTile> {
         let mut full = Vec::new();
         let mut edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner);
-        leaves.for_each(|leaf| edge.push(leaf, &mut full));
+        if let Some(edge) = edge.as_mut() {
+            leaves.for_each(|leaf| edge.push(leaf, &mut full));
+        }
         full
     }
 
@@ -140,7 +160,7 @@ impl Tree {
     /// # Errors
     /// When tiles have to be made and the journal can't be read.
     pub fn inclusion(&self, index: u64, size: u64, trust: bool) -> io::Result<Vec<Digest>> {
-        let mut view = self.view(trust);
+        let mut view = self.view(trust)?;
         let mut proof = Vec::new();
         let (mut low, mut high) = (0, size);
         // From the root down: the sibling's root is the step; they are wanted leaf first.
@@ -163,7 +183,7 @@ impl Tree {
     /// # Errors
     /// When tiles have to be made and the journal can't be read.
     pub fn consistency(&self, old: u64, size: u64, trust: bool) -> io::Result<Vec<Digest>> {
-        let mut view = self.view(trust);
+        let mut view = self.view(trust)?;
         let mut proof = Vec::new();
         let (mut low, mut high, mut whole) = (0, size, true);
         while old < high && high.saturating_sub(low) > 1 {
@@ -188,12 +208,13 @@ impl Tree {
     /// # Errors
     /// When tiles have to be made and the journal can't be read.
     pub fn root(&self, size: u64, trust: bool) -> io::Result<Digest> {
-        self.view(trust).range(0, size)
+        self.view(trust)?.range(0, size)
     }
 
-    fn view(&self, trust: bool) -> View<'_> {
+    fn view(&self, trust: bool) -> io::Result<View<'_>> {
         let edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        View { tree: self, edge, tiles: HashMap::new(), trust }
+        let edge = edge.ok_or_else(|| io::Error::other("the log's tree can't be read in this emergency"))?;
+        Ok(View { tree: self, edge, tiles: HashMap::new(), trust })
     }
 
     /// `count` hashes of `level` from the tile boundary `first` on, from the level below.

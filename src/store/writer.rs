@@ -90,12 +90,10 @@ impl Writer {
                     Err(_) => break,
                 }
             }
+            drain(queue, &mut jobs);
             if let Some(patience) = patience(self.crowd, &jobs) {
                 queue.gather(patience);
-            }
-            while jobs.len() < LEDGER_GROUP_MAX {
-                let Ok(job) = queue.next() else { break };
-                jobs.push_back(job);
+                drain(queue, &mut jobs);
             }
             self.serve(&mut jobs);
         }
@@ -351,6 +349,14 @@ impl Writer {
             state.forget(now);
             self.forgotten = now;
         }
+    }
+}
+
+/// Takes out what is there, as far as it goes into one group.
+fn drain(queue: &Exit, jobs: &mut VecDeque<Job>) {
+    while jobs.len() < LEDGER_GROUP_MAX {
+        let Ok(job) = queue.next() else { break };
+        jobs.push_back(job);
     }
 }
 

@@ -1,8 +1,8 @@
 //! A tower layer for services over HTTP, such as axum's and tonic's: each request is verified before the service sees it,
 //! on every connection, however long it is open. The proof goes into the request's extensions as `Arc<Verified>`.
 //!
-//! A refusal is an HTTP status (RFC 6750, RFC 9449). To a gRPC request it is a gRPC status over HTTP 200 with the same
-//! header fields, which are its metadata. What the request says of itself decides on that form alone.
+//! A refusal is an HTTP status (RFC 6750, RFC 9449). Of a gRPC service ([`VerifyLayer::grpc`]) it is to a gRPC request a gRPC
+//! status over HTTP 200 with the same header fields, which are its metadata.
 //!
 //! A request or response that streams on is not cut off when its credential ends: services that stream ask
 //! [`Verifier::still`] before each message.
@@ -36,16 +36,25 @@ pub struct VerifyLayer {
     parts: Arc<Parts>,
 }
 
+#[derive(Clone)]
 struct Parts {
     verifier: Arc<Verifier>,
     api: Protected,
     clock: Arc<dyn Clock>,
+    is_grpc: bool,
 }
 
 impl VerifyLayer {
-    /// Protects `api` with `verifier`.
+    /// Protects `api` with `verifier`. A refusal is an HTTP status.
     pub fn new(verifier: Arc<Verifier>, api: Protected, clock: Arc<dyn Clock>) -> Self {
-        Self { parts: Arc::new(Parts { verifier, api, clock }) }
+        Self { parts: Arc::new(Parts { verifier, api, clock, is_grpc: false }) }
+    }
+
+    /// The same for a gRPC service: a refusal of a gRPC call is a gRPC status. Not for a service whose answers are judged by
+    /// their HTTP status, which is 200 then, whatever was asked for.
+    #[must_use]
+    pub fn grpc(self) -> Self {
+        Self { parts: Arc::new(Parts { is_grpc: true, ..Parts::clone(&self.parts) }) }
     }
 }
 
@@ -88,7 +97,10 @@ where
                 request.extensions_mut().insert(Arc::new(verified));
                 Box::pin(self.inner.call(request))
             }
-            Err(denied) => Box::pin(ready(Ok(refused(&denied, grpc::is_grpc(&request))))),
+            Err(denied) => {
+                let is_grpc = self.parts.is_grpc && grpc::is_grpc(&request);
+                Box::pin(ready(Ok(refused(&denied, is_grpc))))
+            }
         }
     }
 }
@@ -231,7 +243,8 @@ mod tests {
         let clock = ManualClock::new(NOW);
         clock.break_by(-5_000);
         let verifier = verifier(&*signer(Algorithm::Es256), Settings::default());
-        let service = VerifyLayer::new(verifier, protected(), Arc::new(clock)).layer(service_fn(nobody));
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(clock)).grpc();
+        let service = layer.layer(service_fn(nobody));
         let response = service.clone().oneshot(request(PULLS, &[])).await.unwrap();
         assert_eq!(
             (response.status().as_u16(), &response.headers()[REFUSED]),
@@ -270,7 +283,7 @@ mod tests {
         let (broker, agent) = (signer(Algorithm::Es256), signer(Algorithm::Ed25519));
         let nonces = Some(crate::verify::Nonces::new(&[7; 32]));
         let verifier = verifier(&*broker, Settings { nonces, ..Settings::default() });
-        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW))).grpc();
         let service = layer.layer(service_fn(async |_: Request<()>| {
             Ok::<_, Infallible>(Response::new("called".to_owned()))
         }));
@@ -301,7 +314,11 @@ mod tests {
     #[tokio::test]
     async fn no_content_type_gets_past_the_check_and_only_grpc_s_changes_the_form_of_the_refusal() {
         let verifier = verifier(&*signer(Algorithm::Es256), Settings::default());
-        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW)));
+        let layer = VerifyLayer::new(verifier, protected(), Arc::new(ManualClock::new(NOW))).grpc();
+        let plain = VerifyLayer { parts: Arc::new(Parts { is_grpc: false, ..Parts::clone(&layer.parts) }) };
+        let refused = plain.layer(service_fn(nobody)).oneshot(grpc_request(&[])).await.unwrap();
+        assert_eq!(refused.status().as_u16(), 401, "a service over HTTP answers with HTTP's status");
+        assert!(!refused.headers().contains_key("grpc-status"));
         let service = layer.layer(service_fn(nobody));
         let types =
             ["application/grpc", "application/grpc+proto", "application/grpc-web", "application/json", ""];

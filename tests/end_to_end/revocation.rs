@@ -96,8 +96,8 @@ async fn what_an_operator_revokes_reaches_who_follows_and_its_acknowledgement_co
         loop {
             let message = next(&mut feed).await;
             if message.epoch > 0 {
-                let (label, epoch) = ("test".into(), message.epoch);
-                let request = AcknowledgeEpochRequest { label, epoch, subscription: 0 };
+                let (label, epoch, subscription) = ("test".into(), message.epoch, message.subscription);
+                let request = AcknowledgeEpochRequest { label, epoch, subscription };
                 acknowledging.acknowledge_epoch(request).await.unwrap();
             }
         }
@@ -254,7 +254,7 @@ async fn each_bad_field_of_locks_and_of_the_feed_is_named_and_changes_nothing() 
     let watch = WatchRevocationsRequest { label: "a b".into(), ..Default::default() };
     let status = verifier.watch_revocations(watch).await.unwrap_err();
     assert!(status.code() == Code::InvalidArgument && status.message().starts_with("label"), "{status:?}");
-    let ack = |label: &str, epoch| AcknowledgeEpochRequest { label: label.into(), epoch, subscription: 0 };
+    let ack = |label: &str, epoch| AcknowledgeEpochRequest { label: label.into(), epoch, subscription: 7 };
     let status = verifier.acknowledge_epoch(ack("a b", 0)).await.unwrap_err();
     assert!(status.code() == Code::InvalidArgument && status.message().starts_with("label"), "{status:?}");
     let status = verifier.acknowledge_epoch(ack("", u64::MAX)).await.unwrap_err();

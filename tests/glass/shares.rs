@@ -1,11 +1,14 @@
 //! Whoever has an operator's certificate and nothing good in mind: what they ask for takes none of the places that others have,
 //! and none of those that stop them.
 
+use std::time::Duration;
+
 use hotwork::api::authz;
 use hotwork::broker::lock::LockTerms;
 use hotwork::broker::operate::{Caller, OperateError, Requirement};
 use hotwork::broker::revoke::Revoke;
 use hotwork::broker::underway::{Share, TooManyCalls};
+use hotwork::domain::clock::Clock as _;
 use hotwork::domain::revocation::Selector;
 
 use crate::site::Site;
@@ -86,4 +89,26 @@ async fn whose_role_does_not_cover_it_has_no_more_places_either() {
     assert!(matches!(refused, Err(OperateError::Role { .. })), "{refused:?}");
     assert_eq!(site.broker().ledger().status().size, size + 1, "a refused role is recorded");
     assert!(tried(authz::LIST_LOCKS).await.is_ok(), "and takes its place no longer than that");
+}
+
+#[tokio::test]
+async fn what_is_counted_has_the_place_of_a_read() {
+    let site = Site::open().await;
+    let broker = site.broker();
+    let mut reads = Vec::new();
+    for _ in 0..Share::Read.places() {
+        reads.push(site.by("alice", authz::LIST_AGENTS).await);
+    }
+    // It would keep her brakes off for as long as it counts.
+    assert_eq!(full(&site, "alice", authz::REVOKE_DRY_RUN).await, Some(Share::Read));
+    let counted = async || {
+        site.clock.advance_millis(1_000);
+        let (issued_before, reason) = (Some(site.clock.now().unwrap()), "stop".parse().unwrap());
+        let asked = Revoke { selector: Selector::All, issued_before, reason, lock: None };
+        let done = broker.revoke(&site.by("alice", authz::REVOKE).await, asked).await.unwrap();
+        broker.revoked(done, Duration::from_millis(1)).await.count
+    };
+    assert!(!counted().await.complete, "nobody counts beside sixteen reads, and the revocation stands");
+    reads.pop();
+    assert!(counted().await.complete);
 }

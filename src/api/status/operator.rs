@@ -115,12 +115,9 @@ impl From<VerifierError> for Refused {
             VerifierError::Full => {
                 Self::new(Code::ResourceExhausted, "subscribers-exhausted", error.to_string())
             }
-            VerifierError::Several => {
-                Self::new(Code::InvalidArgument, "subscription-missing", error.to_string())
-            }
             VerifierError::Unknown => {
-                let message = "the verifier does not follow the feed; call `WatchRevocations` first, with the \
-                               same label and on the same connection";
+                let message = "the verifier does not follow the feed on this stream; call `WatchRevocations` first, \
+                               with the same label, and give back its `subscription`";
                 Self::new(Code::FailedPrecondition, "not-subscribed", message)
             }
         }

@@ -1,7 +1,8 @@
 //! The file of what is carried forward, as bytes.
 //!
 //! ```text
-//! magic 17 bytes | first u64 | root 32 bytes | size u64 | leaf 32 bytes | epoch u64 | loaded u64, all ones when none was
+//! magic 17 bytes | first u64 | root 32 bytes | size u64 | leaf 32 bytes | epoch u64
+//! loaded u64, all ones when none was | its registry 32 bytes
 //! agents u32 | agents times: length u32, text, time i64
 //! entries u32 | entries times: index u64, parts u8, length u32, JSON
 //! signature of the log's key, 64 bytes
@@ -22,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::store::open::is_signed;
 
 /// What the file begins with. No text begins so, and a checkpoint is a text: a signature of one is none of the other.
-const MAGIC: &[u8; 17] = b"\xffhotwork-carried\x02";
+const MAGIC: &[u8; 17] = b"\xffhotwork-carried\x03";
 const SIGNATURE_BYTES: usize = 64;
 /// The entries, the agents of a large registry beside them, and the rest.
 const FILE_BYTES_MAX: usize = CARRIED_BYTES_MAX + 16 * 1024 * 1024;
@@ -103,7 +104,8 @@ fn encode(carried: &Carried) -> Vec<u8> {
     out.extend(carried.start.map_or(0, |start| start.size).to_le_bytes());
     out.extend(carried.start.map_or([0; 32], |start| *start.leaf.as_bytes()));
     out.extend(carried.epoch.to_le_bytes());
-    out.extend(carried.loaded.unwrap_or(NEVER).to_le_bytes());
+    out.extend(carried.loaded.map_or(NEVER, |(index, _)| index).to_le_bytes());
+    out.extend(carried.loaded.map_or([0; 32], |(_, registry)| *registry.as_bytes()));
     out.extend(count(carried.last_issue.len()));
     for (agent, time) in &carried.last_issue {
         out.extend(count(agent.len()));
@@ -151,7 +153,7 @@ fn decode(bytes: &[u8]) -> Option<Carried> {
     let (first, root) = (take.number()?, Digest::from_bytes(take.array()?));
     let (size, leaf) = (take.number()?, Digest::from_bytes(take.array()?));
     let start = (first > 0).then_some(Start { first, root, size, leaf });
-    let (epoch, loaded) = (take.number()?, take.number()?);
+    let (epoch, loaded, registry) = (take.number()?, take.number()?, Digest::from_bytes(take.array()?));
     let mut last_issue = HashMap::new();
     for _ in 0..u32::from_le_bytes(take.array()?) {
         let agent = std::str::from_utf8(take.counted(SPIFFE_ID_BYTES_MAX)?).ok()?;
@@ -165,7 +167,7 @@ fn decode(bytes: &[u8]) -> Option<Carried> {
         let json = take.counted(ENTRY_BYTES_MAX)?.to_vec();
         entries.insert(index, Matters { parts: Parts(parts), json });
     }
-    let loaded = (loaded != NEVER).then_some(loaded);
+    let loaded = (loaded != NEVER).then_some((loaded, registry));
     take.0.is_empty().then_some(Carried { start, epoch, loaded, last_issue, entries })
 }
 
@@ -209,7 +211,7 @@ mod tests {
         Carried {
             start: Some(Start { first: 70, root: Digest::of(b"root"), size: 90, leaf: Digest::of(b"leaf") }),
             epoch: 71,
-            loaded: Some(3),
+            loaded: Some((3, Digest::of(b"registry"))),
             last_issue: HashMap::from([("a".to_owned(), Timestamp::from_millis(5))]),
             entries: BTreeMap::from([(3, matters(Parts::LOCK.and(Parts::MARK))), (69, matters(Parts::KEPT))]),
         }

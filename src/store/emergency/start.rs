@@ -38,6 +38,7 @@ impl Ledger {
             tracing::warn!(%error, "what was carried forward of the log is no good: all of it is read");
             (from, read) = (0, prepared(root, &key, &shadow, &Carried::default()));
         }
+        let loaded = carried.loaded.filter(|_| from > 0);
         let (parsed, recovered) = read?;
         tracing::info!(from, size = recovered.found.size, "the log was read for an emergency");
         let directory = shadow.path().join("journal");
@@ -50,7 +51,7 @@ impl Ledger {
         let (store, tree_root) = (Box::new(store), shadow.path().to_owned());
         let emergency = Some((room, shadow));
         let (merged, read_from) = (None, from);
-        Assembly { options, key, lock, recovered, positions, store, merged, read_from, emergency }
+        Assembly { options, key, lock, recovered, positions, store, merged, read_from, loaded, emergency }
             .start(&tree_root)
     }
 }

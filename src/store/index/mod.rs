@@ -196,7 +196,7 @@ impl Index {
         }
         self.set_number("swept", carried.first())?;
         self.set_number("epoch", carried.epoch)?;
-        carried.loaded.map_or(Ok(()), |loaded| self.set_number("loaded", loaded))?;
+        carried.loaded.map_or(Ok(()), |(loaded, _)| self.set_number("loaded", loaded))?;
         Ok(Content { applied: carried.first(), last_issue: carried.last_issue.clone() })
     }
 

@@ -125,9 +125,8 @@ impl Positions {
     /// Up to `count` entries from `first` on that are in segments.
     fn written(&self, first: u64, count: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut found: Vec<Vec<u8>> = Vec::new();
-        let Some((_, place)) = self.mark_before(first).filter(|_| count > 0) else { return Ok(found) };
+        let Some((mut next, place)) = self.mark_before(first).filter(|_| count > 0) else { return Ok(found) };
         let (mut file, mut place) = self.open(place)?;
-        let mut next = None;
         while found.len() < count {
             let Some(header) = header_at(&file, place.offset)? else {
                 let Some(after) = self.segment_after(place.segment) else { break };
@@ -135,10 +134,10 @@ impl Positions {
                 continue;
             };
             // The segments before the last ones may have been passed over, and one of them may be gone.
-            if next.map_or(header.first > first, |next| header.first != next) {
+            if header.first != next {
                 return Err(damaged(place, 0, group::Flaw::Order));
             }
-            next = Some(header.end());
+            next = header.end();
             self.came_by(header.first, place);
             if header.end() > first {
                 let bytes = read_at(&file, place.offset, header.total_bytes())?;

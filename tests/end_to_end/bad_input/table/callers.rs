@@ -183,8 +183,9 @@ fn verification() -> Vec<Rpc> {
             Code::FailedPrecondition,
         ))
         // Before its size there is whether anybody of that label follows.
-        .any(&["epoch", "subscription"])
-        .optional(&["label", "epoch", "subscription"]),
+        .any(&["epoch"])
+        .bad("subscription", [json!(0)])
+        .optional(&["label", "epoch"]),
         Rpc::new("VerificationService/GetTrustBundle", json!({})),
     ]
 }
