@@ -100,8 +100,8 @@ impl Arena {
     }
 
     /// Runs `attack` at each door, again and again on `attackers` tasks, with the good client beside it, and holds the
-    /// daemon to what it promises.
-    pub fn attack<F, A>(self, attackers: usize, attack: F)
+    /// daemon to what it promises. What the daemon logged.
+    pub fn attack<F, A>(self, attackers: usize, attack: F) -> String
     where
         F: Fn(Target) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = ()> + Send,
@@ -112,6 +112,7 @@ impl Arena {
         let status = self.daemon.hotwork(&["status"]);
         assert!(status.status.success(), "{}", text(&status));
         self.daemon.json(&["issue", "demo.read", "--resource", "demo/hello"]);
+        self.daemon.log()
     }
 
     fn attack_at<F, A>(&self, gate: &Gate, attackers: usize, attack: F)

@@ -28,6 +28,7 @@ mod pki;
 mod public;
 #[path = "../end_to_end/support.rs"]
 mod support;
+mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -36,9 +37,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use arena::{Arena, Target};
-use door::CERTIFIED;
-use frames::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, frame};
-use frames::{Raw, call, whole};
+use door::{CERTIFIED, Door};
+use frames::Raw;
+use wire::{ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS};
+use wire::{call, frame, whole};
 
 /// Where the attacker sits.
 const ATTACKER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
@@ -126,13 +128,17 @@ fn connections_that_say_nothing() {
 
 #[test]
 fn descriptors_run_out() {
-    let arena = Arena::new(&CERTIFIED);
-    arena.leave_descriptors(24);
-    arena.attack(200, |target| async move {
-        let Some(mut stream) = dial(&target).await else { return };
-        let mut byte = [0];
-        let _closed = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut byte)).await;
-    });
+    // The public listener has an accept loop of its own.
+    for doors in [&CERTIFIED[..], &[Door::Public]] {
+        let arena = Arena::new(doors);
+        arena.leave_descriptors(24);
+        let log = arena.attack(200, |target| async move {
+            let Some(mut stream) = dial(&target).await else { return };
+            let mut byte = [0];
+            let _closed = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut byte)).await;
+        });
+        assert!(log.contains("can't accept connections, trying again"), "there were enough: {log}");
+    }
 }
 
 #[test]

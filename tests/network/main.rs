@@ -15,8 +15,12 @@
     reason = "tests"
 )]
 
+mod age;
+mod bounds;
 mod enrolled;
+mod patience;
 mod pki;
+mod raw;
 mod relay;
 mod revocation;
 mod session;
@@ -25,6 +29,8 @@ mod signing;
 #[path = "../end_to_end/support.rs"]
 mod support;
 mod tls;
+#[path = "../attacks/wire.rs"]
+mod wire;
 mod workloads;
 
 use std::path::Path;

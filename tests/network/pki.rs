@@ -100,8 +100,13 @@ impl Identity {
 
 /// The client's side of TLS: the daemon's root, this identity or none, these protocols.
 pub fn config(daemon: &Daemon, identity: Option<&Identity>, alpn: &[&str]) -> ClientConfig {
+    config_below(Path::new(&daemon.env["HOTWORK_TLS_CA"]), identity, alpn)
+}
+
+/// The same with the root in this file.
+pub fn config_below(root: &Path, identity: Option<&Identity>, alpn: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    let root = std::fs::read(&daemon.env["HOTWORK_TLS_CA"]).unwrap();
+    let root = std::fs::read(root).unwrap();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&root).map(Result::unwrap));
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -150,7 +155,11 @@ pub async fn connect_to(
 /// A gRPC channel of one connection; it does not come back when it is cut.
 pub async fn channel(daemon: &Daemon, variable: &str, identity: Option<&Identity>) -> io::Result<Channel> {
     let from = IpAddr::from([127, 0, 0, 1]);
-    let stream = connect(daemon, variable, config(daemon, identity, &["h2"]), from).await?;
+    over(connect(daemon, variable, config(daemon, identity, &["h2"]), from).await?).await
+}
+
+/// A gRPC channel over this connection.
+pub async fn over(stream: TlsStream<tokio::net::TcpStream>) -> io::Result<Channel> {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
