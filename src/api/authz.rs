@@ -145,6 +145,82 @@ mod tests {
         }
     }
 
+    /// What all who call can do, verb by verb. Whoever adds one says here that it does not touch the record.
+    const VERBS: [&str; 26] = [
+        "Acknowledge",
+        "Close",
+        "Consume",
+        "Decide",
+        "Drill",
+        "Enroll",
+        "Explain",
+        "Extend",
+        "Get",
+        "Introspect",
+        "Issue",
+        "List",
+        "Lock",
+        "Open",
+        "Prepare",
+        "Prove",
+        "Release",
+        "Reload",
+        "Remove",
+        "Review",
+        "Revoke",
+        "Rotate",
+        "Test",
+        "Unlock",
+        "Watch",
+        "Who",
+    ];
+
+    /// The words of a name in camel case or with underscores.
+    fn words(name: &str) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        for letter in name.chars() {
+            if letter.is_uppercase() || letter == '_' || words.is_empty() {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().extend(Some(letter).filter(|letter| *letter != '_'));
+        }
+        words
+    }
+
+    #[test]
+    fn nothing_stops_shortens_or_configures_the_log() {
+        let pool = DescriptorPool::decode(crate::proto::DESCRIPTORS).unwrap();
+        let ours = pool.services().filter(|service| service.full_name().starts_with("hotwork."));
+        let methods: Vec<_> = ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+        assert!(methods.len() > TABLE.len());
+        for method in methods {
+            let (name, words) = (method.full_name(), words(method.name()));
+            assert!(VERBS.contains(&words[0].as_str()), "{name}: is the log safe from it?");
+            let reads = ["Get", "List", "Prove"].contains(&words[0].as_str());
+            let of_the_log = name.starts_with("hotwork.v1.AuditService.");
+            assert!(reads || !of_the_log, "{name}: the log is read and proven, and nothing else");
+            // Nothing that is sent elsewhere names it.
+            let about = ["audit", "entries", "entry", "journal", "log", "record", "silent"];
+            for field in method.input().fields().filter(|_| !of_the_log) {
+                let words = self::words(field.name());
+                assert!(!words.iter().any(|word| about.contains(&word.as_str())), "{name}: {}", field.name());
+            }
+        }
+    }
+
+    /// That each is recorded in fact is `tests/end_to_end/operator_calls.rs`, row by row over a real daemon.
+    #[test]
+    fn every_row_is_recorded_and_one_may_be_answered_without() {
+        let urgent = [LIST_BREAK_GLASS, LIST_LOCKS, PREPARE];
+        for row in TABLE {
+            match row.audit {
+                Audit::Attempt => assert_eq!(*row, GET_STATUS),
+                Audit::Call | Audit::Change => {}
+                Audit::Urgent => assert!(urgent.contains(row), "{}", row.rpc),
+            }
+        }
+    }
+
     #[test]
     fn what_takes_authority_away_has_places_that_nothing_else_takes() {
         let brakes: Vec<&str> =

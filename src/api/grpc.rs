@@ -33,6 +33,7 @@ use super::drain::Drain;
 use super::guard::{ACCEPT_PAUSE, Guarded, Places, is_of_one_connection};
 use super::metrics::Metrics;
 use super::published::Published;
+use super::strangers::WatchStrangers;
 use super::tls::standing::HeldToCertificate;
 use super::tls::{self, TlsListener};
 use super::verify::Verification;
@@ -222,6 +223,7 @@ impl Services {
         let places = Places::new(CONNECTIONS_MAX, CONNECTIONS_PER_USER_MAX, open);
         let (accepted, connections) = mpsc::channel(1);
         let serving = bounds()
+            .layer(WatchStrangers::new(self.edge.metrics.rejected_operators(name)))
             .add_routes(self.routes.clone().routes())
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain.begun());
         self.run(accept(name, listener, places, accepted, &drain), serving).await
@@ -235,6 +237,7 @@ impl Services {
         let serving = bounds()
             .max_concurrent_streams(TLS_STREAMS_MAX)
             .max_connection_age(acceptor.max_age())
+            .layer(WatchStrangers::new(self.edge.metrics.rejected_operators(name)))
             .layer(HeldToCertificate::new(Arc::clone(&self.edge.broker)))
             .add_routes(self.routes.clone().routes())
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain.begun());

@@ -1,8 +1,9 @@
 //! What is counted. Labels are closed sets: never an agent, a resource or anything a caller can choose.
 
-use std::sync::Mutex;
+mod turned_away;
+
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -22,12 +23,12 @@ use crate::domain::time::Timestamp;
 use crate::notify::desk::DestinationView;
 use crate::store::LedgerError;
 
+use turned_away::{Refusals, Sampled};
+pub use turned_away::{RefusedConnections, RejectedOperators};
+
 /// Upper bounds of the issue latency's buckets in seconds: from a third of a good commit to the request timeout.
 const ISSUE_SECONDS: [f64; 12] =
     [0.0003, 0.0006, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 10.0];
-/// How often a rejected attestation gets a line in the log; the others are counted only, because anybody
-/// who reaches the socket can cause them.
-const REJECTED_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 type Labelled<L, M> = Family<L, M>;
 
@@ -47,30 +48,10 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusedLabel {
-    listener: &'static str,
-    reason: &'static str,
-}
-
 /// What an emergency is without.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabel {
     cause: &'static str,
-}
-
-/// Counts the connections of one listener that came to nothing.
-#[derive(Clone, Debug)]
-pub struct RefusedConnections {
-    counters: Labelled<RefusedLabel, Counter>,
-    listener: &'static str,
-}
-
-impl RefusedConnections {
-    /// One more, for this reason: one of a closed set of words.
-    pub fn count(&self, reason: &'static str) {
-        self.counters.get_or_create(&RefusedLabel { listener: self.listener, reason }).inc();
-    }
 }
 
 /// The gauges of break-glass.
@@ -149,9 +130,10 @@ pub struct Metrics {
     issue_seconds: Histogram,
     denied: Labelled<ReasonLabel, Counter>,
     rejected: Labelled<ReasonLabel, Counter>,
+    strangers: Refusals,
     failed: Labelled<ReasonLabel, Counter>,
     connections: Labelled<KindLabel, Gauge>,
-    refused: Labelled<RefusedLabel, Counter>,
+    refused: Refusals,
     issuing: Gauge,
     emergency: Labelled<CauseLabel, Gauge>,
     live: Gauge,
@@ -163,7 +145,7 @@ pub struct Metrics {
     locks: Gauge,
     break_glass: GlassGauges,
     notices: Notices,
-    rejected_logged: Mutex<Option<Instant>>,
+    rejected_said: Sampled,
 }
 
 impl Metrics {
@@ -178,6 +160,7 @@ impl Metrics {
             issue_seconds: Histogram::new(ISSUE_SECONDS),
             denied: Family::default(),
             rejected: Family::default(),
+            strangers: Family::default(),
             failed: Family::default(),
             connections: Family::default(),
             refused: Family::default(),
@@ -192,7 +175,7 @@ impl Metrics {
             locks: Gauge::default(),
             break_glass: GlassGauges::default(),
             notices: Notices::default(),
-            rejected_logged: Mutex::new(None),
+            rejected_said: Sampled::default(),
         };
         metrics.register(issued.clone(), version);
         metrics
@@ -205,6 +188,8 @@ impl Metrics {
         registry.register("requests_denied", "Requests denied, by reason", self.denied.clone());
         let help = "Callers that were not attested, by reason";
         registry.register("attestations_rejected", help, self.rejected.clone());
+        let help = "Operators' calls of callers who are none, or at another door, by listener and reason";
+        registry.register("operators_rejected", help, self.strangers.clone());
         let help = "Requests that ended without a decision, by reason";
         registry.register("requests_failed", help, self.failed.clone());
         let help = "Time from a parsed request to a recorded credential, in seconds";
@@ -245,8 +230,7 @@ impl Metrics {
             let is = status.emergency.as_ref().is_some_and(|emergency| emergency.causes.contains(&cause));
             self.emergency.get_or_create(&CauseLabel { cause: cause.code() }).set(i64::from(is));
         }
-        self.live.set(gauge(live.count));
-        self.live_at_most.set(i64::from(live.at_most));
+        self.show_live(live);
         self.log_entries.set(gauge(status.ledger.size));
         self.epoch.set(gauge(status.feed.epoch));
         self.subscribers.set(i64::try_from(status.feed.connected).unwrap_or(i64::MAX));
@@ -259,6 +243,11 @@ impl Metrics {
         Ok(text)
     }
 
+    fn show_live(&self, live: Live) {
+        self.live.set(i64::try_from(live.count).unwrap_or(i64::MAX));
+        self.live_at_most.set(i64::from(live.at_most));
+    }
+
     /// The gauge of one listener's open connections.
     pub fn connections(&self, listener: &'static str) -> Gauge {
         self.connections.get_or_create(&KindLabel { kind: listener }).clone()
@@ -266,7 +255,12 @@ impl Metrics {
 
     /// What counts the connections of one listener that came to nothing.
     pub fn refused_connections(&self, listener: &'static str) -> RefusedConnections {
-        RefusedConnections { counters: self.refused.clone(), listener }
+        RefusedConnections::new(&self.refused, listener)
+    }
+
+    /// What counts the calls at one listener that are operators' and were made by none.
+    pub fn rejected_operators(&self, listener: &'static str) -> RejectedOperators {
+        RejectedOperators::new(&self.strangers, listener)
     }
 
     /// Counts one request to issue, by what came of it.
@@ -306,7 +300,7 @@ impl Metrics {
         match error {
             AttestError::Rejected(rejected) => {
                 self.rejected.get_or_create(&ReasonLabel { reason: rejected.code() }).inc();
-                if self.is_due() {
+                if self.rejected_said.is_due() {
                     tracing::warn!(
                         reason = rejected.code(),
                         "attestation rejected; others in this second are counted only"
@@ -323,15 +317,21 @@ impl Metrics {
     fn fail(&self, reason: &'static str) {
         self.failed.get_or_create(&ReasonLabel { reason }).inc();
     }
+}
 
-    fn is_due(&self) -> bool {
-        let now = Instant::now();
-        // Whoever holds the lock is about to log.
-        let Ok(mut logged) = self.rejected_logged.try_lock() else { return false };
-        let due = logged.is_none_or(|last| now.duration_since(last) >= REJECTED_LOG_INTERVAL);
-        if due {
-            *logged = Some(now);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_a_bound_says_so() {
+        let metrics = Metrics::new("1");
+        for (at_most, flag) in [(true, 1), (false, 0)] {
+            metrics.show_live(Live { count: 7, at_most });
+            let mut text = String::new();
+            text::encode(&mut text, &metrics.registry).unwrap();
+            assert!(text.contains("hotwork_credentials_live 7\n"), "{text}");
+            assert!(text.contains(&format!("hotwork_credentials_live_at_most {flag}\n")), "{text}");
         }
-        due
     }
 }

@@ -28,6 +28,7 @@ pub mod published;
 pub mod render;
 pub mod server;
 pub mod status;
+pub mod strangers;
 pub mod strict;
 pub mod tls;
 pub mod verifier;

@@ -119,7 +119,8 @@ impl Broker {
     /// Lets an operator's call through, or not, and records it.
     ///
     /// # Errors
-    /// [`OperateError`]. A caller who is no operator at all is not recorded: anybody could fill the log.
+    /// [`OperateError`]. A caller who is no operator at all is not recorded: anybody could fill the log. The edge counts
+    /// them.
     pub async fn authorize(
         &self,
         caller: &Caller,

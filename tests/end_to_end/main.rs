@@ -56,6 +56,7 @@ mod session_certificates;
 mod signing;
 mod sockets;
 mod ssh_agent;
+mod strangers;
 mod support;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 #[path = "../recipes/tls.rs"]

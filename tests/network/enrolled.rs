@@ -67,6 +67,14 @@ async fn an_operator_has_the_registrys_roles_and_nothing_once_removed() {
     let output = hotwork(&daemon, &files, &["agent", "list"]);
     assert_eq!(code(&output), 4, "{}", text(&output));
     assert!(text(&output).contains("not enrolled, or was removed"), "{}", text(&output));
+    let counted = |reason: &str| {
+        let (_, metrics) = http(&daemon.env["HOTWORK_OPS"], "GET", "/metrics");
+        let labels = format!("{{listener=\"admin_tcp\",reason=\"{reason}\"}} ");
+        let begin = format!("hotwork_operators_rejected_total{labels}");
+        metrics.lines().find_map(|line| line.strip_prefix(&begin)).map(str::to_owned)
+    };
+    assert!(counted("certificate-removed").is_some());
+    assert_eq!(counted("not-an-operator"), None);
     assert_eq!(list(&mut of_bob).await, Ok(()), "the other one is not touched");
 
     // Out of the registry: the certificate is good, and the operator has nothing.
@@ -75,6 +83,7 @@ async fn an_operator_has_the_registrys_roles_and_nothing_once_removed() {
     std::fs::write(&registry, text.replace("name = \"bob\"", "name = \"robert\"")).unwrap();
     daemon.json(&["reload"]);
     assert_eq!(list(&mut of_bob).await, Err((Code::Unauthenticated, "not-an-operator".to_owned())));
+    assert_eq!(counted("not-an-operator").as_deref(), Some("1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,12 @@ async fn is_heard(daemon: &Daemon, door: &str, identity: &Identity, session: &st
     answers.contains(&true)
 }
 
+/// Whether the daemon's log has a warning with all of these words.
+fn warned(daemon: &Daemon, words: &[&str]) -> bool {
+    let log = daemon.log();
+    log.lines().any(|line| line.contains("WARN") && words.iter().all(|word| line.contains(word)))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_s_certificate_opens_no_door_of_the_broker() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,10 +83,21 @@ async fn a_session_s_certificate_opens_no_door_of_the_broker() {
     }
     let state = || daemon.json(&["break-glass", "list"])["sessions"][0]["state"].clone();
     assert_eq!(state(), "SESSION_STATE_OPEN", "nothing that it tried was done");
-    eventually("the refusal is counted", || {
-        let (_, metrics) = http(&daemon.env["HOTWORK_OPS"], "GET", "/metrics");
-        metrics.contains("hotwork_connections_refused_total{listener=\"admin_tcp\",reason=")
-    });
+    let metrics = || http(&daemon.env["HOTWORK_OPS"], "GET", "/metrics").1;
+    for listener in ["admin_tcp", "agent_tcp", "verifier_tcp"] {
+        let labels = format!("{{listener=\"{listener}\",reason=\"certificate-unknown-issuer\"}} 1\n");
+        let refused = format!("hotwork_connections_refused_total{labels}");
+        eventually("the refusal is counted", || metrics().contains(&refused));
+        assert!(warned(&daemon, &["a certificate was refused", listener]), "{}", daemon.log());
+    }
+    // The agent that has the session does not end it either: its door is not for that.
+    let mut own = BreakGlassServiceClient::new(daemon.channel("HOTWORK_ENDPOINT").await);
+    let close = v1::CloseRequest { session: session.clone(), reason: "mine".into() };
+    assert_eq!(own.close(close).await.unwrap_err().code(), Code::Unimplemented);
+    let rejected = "hotwork_operators_rejected_total{listener=\"agent\",reason=\"not-served-here\"} 1\n";
+    assert!(metrics().contains(rejected), "{}", metrics());
+    assert!(warned(&daemon, &["BreakGlassService/Close", "caller=\"uid "]), "{}", daemon.log());
+    assert_eq!(state(), "SESSION_STATE_OPEN");
     assert!(is_heard(&daemon, ADMIN, &alice, &session).await, "an operator's certificate is heard");
     assert_eq!(state(), "SESSION_STATE_REVIEW_OWED");
 }
@@ -118,5 +135,11 @@ async fn who_is_no_responder_or_of_another_tenant_ends_extends_and_reviews_nothi
     let log = crate::support::text(&log);
     for rpc in ["Close", "Review"] {
         assert_eq!(log.matches(&format!("BreakGlassService/{rpc} REFUSED")).count(), 2, "{rpc}: {log}");
+    }
+    // Who may have texts prepared has been recorded before, whatever becomes of it.
+    for (name, said) in [("victor", " REFUSED"), ("otto", "")] {
+        let ends = format!("BreakGlassService/Prepare{said}");
+        let prepared = log.lines().filter(|line| line.contains(name) && line.trim_end().ends_with(&ends));
+        assert_eq!(prepared.count(), 1, "{name}: {log}");
     }
 }

@@ -67,7 +67,8 @@ pub async fn accept(
                 };
                 let (acceptor, accepted) = (Arc::clone(&acceptor), accepted.clone());
                 let certificates = room.certificates.clone();
-                let beginning = Beginning { name, stream, places, certificates, refused: refused.clone() };
+                let beginning =
+                    Beginning { name, address, stream, places, certificates, refused: refused.clone() };
                 handshakes.spawn(beginning.handshake(acceptor, accepted));
             }
             ((None, _) | (_, None), _) => return,
@@ -96,6 +97,7 @@ impl Room {
 /// A connection before its handshake.
 struct Beginning {
     name: &'static str,
+    address: SocketAddr,
     stream: TcpStream,
     places: (Place<Network>, Place<Network>),
     certificates: Places<Digest>,
@@ -104,7 +106,7 @@ struct Beginning {
 
 impl Beginning {
     async fn handshake(self, acceptor: Arc<Acceptor>, accepted: mpsc::Sender<Accepted>) {
-        let Self { name, stream, places: (handshake, place), certificates, refused } = self;
+        let Self { name, address, stream, places: (handshake, place), certificates, refused } = self;
         match acceptor.handshake(stream).await {
             Ok(connection) => {
                 drop(handshake);
@@ -119,9 +121,14 @@ impl Beginning {
                 // An error means that the server has ended, and so does the connection then.
                 let _ended = accepted.send(Ok(Guarded::new(connection, place))).await;
             }
-            // Anybody can cause it, so it is counted, and no more than a detail of the log.
+            // Anybody can cause it, so it is counted, and no more than a detail of the log: but for certificates, which
+            // somebody has made.
             Err(error) => {
-                refused.count(error.reason());
+                if error.is_of_a_certificate() {
+                    refused.count_certificate(error.reason(), address);
+                } else {
+                    refused.count(error.reason());
+                }
                 tracing::debug!(listener = name, %error, "no connection");
             }
         }

@@ -79,6 +79,11 @@ impl NoConnection {
             Self::Tls(error) => tls_reason(error),
         }
     }
+
+    /// Whether the peer showed a certificate, and it is not believed.
+    pub(super) fn is_of_a_certificate(&self) -> bool {
+        self.reason().starts_with("certificate-")
+    }
 }
 
 /// TLS wraps its errors into those of the socket.
