@@ -34,6 +34,7 @@ mod listeners;
 mod lock_stops;
 mod locks_by_key;
 mod lost_feed;
+mod metrics;
 mod oauth;
 mod operations;
 mod operator_calls;
