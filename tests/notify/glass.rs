@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::receiver::Receiver;
 use crate::scene::Scene;
 use crate::support::{code, eventually, text};
-use crate::{SECRET, secret, webhook};
+use crate::{SECRET, level, secret, webhook};
 
 /// A scene with these sections, where `{dir}` is its directory, and these destinations in its playbook `node-repair`.
 fn scene(sections: &str, named: &str) -> Scene {
@@ -49,6 +49,76 @@ fn of<'a>(all: &'a [Value], session: &str) -> Vec<&'a Value> {
 fn close(scene: &Scene, session: &str) {
     let closed = scene.run(&["break-glass", "close", session, "--reason", "done"]);
     assert_eq!(closed.0, 0, "{}", closed.1);
+}
+
+/// A webhook, a chat, a pager and a program; the daemon's own log is told without being named.
+fn each_kind(hook: &Receiver, pager: &Receiver) -> String {
+    format!(
+        "{}[[notify]]\nname = \"chat\"\nkind = \"slack\"\nsecret_file = \"{{dir}}/chat\"\n\
+         [[notify]]\nname = \"pager\"\nkind = \"pagerduty\"\nurl = \"http://127.0.0.1:{}/v2/enqueue\"\n\
+         secret_file = \"{{dir}}/secret\"\nseverity_min = \"critical\"\n\
+         [[notify]]\nname = \"page\"\nkind = \"command\"\n\
+         command = [\"/bin/sh\", \"-c\", \"cat >> {{dir}}/told && echo >> {{dir}}/told\"]\n",
+        webhook("oncall", hook.port),
+        pager.port
+    )
+}
+
+#[test]
+fn an_opening_is_told_to_every_kind_of_destination_in_its_own_form() {
+    let (hook, chat, pager) = (Receiver::start(200), Receiver::start(200), Receiver::start(202));
+    let url = format!("http://127.0.0.1:{}/services/T0/B0/XYZZY", chat.port);
+    let scene = Scene::with(|dir| {
+        secret(&dir.join("chat"), &url, 0o600);
+        set_up(dir, &each_kind(&hook, &pager), "");
+    });
+    let session = scene.opened("open", "node-repair");
+    let opened =
+        format!("glass was opened with playbook node-repair, signed last by carol: session {session}");
+    eventually("the webhook", || of(&told(&hook, "open"), &session).len() == 1);
+    let notice = of(&told(&hook, "open"), &session)[0].clone();
+    assert_eq!((&notice["severity"], &notice["summary"]), (&"critical".into(), &opened.as_str().into()));
+
+    let said = || chat.got().into_iter().find(|got| got.json()["text"].to_string().contains("was opened"));
+    eventually("the chat", || said().is_some());
+    let text = said().unwrap().json()["text"].as_str().unwrap().to_owned();
+    let (begins, id) =
+        (format!("[critical] hotwork example.org: {opened} ("), notice["id"].as_str().unwrap());
+    assert!(text.starts_with(&begins) && text.contains(id), "{text}");
+
+    eventually("the pager", || !pager.got().is_empty());
+    // Proposals and signatures are no emergencies.
+    let [event] = &pager.got()[..] else { panic!("{:?}", pager.got()) };
+    let event = event.json();
+    assert_eq!((&event["routing_key"], &event["event_action"]), (&SECRET.into(), &"trigger".into()));
+    assert_eq!(event["dedup_key"], format!("break-glass-{session}"), "what is told of it later joins it");
+    let payload = &event["payload"];
+    assert_eq!((&payload["class"], &payload["severity"]), (&"break-glass".into(), &"critical".into()));
+    assert_eq!(payload["summary"], format!("hotwork example.org: {opened}"));
+    assert_eq!(payload["custom_details"], notice);
+
+    let told_program = || std::fs::read_to_string(scene.dir.path().join("told")).unwrap_or_default();
+    eventually("the program", || {
+        told_program().lines().any(|line| serde_json::from_str(line).ok().as_ref() == Some(&notice))
+    });
+
+    eventually("the daemon's own log", || level(scene.daemon(), &opened).is_some());
+    assert_eq!(level(scene.daemon(), &opened).as_deref(), Some("ERROR"));
+    // Nobody is told what people wrote, and the log not whom it told with which secret.
+    let all = [hook.got(), chat.got(), pager.got()].concat();
+    let bodies = all.iter().map(|got| String::from_utf8_lossy(&got.body).into_owned());
+    for told in bodies.chain([told_program(), scene.daemon().log()]) {
+        assert!(!told.contains("n1 does not drain") && !told.contains("INC-7"), "{told}");
+    }
+    assert!(!scene.daemon().log().contains("XYZZY") && !scene.daemon().log().contains(SECRET));
+
+    close(&scene, &session);
+    let drill = scene.opened("drill", "node-repair");
+    let opened = format!(
+        "a break-glass drill was opened with playbook node-repair, signed last by carol: session {drill}"
+    );
+    eventually("the drill", || level(scene.daemon(), &opened).is_some());
+    assert_eq!(level(scene.daemon(), &opened).as_deref(), Some("WARN"));
 }
 
 #[test]

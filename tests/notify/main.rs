@@ -93,6 +93,14 @@ fn revoke_all(daemon: &Daemon) {
     assert_eq!(code(&done), 0, "{}", text(&done));
 }
 
+/// The level of the line of the daemon's own log that says this, when there is one.
+fn level(daemon: &Daemon, what: &str) -> Option<String> {
+    let log = daemon.log();
+    let line = log.lines().find(|line| line.contains("notice: ") && line.contains(what))?;
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    Some(line["level"].as_str().unwrap().to_owned())
+}
+
 fn pending(daemon: &Daemon) -> serde_json::Value {
     daemon.json(&["status"])["notifiers"].clone()
 }
@@ -212,6 +220,24 @@ fn the_daemon_s_own_log_says_all_of_it_once_whoever_else_is_told() {
 }
 
 #[test]
+fn emergencies_are_errors_in_the_daemon_s_own_log_and_the_rest_is_not() {
+    let site = Site::new("");
+    let daemon = site.start();
+    lock(&daemon, &["--tenant", "acme"]);
+    lock(&daemon, &["--all"]);
+    revoke_all(&daemon);
+    for (what, expected) in [
+        ("started", "INFO"),
+        ("locked tenant acme", "WARN"),
+        ("locked everything", "ERROR"),
+        ("revoked everything", "ERROR"),
+    ] {
+        eventually(what, || level(&daemon, what).is_some());
+        assert_eq!(level(&daemon, what).as_deref(), Some(expected), "{what}: {}", daemon.log());
+    }
+}
+
+#[test]
 fn an_emergency_overtakes_what_waits() {
     let receiver = Receiver::start(503);
     let site = Site::new(&webhook("oncall", receiver.port));
@@ -241,6 +267,8 @@ fn a_notice_that_its_receiver_refuses_does_not_hold_the_next_one_back() {
     let daemon = site.start();
     lock(&daemon, &["--tenant", "bad"]);
     eventually("it is given up", || pending(&daemon)[0]["failed"] == "1");
+    let metrics = http(&daemon.env["HOTWORK_OPS"], "GET", "/metrics").1;
+    assert!(metrics.contains("hotwork_notices_failed_total{notifier=\"oncall\"} 1\n"), "{metrics}");
     assert_eq!(receiver.got().len(), 3);
     receiver.answer(200);
     lock(&daemon, &["--tenant", "good"]);
