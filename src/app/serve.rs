@@ -353,28 +353,4 @@ fn tell(state: &[NotifyState<'_>]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_looked_at_the_clock_did_so_for_one_start_and_it_is_watched_over_all_of_them() {
-        let text =
-            "trust_domain = \"example.org\"\nissuer = \"https://a.example\"\nstate_dir = \"/var/lib/a\"\n";
-        let config = Config::parse(Path::new("a.toml"), text).unwrap_or_else(|bad| panic!("{bad}"));
-        let first = Start::first(Config { accept_clock: true, ..config });
-        assert!(first.config.accept_clock);
-        let clock = Arc::clone(&first.clock);
-        let second = first.next(Duration::from_secs(5));
-        assert!(!second.config.accept_clock && Arc::ptr_eq(&second.clock, &clock));
-        assert_eq!(second.pause, RESTART_PAUSE * 2);
-    }
-
-    #[test]
-    fn the_pause_between_two_starts_grows_to_a_minute_and_shrinks_after_a_calm_hour() {
-        let (soon, late) = (Duration::from_secs(5), CALM + Duration::from_secs(1));
-        let pauses = std::iter::successors(Some(RESTART_PAUSE), |last| Some(next_pause(*last, soon)));
-        let seconds: Vec<u64> = pauses.take(7).map(|pause| pause.as_secs()).collect();
-        assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(next_pause(RESTART_PAUSE_MAX, late), RESTART_PAUSE);
-    }
-}
+mod tests;

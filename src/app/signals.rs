@@ -55,6 +55,13 @@ impl Signals {
         Ok(Self { told, reloads: 0 })
     }
 
+    /// Those of a process to which nobody says anything, until the sender is dropped.
+    #[cfg(test)]
+    pub(super) fn silent() -> (impl Drop, Self) {
+        let (heard, told) = watch::channel(Heard::default());
+        (heard, Self { told, reloads: 0 })
+    }
+
     /// The next thing that somebody wants; at once what was wanted before this was asked and not answered.
     pub(super) async fn next(&mut self) -> Wanted {
         let answered = self.reloads;

@@ -141,6 +141,19 @@ fn a_kill_within_any_step_loses_no_answer_and_counts_nothing_twice() {
         assert_eq!(approvals(&office)[0]["credentialId"], used["credential"]["id"], "{moments:?}");
         assert_eq!(office.merge(JKT, &["--approval", &id]).1, "approval-used", "{moments:?}");
         // And nobody who asks anew is in the way of anything.
-        assert_ne!(office.asked(JKT), id);
+        let other = office.asked(JKT);
+        assert_ne!(other, id);
+
+        // A no is as good as a yes: it is there once, and so is the wait that comes of it.
+        let make = |office: &Office| office.decision("bob", "deny", &other, None);
+        let (office, answered) = step(office, moments, &[0], &make);
+        let again = office.decides("bob", "deny", &other, None);
+        let refused = reason(&again) == "approval-decided";
+        assert!(refused || (code(&again) == 0 && !answered), "{moments:?}: {}", crate::support::text(&again));
+        let office = office.killed(true);
+        assert_eq!(office.state(&other), "DENIED", "{moments:?}");
+        assert_eq!(office.merge(JKT, &[]).1, "approvals-cooling", "{moments:?}");
+        let log = crate::support::text(&office.daemon.hotwork(&["audit", "tail", "-n", "500"]));
+        assert_eq!(log.matches(&format!("deny {other}")).count(), 1, "{moments:?}: {log}");
     }
 }

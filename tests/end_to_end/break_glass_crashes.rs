@@ -1,6 +1,7 @@
 //! `kill -9` within every step of break-glass, and between every two: the call was answered, was on its way, or its
 //! record has just been written.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,26 +13,38 @@ use crate::support::{When, text};
 /// Takes a step with a kill at each of these moments, and once more: then it is there, as the success that it is or as
 /// the refusal that says so.
 fn step(scene: &mut Scene, moments: &[When], line: &[&str], again: &str) {
+    watched(scene, moments, line, again, &|_| {});
+}
+
+/// The same, with a look at what is there after each start.
+pub fn watched(scene: &mut Scene, moments: &[When], line: &[&str], again: &str, look: &dyn Fn(&Scene)) {
     let mut answered = false;
     for when in moments {
         answered |= scene.killed_during(line, *when).is_some();
+        look(scene);
     }
     let (exit, answer) = scene.run(line);
     let refused = answer["reason"] == again;
     assert!(refused || (exit == 0 && !answered), "{line:?} {moments:?} {answered}: {answer}");
+    look(scene);
 }
 
 /// Signs a text; the step is to send it.
 fn sign(scene: &mut Scene, moments: &[When], statement: &str, key: fn(&Scene) -> &KeyPair, again: &str) {
-    let (text, armored) = (scene.dir.path().join("step.txt"), scene.dir.path().join("step.sig"));
-    let signature = key(scene).sign(NAMESPACE, statement);
-    std::fs::write(&text, statement).unwrap();
-    std::fs::write(&armored, signature).unwrap();
+    let [text, armored] = signed(scene, statement, key(scene));
     let line = ["break-glass", "send", "--statement", path(&text), "--signature", path(&armored)];
     step(scene, moments, &line, again);
 }
 
-fn listed(scene: &Scene, what: &str) -> Vec<Value> {
+/// The files of a text and its signature.
+pub fn signed(scene: &Scene, statement: &str, key: &KeyPair) -> [PathBuf; 2] {
+    let files = ["step.txt", "step.sig"].map(|name| scene.dir.path().join(name));
+    std::fs::write(&files[0], statement).unwrap();
+    std::fs::write(&files[1], key.sign(NAMESPACE, statement)).unwrap();
+    files
+}
+
+pub fn listed(scene: &Scene, what: &str) -> Vec<Value> {
     let list = scene.daemon().json(&["break-glass", "list"]);
     list[what].as_array().cloned().unwrap_or_default()
 }

@@ -14,15 +14,18 @@
     reason = "tests"
 )]
 mod bad_input;
+mod brake_crashes;
 mod break_glass;
 mod break_glass_banner;
 mod break_glass_crashes;
 mod break_glass_ends;
 mod consume;
+mod cut_brakes;
 mod edges;
 mod emergency_full;
 mod emergency_life;
 mod evidence;
+mod expired;
 mod feed;
 mod first_minutes;
 mod forged;
@@ -30,6 +33,7 @@ mod full_load;
 mod init;
 mod keys_elsewhere;
 mod kill_nine;
+mod later;
 mod listeners;
 mod lock_stops;
 mod locks_by_key;

@@ -1,22 +1,14 @@
 //! A review that nobody has done is seen: in `status`, in the metrics, and by whoever opens the same playbook again.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-
-use hotwork::api::server;
-use hotwork::app::build::{App, Bound};
-use hotwork::clock::{ManualClock, SystemClock};
-use hotwork::config::Config;
+use hotwork::clock::SystemClock;
 use hotwork::domain::clock::Clock as _;
-use hotwork::proto::v1::break_glass_service_client::BreakGlassServiceClient;
 use hotwork::proto::v1::prepare_request::Asks;
-use hotwork::proto::v1::{PrepareOpening, PrepareRequest, PrepareResponse, SessionState};
+use hotwork::proto::v1::{PrepareOpening, PrepareResponse, SessionState};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
+use crate::later::Later;
 use crate::scene::Scene;
-use crate::support::{channel, http, text};
+use crate::support::{http, text};
 
 const OPEN: [&str; 7] =
     ["break-glass", "open", "node-repair", "--reason", "n1 does not drain", "--ticket", "INC-8"];
@@ -71,32 +63,7 @@ fn whoever_opens_again_is_told_which_review_is_owed_and_why_one_more_signs() {
     }
 }
 
-/// A daemon in this process, because days pass.
-struct Later {
-    bound: Bound,
-    clock: Arc<ManualClock>,
-    _stop: watch::Sender<bool>,
-}
-
 impl Later {
-    async fn start(dir: &Path, ahead_ms: i64) -> Self {
-        let config = Config::load(&dir.join("config/hotworkd.toml")).unwrap_or_else(|bad| panic!("{bad}"));
-        let clock = Arc::new(ManualClock::new(SystemClock::new().now().unwrap()));
-        clock.advance_millis(ahead_ms);
-        let app = App::build_on(config, None, Arc::clone(&clock) as _).await.unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let bound = app.bound.clone();
-        tokio::spawn(server::serve(app.listeners, app.broker, server::Settings::default(), stopped));
-        Self { bound, clock, _stop: stop }
-    }
-
-    fn hotwork(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hotwork"));
-        command.args(arguments).stdin(Stdio::null());
-        command.env("HOTWORK_ADMIN_ENDPOINT", format!("unix://{}", self.bound.admin.display()));
-        text(&command.output().unwrap())
-    }
-
     /// What `status` and the metrics say of reviews that are overdue.
     fn overdue(&self) -> (bool, String) {
         let metrics = http(&format!("http://{}", self.bound.ops.unwrap()), "GET", "/metrics").1;
@@ -104,16 +71,14 @@ impl Later {
         (self.hotwork(&["status"]).contains("OVERDUE"), line.unwrap().to_owned())
     }
 
-    async fn prepare(&self) -> PrepareResponse {
-        let channel = channel(self.bound.admin.to_str().unwrap()).await;
+    async fn prepare_again(&self) -> PrepareResponse {
         let opening = PrepareOpening {
             playbook: "node-repair".into(),
             reason: "again".into(),
             ticket: "INC-9".into(),
             ..PrepareOpening::default()
         };
-        let message = PrepareRequest { asks: Some(Asks::Opening(opening)) };
-        BreakGlassServiceClient::new(channel).prepare(message).await.unwrap().into_inner()
+        self.prepare(Asks::Opening(opening)).await
     }
 }
 
@@ -124,10 +89,10 @@ async fn an_overdue_review_is_in_status_in_the_metrics_and_at_the_next_opening()
     scene.kill();
     let later = Later::start(scene.dir.path(), 2 * DAY_MS).await;
     assert_eq!(later.overdue(), (false, "0".to_owned()), "it has three days");
-    assert_eq!(later.prepare().await.unreviewed[0].state(), SessionState::ReviewOwed);
+    assert_eq!(later.prepare_again().await.unreviewed[0].state(), SessionState::ReviewOwed);
     later.clock.advance_millis(2 * DAY_MS);
     assert_eq!(later.overdue(), (true, "1".to_owned()));
-    let prepared = later.prepare().await;
+    let prepared = later.prepare_again().await;
     let owed = &prepared.unreviewed[0];
     assert_eq!((owed.state(), &owed.id), (SessionState::ReviewOverdue, &session));
     assert_eq!((prepared.signers_needed, prepared.signers_more), (3, 1));
@@ -135,7 +100,7 @@ async fn an_overdue_review_is_in_status_in_the_metrics_and_at_the_next_opening()
     let review = later.hotwork(&["break-glass", "review", &session, "--finding", "fine"]);
     assert!(review.contains("reviewed"), "{review}");
     assert_eq!(later.overdue(), (false, "0".to_owned()));
-    let prepared = later.prepare().await;
+    let prepared = later.prepare_again().await;
     assert_eq!((prepared.unreviewed.len(), prepared.signers_needed, prepared.signers_more), (0, 2, 0));
 }
 
@@ -144,7 +109,7 @@ async fn whoever_prepares_on_a_clock_that_is_doubted_is_told_of_the_newest_entry
     let mut scene = Scene::start();
     scene.kill();
     let later = Later::start(scene.dir.path(), 100 * DAY_MS).await;
-    let newest = later.prepare().await.clock_doubted_since.unwrap();
+    let newest = later.prepare_again().await.clock_doubted_since.unwrap();
     let now = SystemClock::new().now().unwrap().seconds();
     assert!((now - 600..=now).contains(&newest.seconds), "{newest:?}, {now}");
     let list = later.hotwork(&["break-glass", "list", "-o", "json"]);

@@ -1,6 +1,6 @@
 //! Texts that the broker did not write, or not now: signed truly, and worth nothing.
 
-use hotwork::broker::break_glass::{Act, GlassError};
+use hotwork::broker::break_glass::{Act, GlassError, SignGlass};
 use hotwork::domain::break_glass::GlassRefusal;
 use hotwork::domain::clock::Clock as _;
 use hotwork::domain::ledger::Refusal;
@@ -54,6 +54,26 @@ async fn nobody_signs_for_another_time_than_now() {
     site.clock.advance_millis(86_400_000 + 1_000);
     let refused = site.sign(&stored, "bob").await.unwrap_err();
     assert!(matches!(refused, GlassError::Changed), "nor when that night has come: {refused}");
+}
+
+#[tokio::test]
+async fn a_text_that_is_over_is_refused_before_anybody_looks_at_its_signature() {
+    let site = Site::open().await;
+    let (text, spare) = (site.text("node-repair", false).await, site.text("node-repair", false).await);
+    site.sign(&text, "bob").await.unwrap();
+    let size = site.broker().ledger().status().size;
+    site.clock.advance_millis(PROPOSAL_SECONDS_MAX * 1000);
+    for (text, name) in [(&text, "carol"), (&text, "bob"), (&spare, "alice")] {
+        let late = refusal(site.sign(text, name).await.unwrap_err());
+        assert_eq!(late, GlassRefusal::Expired, "{name}");
+    }
+    let by = site.by("alice", hotwork::api::authz::OPEN).await;
+    let forged = SignGlass { text, signature: "none".to_owned() };
+    let late = site.broker().sign_break_glass(&by, Act::Open, forged).await.unwrap_err();
+    assert_eq!(refusal(late), GlassRefusal::Expired);
+    let ledger = site.broker().ledger();
+    assert!(ledger.sessions().iter().next().is_none());
+    assert_eq!(ledger.status().size, size, "nothing is recorded of them here");
 }
 
 #[tokio::test]
