@@ -12,6 +12,7 @@
 )]
 
 mod crashes;
+mod exec;
 mod forgeries;
 mod keys_elsewhere;
 mod office;

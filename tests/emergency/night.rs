@@ -39,11 +39,16 @@ impl Responders {
         Self { bob, carol }
     }
 
-    /// A session of `node-repair`, opened as two people do it.
+    /// A session of `node-repair`, opened as two people do it; shorter than the playbook allows.
     pub fn open(&self, run: impl Fn(&[&str]) -> Output) -> String {
+        let why = ["--reason", "n1 hangs", "--ticket", "INC-7", "--for", "20m"];
+        self.signed(run, &[&["break-glass", "open", "node-repair"][..], &why].concat())
+    }
+
+    /// What `line` asks for, signed by bob, who begins it, and by carol. Gives the session.
+    fn signed(&self, run: impl Fn(&[&str]) -> Output, line: &[&str]) -> String {
         let bob = ["--yes", "--ssh-key", path(&self.bob.private)];
-        let line = ["break-glass", "open", "node-repair", "--reason", "n1 hangs", "--ticket", "INC-7"];
-        let first = json(&run(&[&line[..], &bob].concat()));
+        let first = json(&run(&[line, &bob].concat()));
         let statement = first["progress"]["statementId"].as_str().unwrap();
         let line = ["break-glass", "sign", statement, "--yes", "--ssh-key", path(&self.carol.private)];
         let second = json(&run(&line));
@@ -92,10 +97,39 @@ pub fn is_live(site: &Site, daemon: &Daemon, token: &str) -> bool {
 }
 
 pub fn state(daemon: &Daemon, session: &str) -> String {
+    listed(daemon, session)["state"].as_str().unwrap_or_default().to_owned()
+}
+
+fn listed(daemon: &Daemon, session: &str) -> Value {
     let list = daemon.json(&["break-glass", "list"]);
     let sessions = list["sessions"].as_array().cloned().unwrap_or_default();
-    let found = sessions.iter().find(|one| one["id"] == session);
-    found.map(|one| one["state"].as_str().unwrap().to_owned()).unwrap_or_default()
+    sessions.into_iter().find(|one| one["id"] == session).unwrap_or_default()
+}
+
+/// Extends, drills, closes and reviews by command, with all of it broken; gives the session's new end.
+fn rest_of_the_night(
+    site: &Site,
+    daemon: &Daemon,
+    responders: &Responders,
+    run: impl Fn(&[&str]) -> Output,
+    session: &str,
+) -> Value {
+    let end = listed(daemon, session)["endTime"].clone();
+    responders.signed(&run, &["break-glass", "extend", session, "--reason", "two more nodes"]);
+    let extended = listed(daemon, session)["endTime"].clone();
+    assert!(extended.is_string() && extended != end, "{end} {extended}");
+    let why = ["--reason", "as every month", "--ticket", "INC-8"];
+    let drill = responders.signed(&run, &[&["break-glass", "drill", "node-repair"][..], &why].concat());
+    let drilled = json(&run(&issue(&drill, NODE)));
+    assert_eq!(drilled["credential"]["drill"], true, "{drilled}");
+    assert!(!is_live(site, daemon, drilled["token"].as_str().unwrap()), "no verifier takes it");
+    json(&run(&["break-glass", "close", &drill, "--reason", "done"]));
+    assert_eq!(state(daemon, &drill), "SESSION_STATE_REVIEW_OWED");
+    json(&run(&["break-glass", "review", &drill, "--finding", "it works"]));
+    assert_eq!(state(daemon, &drill), "", "nothing is owed");
+    let issued = json(&run(&issue(session, NODE)));
+    assert!(is_live(site, daemon, issued["token"].as_str().unwrap()), "and the session goes on");
+    extended
 }
 
 #[test]
@@ -141,6 +175,7 @@ fn from_a_stopped_daemon_with_everything_broken_two_people_get_a_credential() {
     let refused = run(&issue(&session, "cluster/staging/node/n1"));
     assert!(code(&refused) != 0 && text(&refused).contains("session-scope"), "{}", text(&refused));
     assert!(site.audit(&daemon)["emergency"].as_u64().unwrap() >= 6, "{}", site.audit(&daemon));
+    let extended = rest_of_the_night(&site, &daemon, &responders, run, &session);
     daemon.kill_nine();
 
     // When all is mended, the night is part of the log.
@@ -152,7 +187,10 @@ fn from_a_stopped_daemon_with_everything_broken_two_people_get_a_credential() {
     assert_eq!(status["issuing"], true, "{status}");
     let audit = site.audit(&daemon);
     assert_eq!(audit["emergency"], 0, "{audit}");
+    let sessions = daemon.json(&["break-glass", "list"])["sessions"].clone();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(1), "the drill was reviewed: {sessions}");
     assert_eq!(state(&daemon, &session), "SESSION_STATE_OPEN");
+    assert_eq!(listed(&daemon, &session)["endTime"], extended);
     assert!(is_live(&site, &daemon, token));
     json(&daemon.hotwork(&["break-glass", "close", &session, "--reason", "n1 is gone", "-o", "json"]));
     assert!(!is_live(&site, &daemon, token), "it ends with its session");

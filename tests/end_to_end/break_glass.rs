@@ -7,7 +7,7 @@ use hotwork::proto::v1::break_glass_service_client::BreakGlassServiceClient;
 
 use crate::scene::{DELETE, JKT, NAMESPACE, NODE, Scene, path};
 use crate::signing::KeyPair;
-use crate::support::{channel, claims, code};
+use crate::support::{channel, claims, code, text};
 
 #[test]
 fn two_people_open_a_session_and_what_is_minted_under_it_ends_with_it() {
@@ -240,4 +240,47 @@ fn a_responder_who_floods_stands_in_nobody_s_way() {
     assert_eq!(scene.sign(&fresh, &scene.carol).1["progress"]["session"], "");
     let (exit, opened) = scene.sign(&own, &scene.carol);
     assert_eq!((exit, opened["progress"]["session"].as_str().map(str::len)), (0, Some(36)), "{opened}");
+}
+
+/// What tells two brokers apart is the log, with its key, and the mark in the nonce.
+#[test]
+fn another_broker_of_the_same_trust_domain_with_the_same_people_takes_no_text_of_this_one() {
+    let one = Scene::start();
+    let two = Scene::with(|dir| {
+        let operators = "config/operators.toml";
+        std::fs::copy(one.dir.path().join(operators), dir.join(operators)).unwrap();
+    });
+    let line = |scene: &Scene, key: &str| {
+        let text = scene.text("open", "node-repair");
+        text.lines().find(|line| line.starts_with(key)).unwrap().to_owned()
+    };
+    assert_eq!(line(&one, "trust-domain: "), line(&two, "trust-domain: "));
+    let (from, to) = (line(&one, "log: "), line(&two, "log: "));
+    assert_ne!(from, to);
+    let sessions = |scene: &Scene, what: &str| {
+        scene.daemon().json(&["break-glass", "list"])[what].as_array().map_or(0, Vec::len)
+    };
+    let mut refused = 0;
+    for verb in ["open", "drill"] {
+        let text = one.text(verb, "node-repair");
+        let moved = text.replace(&from, &to);
+        for key in [&one.bob, &one.carol] {
+            let signature = key.sign(NAMESPACE, &text);
+            // Replayed as it is, said to be for this one, and signed for this one, too.
+            two.refuses(two.send(&text, &signature), "statement-changed");
+            two.refuses(two.send(&moved, &signature), "statement-changed");
+            two.refuses(two.sign(&moved, key), "statement-changed");
+            refused += 3;
+            assert_eq!(one.send(&text, &signature).0, 0, "where it belongs it is good");
+        }
+    }
+    assert_eq!((sessions(&one, "sessions"), sessions(&two, "sessions")), (2, 0));
+    assert_eq!(sessions(&two, "proposals"), 0);
+    let log = text(&two.daemon().hotwork(&["audit", "tail", "-n", "500"]));
+    assert_eq!(log.matches("REFUSED: statement-changed").count(), refused, "{log}");
+    // The same keys open there what is there.
+    let own = two.text("open", "node-repair");
+    assert_eq!(two.sign(&own, &one.bob).0, 0);
+    assert_eq!(two.sign(&own, &one.carol).0, 0);
+    assert_eq!(sessions(&two, "sessions"), 1);
 }

@@ -19,6 +19,7 @@ mod age;
 mod bounds;
 mod enrolled;
 mod patience;
+mod loaded_first;
 mod pki;
 mod raw;
 mod relay;
