@@ -12,10 +12,15 @@
     reason = "tests; foreign verifiers have the machine's clock, so the tests do too"
 )]
 
+#[path = "end_to_end/support.rs"]
+#[allow(dead_code, missing_docs, reason = "shared with the end-to-end tests, which use all of it")]
+mod support;
+
 mod interop {
     pub mod certificates;
     pub mod mint;
     pub mod postgres;
+    pub mod served_lists;
     pub mod status_lists;
     pub mod tokens;
     pub mod tools;

@@ -20,8 +20,13 @@ fn reader(tools: &Path) -> Command {
 }
 
 fn read(tools: &Path, dir: &Path, uri: &str, index: u32) -> Command {
+    read_of(tools, dir, ISSUER, uri, index)
+}
+
+/// Reads `list` with the keys in `jwks`, both in `dir`, of any issuer.
+pub fn read_of(tools: &Path, dir: &Path, issuer: &str, uri: &str, index: u32) -> Command {
     let mut command = reader(tools);
-    command.arg(dir.join("jwks")).arg(dir.join("list")).args([ISSUER, uri, &index.to_string()]);
+    command.arg(dir.join("jwks")).arg(dir.join("list")).args([issuer, uri, &index.to_string()]);
     command
 }
 
@@ -60,19 +65,32 @@ fn an_independent_reader_reads_our_lists_and_no_other() {
 
 /// The library of the package registry, after jose.
 fn library(tools: &Path, dir: &Path, uri: &str, index: u32) -> Command {
+    library_of(tools, dir, ISSUER, uri, index)
+}
+
+/// The same of any issuer.
+pub fn library_of(tools: &Path, dir: &Path, issuer: &str, uri: &str, index: u32) -> Command {
     let mut command = Command::new("node");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/read_status_list.mjs"));
-    command.arg(dir.join("jwks")).arg(dir.join("list")).args([ISSUER, uri, &index.to_string()]);
+    command.arg(dir.join("jwks")).arg(dir.join("list")).args([issuer, uri, &index.to_string()]);
     command.env("INTEROP_DIR", tools);
     command
+}
+
+/// Whether the library is there; that it is not is said aloud.
+pub fn has_library(tools: &Path) -> bool {
+    let there = tools.join("node_modules/@sd-jwt/jwt-status-list").exists();
+    if !there {
+        assert!(!must(), "no jwt-status-list: run scripts/install-test-tools.sh");
+        eprintln!("SKIPPED jwt-status-list: run scripts/install-test-tools.sh first");
+    }
+    there
 }
 
 #[test]
 fn the_library_that_others_use_reads_our_lists_and_no_other() {
     let Some(tools) = installed("jwt-status-list") else { return };
-    if !tools.join("node_modules/@sd-jwt/jwt-status-list").exists() {
-        assert!(!must(), "no jwt-status-list: run scripts/install-test-tools.sh");
-        eprintln!("SKIPPED jwt-status-list: run scripts/install-test-tools.sh first");
+    if !has_library(tools) {
         return;
     }
     for algorithm in [Algorithm::Es256, Algorithm::Ed25519] {

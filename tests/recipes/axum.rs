@@ -117,10 +117,32 @@ fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connecti
     assert_eq!(until(401, || scene.read(&mut open, &other)).refused(), (401, "credential-ended"));
     assert_eq!(scene.read(&mut open, &scene.token("repo.file.read")).status, 200);
     // What was minted under a break-glass session dies with it.
-    let session = scene.session();
-    let more = ["--break-glass", session.as_str()];
-    let token = scene.agent.token_with(&scene.daemon, "repo.file.read", SITE, &more);
+    let session = scene.opened("open", "read");
+    let (token, _) = scene.minted(&session, "session");
     assert_eq!(scene.read(&mut open, &token).status, 200);
     scene.close(&session);
     assert_eq!(until(401, || scene.read(&mut open, &token)).refused(), (401, "credential-ended"));
+    // What was minted in a drill is nobody's.
+    let (token, _) = scene.minted(&scene.opened("drill", "read"), "drill");
+    assert_eq!(scene.read(&mut open, &token).refused(), (401, "credential-key"));
+}
+
+#[test]
+fn a_service_behind_the_layer_refuses_soon_after_the_acknowledgement() {
+    let scene = Scene::start();
+    for (way, what) in [(Way::Socket, "axum"), (Way::Network, "axum on another host")] {
+        let (_runtime, port) = serve(&scene, way);
+        let mut open = Client::plain(port);
+        let first = scene.token("repo.file.read");
+        assert_eq!(until(200, || scene.read(&mut open, &first)).status, 200);
+        scene.felt(
+            what,
+            || scene.token("repo.file.read"),
+            |token| {
+                let answer = scene.read(&mut open, token);
+                assert!(answer.status == 200 || answer.refused() == (401, "credential-ended"), "{answer:?}");
+                answer.status != 200
+            },
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! A real Envoy with the configuration of `docs/recipes/envoy.md`.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,16 @@ use crate::scene::{READ, Scene, Server};
 use crate::support::text;
 use crate::tls::wait_for;
 
-const PROGRAMS: [&str; 2] =
-    ["target/tools/venv/lib/python3.11/site-packages/envoy/_bin/envoy", "target/tools/envoy"];
+/// Envoy in the package of whichever Python the tools were installed with, or one that was put there by hand.
+fn program_of_envoy() -> Option<PathBuf> {
+    let pythons = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/venv/lib"));
+    let pythons = pythons.into_iter().flatten().filter_map(Result::ok);
+    let mut places: Vec<String> =
+        pythons.map(|python| format!("{}/site-packages/envoy/_bin/envoy", python.path().display())).collect();
+    places.push("target/tools/envoy".to_owned());
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    program("Envoy", &places)
+}
 
 /// The page's configuration, in the scene's places.
 fn config(scene: &Scene, port: u16, page: &str) -> String {
@@ -46,13 +54,13 @@ fn start(envoy: &Path, scene: &Scene, port: u16, config: &str) -> Server {
 
 #[test]
 fn envoy_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
-    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let Some(envoy) = program_of_envoy() else { return };
     let scene = Scene::start();
     let port = free_port();
     let ca = scene.path("ca.pem").display().to_string();
     let page = moved(&block("envoy.md", "yaml"), &[("/etc/hotwork/ca.pem", &ca)]);
     let _server = start(&envoy, &scene, port, &config(&scene, port, &page));
-    scene.holds(port);
+    scene.holds(port, "Envoy");
 }
 
 /// The page's configuration with its validation context from SDS, as the page says to.
@@ -78,7 +86,7 @@ fn eventually(what: &str, scene: &Scene, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn envoy_takes_trust_and_crls_by_sds_and_a_revoked_certificate_does_not_get_in() {
-    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let Some(envoy) = program_of_envoy() else { return };
     let scene = Scene::start();
     let port = free_port();
     let mut server = start(&envoy, &scene, port, &config(&scene, port, &page_with_sds()));
@@ -118,7 +126,7 @@ fn root_of(chain: &Path) -> String {
 
 #[test]
 fn envoy_takes_its_own_certificate_by_sds_and_clients_know_it_by_its_name() {
-    let Some(envoy) = program("Envoy", &PROGRAMS) else { return };
+    let Some(envoy) = program_of_envoy() else { return };
     let scene = Scene::start();
     // Envoy and the agent are of one user here, so their programs tell them apart.
     let uid = rustix::process::getuid().as_raw().to_string();

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::agent::Token;
 use crate::recipe::{block, block_below};
-use crate::scene::{LIFE, Scene};
+use crate::scene::{LIFE, Scene, playbook};
 use crate::support::text;
 
 #[path = "../../examples/protected_grpc.rs"]
@@ -53,6 +53,10 @@ impl Fleet {
         let policy = "@id(\"coder-looks-after-the-fleet\")\npermit (principal in Group::\"coders\", action in \
              [Action::\"fleet.health.read\", Action::\"fleet.health.watch\"], resource == Resource::\"fleet/health\");\n";
         std::fs::write(scene.path("config/policies/fleet.cedar"), policy).unwrap();
+        for (name, action) in [("check", "fleet.health.read"), ("watch", "fleet.health.watch")] {
+            let text = playbook(name, action, "fleet/health");
+            std::fs::write(scene.path(&format!("config/playbooks/{name}.toml")), text).unwrap();
+        }
         let loaded = scene.daemon.hotwork(&["reload"]);
         assert!(loaded.status.success(), "{}", text(&loaded));
         let runtime =
@@ -88,7 +92,12 @@ impl Fleet {
     }
 
     fn token(&self, action: &str) -> Token {
-        self.scene.agent.token(&self.scene.daemon, action, "fleet/health")
+        self.token_with(action, &[])
+    }
+
+    /// The same with more words in the command.
+    fn token_with(&self, action: &str, more: &[&str]) -> Token {
+        self.scene.agent.token_with(&self.scene.daemon, action, "fleet/health", more)
     }
 
     /// A new connection.
@@ -141,6 +150,18 @@ impl Fleet {
         let message = self.runtime.block_on(next).expect("a message or the end")?;
         assert_eq!(message.expect("it says why it ends").status(), ServingStatus::Serving);
         Ok(())
+    }
+
+    /// Reads until the stream says that its credential has ended, for 10 s at most.
+    fn ends(&self, stream: &mut Stream) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let ended = loop {
+            match self.told(stream) {
+                Ok(()) => assert!(Instant::now() < deadline, "told for 10 s after the end"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "credential-ended"));
     }
 
     /// A request without a credential, as it is on the wire.
@@ -242,11 +263,52 @@ fn a_revocation_ends_calls_on_open_and_new_connections_of_a_tonic_service() {
 }
 
 #[test]
+fn a_tonic_service_refuses_soon_after_the_acknowledgement() {
+    let fleet = Fleet::start();
+    let open = fleet.connect();
+    fleet.scene.felt(
+        "tonic",
+        || fleet.token("fleet.health.read"),
+        |token| match fleet.check(&open, token) {
+            Ok(_) => false,
+            Err(status) => {
+                assert_eq!(refusal(&status), (Code::Unauthenticated, "credential-ended"));
+                true
+            }
+        },
+    );
+}
+
+#[test]
+fn a_break_glass_session_takes_its_calls_and_streams_of_a_tonic_service_along_and_a_drill_gets_none() {
+    let fleet = Fleet::start();
+    let (open, lasting) = (fleet.connect(), fleet.token("fleet.health.read"));
+    let under = |verb: &str, playbook: &str, action: &str| {
+        let session = fleet.scene.opened(verb, playbook);
+        let token = fleet.token_with(action, &["--break-glass", &session]);
+        (session, token)
+    };
+    let (calls, token) = under("open", "check", "fleet.health.read");
+    let (streams, watcher) = under("open", "watch", "fleet.health.watch");
+    fleet.check(&open, &token).unwrap();
+    let mut stream = fleet.watch(&open, &watcher);
+    fleet.scene.close(&calls);
+    let ended = until(Result::is_err, || fleet.check(&open, &token));
+    refused(ended, Code::Unauthenticated, "credential-ended");
+    // The other session goes on, and ends by itself.
+    fleet.told(&mut stream).unwrap();
+    fleet.scene.close(&streams);
+    fleet.ends(&mut stream);
+    fleet.check(&open, &lasting).unwrap();
+    let (_, drilled) = under("drill", "check", "fleet.health.read");
+    refused(fleet.check(&open, &drilled), Code::Unauthenticated, "credential-key");
+}
+
+#[test]
 fn what_expires_on_an_open_connection_of_a_tonic_service_is_refused_with_the_next_call() {
     let fleet = Fleet::start();
     let (open, lasting) = (fleet.connect(), fleet.token("fleet.health.read"));
-    let life = ["--ttl", LIFE];
-    let token = fleet.scene.agent.token_with(&fleet.scene.daemon, "fleet.health.read", "fleet/health", &life);
+    let token = fleet.token_with("fleet.health.read", &["--ttl", LIFE]);
     fleet.check(&open, &token).unwrap();
     let refusal = loop {
         let before = SystemTime::now();
@@ -267,20 +329,11 @@ fn a_stream_that_asks_ends_with_its_credential_and_others_go_on() {
     let fleet = Fleet::start();
     let open = fleet.connect();
     let [revoked, lasting] = ["fleet.health.watch"; 2].map(|action| fleet.token(action));
-    let life = ["--ttl", LIFE];
-    let expiring =
-        fleet.scene.agent.token_with(&fleet.scene.daemon, "fleet.health.watch", "fleet/health", &life);
+    let expiring = fleet.token_with("fleet.health.watch", &["--ttl", LIFE]);
     let mut streams = [&revoked, &expiring, &lasting].map(|token| fleet.watch(&open, token));
     let [revoked_stream, expiring_stream, lasting_stream] = &mut streams;
     fleet.scene.revoke(&["--credential", &revoked.id]);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let ended = loop {
-        match fleet.told(revoked_stream) {
-            Ok(()) => assert!(Instant::now() < deadline, "told for 10 s after the revocation"),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "credential-ended"));
+    fleet.ends(revoked_stream);
     let ended = loop {
         // What had been sent before the end may be read after it.
         match fleet.told(expiring_stream) {

@@ -18,13 +18,20 @@
 
 mod agent;
 mod axum;
+mod database;
+mod drill;
 mod envoy;
 mod grpc;
+mod host;
 mod nginx;
 mod postgresql;
+mod prompt;
+mod proxy;
 mod recipe;
 mod scene;
 mod tls;
+mod typed;
+mod units;
 mod upstream;
 
 #[path = "../end_to_end/signing.rs"]

@@ -1,4 +1,4 @@
-//! What every proxy must do, whichever it is: the daemon with the coding agent's registry, an API, an agent.
+//! What every recipe stands on: the daemon with the coding agent's registry, an API, an agent.
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -12,7 +12,6 @@ use crate::upstream::Upstream;
 
 pub const SITE: &str = "repo/acme/site";
 pub const READ: &str = "/repos/acme/site/contents";
-const PULLS: &str = "/repos/acme/site/pulls";
 /// Long enough to be asked once on a slow machine, and short enough to wait for.
 pub const LIFE: &str = "5s";
 
@@ -27,18 +26,23 @@ pub struct Scene {
 
 impl Scene {
     pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// The same with more at the end of `hotworkd.toml`.
+    pub fn with(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = support::example("coding", dir.path());
         counted_close(&config.with_file_name("apis/repo.toml"));
         let responders = ["ann", "ben"].map(|name| KeyPair::ed25519(dir.path(), name));
-        playbook(&config, &responders);
+        break_glass(&config, &responders);
         let text = std::fs::read_to_string(&config).unwrap();
         let socket = format!(
             "[authz_socket]\npath = \"{}\"\nmode = \"0666\"\n\
              [verifier_tcp]\nlisten = \"127.0.0.1:0\"\nserver_names = [\"127.0.0.1\"]\n",
             dir.path().join("authz.sock").display()
         );
-        std::fs::write(&config, text + &socket).unwrap();
+        std::fs::write(&config, text + &socket + more).unwrap();
         let daemon = Daemon::serve(&config, &dir.path().join("state"));
         server_files(dir.path());
         let scene = Self { daemon, upstream: Upstream::start(), agent: Agent::new(), responders, dir };
@@ -99,20 +103,6 @@ impl Scene {
         }
     }
 
-    /// A token and a certificate that end by themselves, on connections that are open.
-    fn expiring(&self, port: u16) {
-        let (mut plain, lasting) = (self.client(port, None), self.token("repo.file.read"));
-        let token = self.agent.token_with(&self.daemon, "repo.file.read", SITE, &["--ttl", LIFE]);
-        let (folder, issued) = self.issued("expiring", LIFE);
-        let mut certified = self.client(port, Some(&folder));
-        assert_eq!(self.read(&mut plain, &token).status, 200, "while it lives");
-        // The certificate's end is the later one.
-        Self::expires(end(&issued), &mut [&mut || certified.ask("GET", READ, &[])]);
-        assert_eq!(self.read(&mut plain, &token).refused(), (401, "credential-expired"));
-        assert_eq!(self.read(&mut plain, &lasting).status, 200, "the connection is good for others");
-        assert_ne!(self.client(port, Some(&folder)).first(READ), Some(200), "nor on a new one");
-    }
-
     pub fn token(&self, action: &str) -> Token {
         self.agent.token(&self.daemon, action, SITE)
     }
@@ -145,11 +135,11 @@ impl Scene {
         assert!(output.status.success(), "{}", support::text(&output));
     }
 
-    /// An open break-glass session for reading the site.
-    pub fn session(&self) -> String {
+    /// An open break-glass session, or a drill of one.
+    pub fn opened(&self, verb: &str, playbook: &str) -> String {
         let key = |at: usize| self.responders[at].private.to_str().unwrap();
-        let open =
-            ["break-glass", "open", "read", "--reason", "r", "--ticket", "T-1", "--yes", "--ssh-key", key(0)];
+        let open = ["break-glass", verb, playbook, "--reason", "r", "--ticket", "T-1", "--yes"];
+        let open = [&open[..], &["--ssh-key", key(0)]].concat();
         let first = self.daemon.json(&open);
         let id = first["progress"]["statementId"].as_str().unwrap();
         let second = self.daemon.json(&["break-glass", "sign", &id[..12], "--yes", "--ssh-key", key(1)]);
@@ -161,140 +151,14 @@ impl Scene {
         self.daemon.json(&["break-glass", "review", session, "--finding", "a test"]);
     }
 
-    /// What was minted under a session dies with it, on connections that are open.
-    fn sessions(&self, port: u16) {
-        let session = self.session();
-        let token = self.agent.token_with(&self.daemon, "repo.file.read", SITE, &["--break-glass", &session]);
-        let folder = self.path("session");
+    /// A token and a certificate to read the site under a session or drill; the certificate in a folder of this name.
+    pub fn minted(&self, session: &str, name: &str) -> (Token, PathBuf) {
+        let token = self.agent.token_with(&self.daemon, "repo.file.read", SITE, &["--break-glass", session]);
+        let folder = self.path(name);
         let out = ["--kind", "cert", "--out", folder.to_str().unwrap()];
-        let ask = ["issue", "repo.file.read", "--resource", SITE, "--break-glass", &session];
+        let ask = ["issue", "repo.file.read", "--resource", SITE, "--break-glass", session];
         self.daemon.json(&[&ask[..], &out].concat());
-        let (mut plain, mut certified) = (self.client(port, None), self.client(port, Some(&folder)));
-        assert_eq!(self.read(&mut plain, &token).status, 200);
-        assert_eq!(certified.ask("GET", READ, &[]).status, 200);
-        self.close(&session);
-        assert_eq!(self.read(&mut plain, &token).refused(), (401, "credential-ended"));
-        assert_eq!(certified.ask("GET", READ, &[]).refused(), (401, "credential-ended"));
-        // The connection itself is good for others.
-        assert_eq!(self.read(&mut plain, &self.token("repo.file.read")).status, 200);
-    }
-
-    /// Everything that holds of a proxy on `port`.
-    pub fn holds(&self, port: u16) {
-        self.tokens(port);
-        self.counted(port);
-        self.paths(port);
-        self.expiring(port);
-        self.sessions(port);
-        self.certificates(port);
-    }
-
-    fn tokens(&self, port: u16) {
-        let (token, other) = (self.token("repo.file.read"), self.token("repo.pull.open"));
-        let mut open = self.client(port, None);
-        let stranger = open.ask("GET", READ, &[]);
-        assert_eq!(stranger.refused(), (401, "credential-missing"), "{stranger:?}");
-        assert!(stranger.header("www-authenticate").unwrap().starts_with("DPoP algs="), "{stranger:?}");
-        let before = self.upstream.served();
-        let permitted = self.read(&mut open, &token);
-        assert_eq!(permitted.status, 200, "{permitted:?}");
-        let agent = "x-hotwork-agent: spiffe://example.org/tenant/default/agent/coder";
-        assert!(permitted.body.to_ascii_lowercase().contains(agent), "{permitted:?}");
-        assert_eq!(self.upstream.served(), before + 1);
-        // What a client sends under the same name does not reach the API.
-        let proof = self.agent.proof(&token, "GET", READ);
-        let authorization = format!("DPoP {}", token.text);
-        let headers = [("Authorization", &*authorization), ("DPoP", &proof), ("X-Hotwork-Agent", "root")];
-        let forged = open.ask("GET", READ, &headers);
-        assert!(forged.status == 200 && !forged.body.contains("root"), "{forged:?}");
-        // The same proof once more, a bound token as a bearer token, two credentials at once.
-        assert_eq!(open.ask("GET", READ, &headers[..2]).refused(), (401, "proof-replayed"));
-        let bearer = format!("Bearer {}", token.text);
-        assert_eq!(open.ask("GET", READ, &[("Authorization", &bearer)]).refused(), (401, "proof-missing"));
-        // Another action, on the same connection.
-        assert_eq!(self.read(&mut open, &other).refused(), (403, "action-other"));
-        assert_eq!(self.show(&mut open, &other, "POST", PULLS, PULLS).status, 200);
-        // Revoked: refused on the open connection and on a new one. The other lives.
-        self.revoke(&["--credential", &token.id]);
-        assert_eq!(self.read(&mut open, &token).refused(), (401, "credential-ended"));
-        assert_eq!(self.read(&mut self.client(port, None), &token).refused(), (401, "credential-ended"));
-        assert_eq!(self.show(&mut open, &other, "POST", PULLS, PULLS).status, 200);
-    }
-
-    fn counted(&self, port: u16) {
-        let token = self.token("repo.pull.close");
-        let mut open = self.client(port, None);
-        // What is refused costs no call.
-        let elsewhere = "/repos/acme/payroll/pulls";
-        let refused = self.show(&mut open, &token, "DELETE", elsewhere, elsewhere);
-        assert_eq!(refused.refused(), (403, "resource-other"));
-        let before = self.upstream.served();
-        let answers: Vec<Answer> = std::thread::scope(|scope| {
-            let one = || {
-                let mut client = self.client(port, None);
-                self.show(&mut client, &token, "DELETE", PULLS, PULLS)
-            };
-            let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
-            all.into_iter().map(|one| one.join().unwrap()).collect()
-        });
-        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
-        assert_eq!(self.upstream.served(), before + 1);
-        let again = self.show(&mut open, &token, "DELETE", PULLS, PULLS);
-        assert_eq!(again.refused(), (401, "calls-exhausted"));
-    }
-
-    fn paths(&self, port: u16) {
-        let token = self.token("repo.file.read");
-        let before = self.upstream.served();
-        for target in [
-            "/repos/acme/payroll/contents",
-            "/repos/acme/site/contents/",
-            "/repos/acme/site//contents",
-            "/repos/acme/payroll/../site/contents",
-            "/repos/acme/site/contents/../../payroll/contents",
-            "/repos/acme/%73ite/contents",
-            "/repos/acme%2fsite/contents",
-            "/repos/acme/site/contents?ref=../../payroll",
-            "/repos/acme/site/contents;x",
-            "/",
-        ] {
-            let mut client = self.client(port, None);
-            let refused = self.show(&mut client, &token, "GET", target, READ);
-            assert!([400, 401, 403].contains(&refused.status), "{target}: {refused:?}");
-            let honest = target.split('?').next().unwrap();
-            let refused = self.show(&mut self.client(port, None), &token, "GET", target, honest);
-            assert!([400, 401, 403].contains(&refused.status), "{target}: {refused:?}");
-        }
-        let proof = self.agent.proof(&token, "GET", READ);
-        let authorization = format!("DPoP {}", token.text);
-        for header in ["X-HTTP-Method-Override", "X-Original-URL"] {
-            let headers = [("Authorization", &*authorization), ("DPoP", &*proof), (header, "DELETE")];
-            let refused = self.client(port, None).ask("GET", READ, &headers);
-            assert!([401, 403].contains(&refused.status), "{header}: {refused:?}");
-        }
-        assert_eq!(self.upstream.served(), before, "something came through");
-    }
-
-    fn certificates(&self, port: u16) {
-        let folder = self.certificate("cert");
-        let mut open = self.client(port, Some(&folder));
-        let permitted = open.ask("GET", READ, &[]);
-        assert_eq!(permitted.status, 200, "{permitted:?}");
-        assert_eq!(open.ask("POST", PULLS, &[]).refused(), (403, "action-other"));
-        // A certificate in a header is nobody's: without the key it proves nothing.
-        let pem = std::fs::read_to_string(folder.join("cert.pem"))
-            .unwrap()
-            .replace('\n', "%0A")
-            .replace(' ', "%20");
-        let stolen = [("X-Original-Client-Certificate", &*pem), ("X-Forwarded-Client-Cert", &pem)];
-        assert_eq!(self.client(port, None).ask("GET", READ, &stolen).refused(), (401, "credential-missing"));
-        self.revoke(&["--agent", "spiffe://example.org/tenant/default/agent/coder"]);
-        assert_eq!(open.ask("GET", READ, &[]).refused(), (401, "credential-ended"));
-        let again = self.client(port, Some(&folder)).ask("GET", READ, &[]);
-        assert_eq!(again.refused(), (401, "credential-ended"));
-        // What is issued after it lives.
-        let after = self.certificate("after");
-        assert_eq!(self.client(port, Some(&after)).ask("GET", READ, &[]).status, 200);
+        (token, folder)
     }
 }
 
@@ -305,12 +169,19 @@ pub fn end(issued: &serde_json::Value) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis.cast_unsigned())
 }
 
+/// The text of a playbook that gives the agent one action.
+pub fn playbook(name: &str, action: &str, resource: &str) -> String {
+    format!(
+        "name = \"{name}\"\npurpose = \"tests\"\nkind = \"expand\"\nactions = [\"{action}\"]\n\
+         agents = [\"default/coder\"]\nresources = [\"{resource}\"]\n"
+    )
+}
+
 /// A playbook for reading the site, two who can sign, and this user who reviews.
-fn playbook(config: &Path, responders: &[KeyPair; 2]) {
+fn break_glass(config: &Path, responders: &[KeyPair; 2]) {
     let folder = config.with_file_name("playbooks");
     std::fs::create_dir_all(&folder).unwrap();
-    let text = "name = \"read\"\npurpose = \"tests\"\nkind = \"expand\"\nactions = [\"repo.file.read\"]\n\
-                agents = [\"default/coder\"]\nresources = [\"repo/acme/site\"]\n";
+    let text = playbook("read", "repo.file.read", SITE);
     std::fs::write(folder.join("read.toml"), text).unwrap();
     let uid = rustix::process::getuid().as_raw();
     let roles = "\"admin\", \"approver\", \"responder\", \"revoker\", \"viewer\"";
