@@ -60,7 +60,7 @@ fn envoy_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
     let ca = scene.path("ca.pem").display().to_string();
     let page = moved(&block("envoy.md", "yaml"), &[("/etc/hotwork/ca.pem", &ca)]);
     let _server = start(&envoy, &scene, port, &config(&scene, port, &page));
-    scene.holds(port, "Envoy");
+    scene.holds(port, "Envoy", 403);
 }
 
 /// The page's configuration with its validation context from SDS, as the page says to.

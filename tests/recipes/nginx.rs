@@ -59,7 +59,7 @@ fn nginx_lets_through_what_is_permitted_and_nothing_that_was_revoked() {
     let scene = Scene::start();
     let port = free_port();
     let _server = start(&nginx, &scene, port, &site(&scene, port));
-    scene.holds(port, "nginx");
+    scene.holds(port, "nginx", 500);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! What every proxy must do, whichever it is: let through what is permitted, refuse the rest, on connections that are open and on
-//! new ones.
+//! new ones, and refuse everything without the broker.
+
+use rustix::process::Signal;
 
 use crate::scene::{LIFE, READ, SITE, Scene, end};
+use crate::support::eventually;
 use crate::tls::Answer;
 
 const PULLS: &str = "/repos/acme/site/pulls";
 
 impl Scene {
-    /// Everything that holds of a proxy on `port`.
-    pub fn holds(&self, port: u16, proxy: &str) {
+    /// Everything that holds of a proxy on `port`, which answers `away` when the broker is. The scene has none afterwards.
+    pub fn holds(&self, port: u16, proxy: &str, away: u16) {
         self.tokens(port);
         self.counted(port);
         self.paths(port);
@@ -17,6 +20,7 @@ impl Scene {
         self.sessions(port);
         self.drills(port);
         self.certificates(port);
+        self.fails_closed(port, away);
     }
 
     /// A token and a certificate that end by themselves, on connections that are open.
@@ -72,6 +76,41 @@ impl Scene {
             asked.iter().all(|asked| *asked == 1),
             "{proxy}: served after the acknowledgement: {asked:?}"
         );
+    }
+
+    /// Nothing passes while the broker hangs, or once it is gone: on connections that are open, and on new ones. `status` is the
+    /// proxy's own answer to that. The scene has no broker afterwards.
+    fn fails_closed(&self, port: u16, status: u16) {
+        let (token, folder) = (self.token("repo.file.read"), self.certificate("lasting"));
+        let fresh = |certificate| self.client(port, certificate);
+        for (signal, what) in [(Signal::STOP, "it hangs"), (Signal::KILL, "it is gone")] {
+            eventually("it is asked", || self.read(&mut fresh(None), &token).status == 200);
+            // A proxy may end a connection on which it had such an answer, so each is asked once.
+            let (mut plain, mut certified) = (fresh(None), fresh(Some(&folder)));
+            assert_eq!(self.read(&mut plain, &token).status, 200);
+            assert_eq!(certified.ask("GET", READ, &[]).status, 200);
+            let served = self.upstream.served();
+            self.daemon.signal(signal);
+            eventually(what, || self.is_still());
+            assert_eq!(self.read(&mut plain, &token).status, status, "{what}");
+            assert_eq!(certified.ask("GET", READ, &[]).status, status, "{what}");
+            assert_eq!(self.read(&mut fresh(None), &token).status, status, "{what}, on a new one");
+            assert_eq!(fresh(Some(&folder)).first(READ), Some(status), "{what}, on a new one");
+            assert_eq!(self.upstream.served(), served, "something came through: {what}");
+            self.daemon.signal(Signal::CONT);
+        }
+    }
+
+    /// Whether no thread of the broker runs any more: a signal takes effect a moment after it was sent.
+    fn is_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.daemon.pid())).unwrap();
+        tasks.filter_map(Result::ok).all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // Stopped, or dead; a thread that is gone has no such file.
+            stat.rsplit(") ")
+                .next()
+                .is_none_or(|state| state.is_empty() || state.starts_with(['T', 'Z', 'X']))
+        })
     }
 
     fn tokens(&self, port: u16) {
