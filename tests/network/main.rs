@@ -18,8 +18,8 @@
 mod age;
 mod bounds;
 mod enrolled;
-mod patience;
 mod loaded_first;
+mod patience;
 mod pki;
 mod raw;
 mod relay;
