@@ -56,7 +56,7 @@ fn the_commands_of_the_operations_page_work() {
     assert_eq!(office.state(&request), "USED");
     // What the text names beside them is understood.
     let named = page.commands();
-    for line in ["hotworkd check", "hotwork issue --wait 10m", "hotwork exec --wait 10m"] {
+    for line in ["hotworkd check", "hotwork issue --wait 10m", "hotwork exec --kind cert --wait 10m"] {
         assert!(named.iter().any(|command| command == line), "{line}: {named:?}");
     }
     for command in named {
