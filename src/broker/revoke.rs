@@ -153,8 +153,8 @@ impl Broker {
                 // What it ended is known by what had not ended before it. A failed count takes nothing back.
                 let patience = if wait.is_zero() { COUNT_UNASKED_MS_MAX } else { COUNT_MS_MAX };
                 let until = deadline(patience);
-                // It is a read, and goes on when its caller has gone: it has the place of one, or nobody counts.
-                match self.underway.begin(&caller, Share::Read) {
+                // It goes on when its caller has gone: it has a place, or nobody counts.
+                match self.underway.begin(&caller, Share::Count) {
                     Err(_) => UNKNOWN,
                     Ok(place) => {
                         let count = self.read(move |reader| {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::limits::{
-    BRAKES_PER_OPERATOR_MAX, CALLS_REFUSED_LOG_SECONDS, CHANGES_PER_OPERATOR_MAX, READS_PER_OPERATOR_MAX,
-    URGENT_READS_PER_OPERATOR_MAX,
+    BRAKES_PER_OPERATOR_MAX, CALLS_REFUSED_LOG_SECONDS, CHANGES_PER_OPERATOR_MAX, COUNTS_PER_OPERATOR_MAX,
+    READS_PER_OPERATOR_MAX, URGENT_READS_PER_OPERATOR_MAX,
 };
 
 use super::Broker;
@@ -22,6 +22,8 @@ pub enum Share {
     Brake,
     /// It changes something else.
     Change,
+    /// It counts what a revocation ended, after that was done: no call waits for its place.
+    Count,
     /// It looks at something.
     Read,
     /// It looks at what leads to a session, or to what ends something.
@@ -34,6 +36,7 @@ impl Share {
         match self {
             Self::Brake => BRAKES_PER_OPERATOR_MAX,
             Self::Change => CHANGES_PER_OPERATOR_MAX,
+            Self::Count => COUNTS_PER_OPERATOR_MAX,
             Self::Read => READS_PER_OPERATOR_MAX,
             Self::Urgent => URGENT_READS_PER_OPERATOR_MAX,
         }
@@ -43,6 +46,7 @@ impl Share {
         match self {
             Self::Brake => "revoke, lock or end something",
             Self::Change => "change something",
+            Self::Count => "count what they ended",
             Self::Read => "read something",
             Self::Urgent => "look at locks or break-glass",
         }
@@ -143,7 +147,7 @@ impl Broker {
 mod tests {
     use super::*;
 
-    const ALL: [Share; 4] = [Share::Brake, Share::Change, Share::Read, Share::Urgent];
+    const ALL: [Share; 5] = [Share::Brake, Share::Change, Share::Count, Share::Read, Share::Urgent];
 
     #[test]
     fn each_operator_has_their_own_shares_and_what_is_over_is_free_again() {

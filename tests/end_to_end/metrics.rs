@@ -97,8 +97,9 @@ async fn credentials_locks_and_the_feed_are_shown_as_they_are() {
     let begun = value(&daemon, "hotwork_revocation_epoch");
     let mut verifier = daemon.verifier().await;
     let mut feed = watch(&mut verifier, 0).await;
-    let acknowledge = |epoch| AcknowledgeEpochRequest { label: "test".into(), epoch, subscription: 0 };
     let snapshot = next(&mut feed).await;
+    let subscription = snapshot.subscription;
+    let acknowledge = |epoch| AcknowledgeEpochRequest { label: "test".into(), epoch, subscription };
     verifier.acknowledge_epoch(acknowledge(snapshot.epoch)).await.unwrap();
     shows("hotwork_revocation_subscribers", 1.0);
     shows("hotwork_revocation_feed_lag_seconds", 0.0);

@@ -30,6 +30,9 @@ pub const CHANGES_PER_OPERATOR_MAX: usize = 64;
 /// The same of what takes authority away, which has places of its own: a script that ends one credential after the other.
 /// None of them waits for verifiers.
 pub const BRAKES_PER_OPERATOR_MAX: usize = 64;
+/// Counts of what an operator's revocations ended that are under way, each for half a second at most. Beyond it nobody counts,
+/// and the answer says so.
+pub const COUNTS_PER_OPERATOR_MAX: usize = 16;
 /// Calls that look at something which one operator has under way: a screen full of them. Each may keep a core busy for half a
 /// second ([`super::COUNT_MS_MAX`]), and what others want stands behind them.
 pub const READS_PER_OPERATOR_MAX: usize = 16;

@@ -183,7 +183,7 @@ fn verification() -> Vec<Rpc> {
             Code::FailedPrecondition,
         ))
         // Before its size there is whether anybody of that label follows.
-        .any(&["epoch"])
+        .any(&["epoch", "subscription"])
         .bad("subscription", [json!(0)])
         .optional(&["label", "epoch"]),
         Rpc::new("VerificationService/GetTrustBundle", json!({})),
