@@ -174,25 +174,10 @@ impl Refusal {
     /// when it is the verifier that can't tell: that is not the caller's fault. (Proxies that ask by HTTP know no third answer
     /// beside 401 and 403.)
     pub const fn grpc_status(&self) -> u16 {
-        match self {
-            Self::Audience
-            | Self::Credential(_)
-            | Self::Ended
-            | Self::Exhausted
-            | Self::Malformed
-            | Self::Missing
-            | Self::Nonce(_)
-            | Self::Proof(_)
-            | Self::Unbound => 16,
-            Self::Action
-            | Self::Arguments
-            | Self::BreakGlass
-            | Self::ConstraintUnknown
-            | Self::Debit
-            | Self::Parameter
-            | Self::Resource
-            | Self::Unmapped => 7,
-            Self::Clock | Self::StatusUnknown => 14,
+        match (self, self.http_status()) {
+            (Self::Clock | Self::StatusUnknown, _) => 14,
+            (_, 401) => 16,
+            _ => 7,
         }
     }
 
