@@ -225,7 +225,7 @@ impl AdminService for Operators {
         request: Request<v1::ListVerifiersRequest>,
     ) -> Result<Response<v1::ListVerifiersResponse>, Status> {
         call(&self.broker, request, authz::LIST_VERIFIERS, |broker, _, _| async move {
-            let verifiers = broker.verifiers().list().iter().map(render::revocation::verifier).collect();
+            let verifiers = broker.followers().iter().map(render::revocation::verifier).collect();
             let epoch = broker.ledger().revocations().epoch();
             Ok(v1::ListVerifiersResponse { verifiers, epoch })
         })

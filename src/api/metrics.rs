@@ -141,6 +141,7 @@ pub struct Metrics {
     log_entries: Gauge,
     epoch: Gauge,
     subscribers: Gauge,
+    subscribers_away: Gauge,
     feed_lag: Gauge<f64, AtomicU64>,
     locks: Gauge,
     break_glass: GlassGauges,
@@ -171,6 +172,7 @@ impl Metrics {
             log_entries: Gauge::default(),
             epoch: Gauge::default(),
             subscribers: Gauge::default(),
+            subscribers_away: Gauge::default(),
             feed_lag: Gauge::default(),
             locks: Gauge::default(),
             break_glass: GlassGauges::default(),
@@ -212,6 +214,8 @@ impl Metrics {
         registry.register("revocation_epoch", "The newest epoch of revocations", self.epoch.clone());
         let help = "Verifiers that follow the revocations";
         registry.register("revocation_subscribers", help, self.subscribers.clone());
+        let help = "Verifiers that do not follow and may still go on with what they last heard";
+        registry.register("revocation_subscribers_away", help, self.subscribers_away.clone());
         let help = "Age of the oldest revocation that a connected verifier has not acknowledged, in seconds";
         registry.register("revocation_feed_lag_seconds", help, self.feed_lag.clone());
         registry.register("locks", "Locks in force", self.locks.clone());
@@ -234,6 +238,7 @@ impl Metrics {
         self.log_entries.set(gauge(status.ledger.size));
         self.epoch.set(gauge(status.feed.epoch));
         self.subscribers.set(i64::try_from(status.feed.connected).unwrap_or(i64::MAX));
+        self.subscribers_away.set(i64::try_from(status.feed.away).unwrap_or(i64::MAX));
         self.feed_lag.set(Duration::from_millis(status.feed.lag_ms.max(0).unsigned_abs()).as_secs_f64());
         self.locks.set(i64::try_from(status.locks).unwrap_or(i64::MAX));
         self.break_glass.set(&status.break_glass);

@@ -52,7 +52,9 @@ impl VerificationService for Verification {
         let label = convert::selector::label(&request.get_ref().label).map_err(status)?;
         let id = verifier(&self.broker, &request, label.clone())?;
         let after = convert::verify::place(request.get_ref()).map_err(status)?;
-        let subscription = self.broker.verifiers().connect(id, self.broker.time()).map_err(status)?;
+        let instance = convert::verify::instance(request.get_ref()).map_err(status)?;
+        let subscription =
+            self.broker.verifiers().connect(id, instance, self.broker.time()).map_err(status)?;
         let broker = Arc::clone(&self.broker);
         let (_, transport, _) = request.into_parts();
         let allowed = Box::new(move || {

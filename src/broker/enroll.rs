@@ -22,6 +22,7 @@ use crate::store::LedgerError;
 use super::Broker;
 use super::entropy::EntropyFailed;
 use super::operate::Authorized;
+use super::verifiers::VerifierView;
 
 /// Why nobody was enrolled, or nothing removed.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +151,12 @@ impl Broker {
     /// The certificates that are good now.
     pub fn enrollments(&self) -> Vec<Arc<Enrollment>> {
         self.ledger.enrollments().live(self.time())
+    }
+
+    /// Who follows the revocations, did, or is enrolled and may.
+    pub fn followers(&self) -> Vec<VerifierView> {
+        let now = self.time();
+        self.verifiers.list(self.ledger.enrollments().verifiers(), now)
     }
 
     /// A certificate with a new key for a listener of ours that clients know by `names`. It stands in no

@@ -74,7 +74,9 @@ pub struct FeedStatus {
     pub connected: usize,
     /// Those of them that have acknowledged the newest epoch; of a verifier with several, all or none.
     pub current: usize,
-    /// Age in milliseconds of the oldest end that one of them has not acknowledged; 0 when there is none.
+    /// Instances that do not follow and may still go on with what they last heard.
+    pub away: usize,
+    /// Age in milliseconds of the oldest end that one of those that follow has not acknowledged; 0 when there is none.
     pub lag_ms: i64,
 }
 
@@ -269,8 +271,10 @@ impl Broker {
 
     fn feed_status(&self, now: Timestamp) -> FeedStatus {
         let epoch = self.ledger.revocations().epoch();
-        let mut status = FeedStatus { epoch, ..FeedStatus::default() };
-        for view in self.verifiers.connected() {
+        let away =
+            self.verifiers.standing(now).iter().filter_map(|view| view.away).map(|away| away.instances).sum();
+        let mut status = FeedStatus { epoch, away, ..FeedStatus::default() };
+        for view in self.verifiers.connected(now) {
             status.connected = status.connected.saturating_add(view.streams);
             let reached = view.acknowledged.map_or(0, |(reached, _)| reached);
             if reached >= epoch {
@@ -279,7 +283,7 @@ impl Broker {
             }
             // Beyond the history, or before its first acknowledgement, it is as late as it is here.
             let missed = self.ledger.ended_since(reached, 1).and_then(|missed| missed.first().cloned());
-            let since = missed.map_or(view.since, |missed| missed.time);
+            let since = missed.map(|missed| missed.time).or(view.since).unwrap_or(now);
             status.lag_ms = status.lag_ms.max(now.millis_since(since));
         }
         status

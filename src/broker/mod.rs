@@ -161,6 +161,7 @@ impl Broker {
     /// A broker of these parts.
     pub fn new(parts: Parts) -> Self {
         let publisher = publish::Publisher::new(parts.ledger.status().size);
+        let verifiers = Arc::new(verifiers::Verifiers::new(parts.ledger.enrollments().verifiers()));
         Self {
             attestation: parts.attestation,
             clock: parts.clock,
@@ -186,7 +187,7 @@ impl Broker {
             reloading: tokio::sync::Mutex::new(()),
             restricting: break_glass::OneAtATime::default(),
             underway: underway::Underway::default(),
-            verifiers: Arc::default(),
+            verifiers,
         }
     }
 

@@ -76,7 +76,7 @@ pub struct Done {
     pub locked: bool,
     /// Whether it ended a signing key for good.
     pub for_good: bool,
-    /// Those who follow the feed, with what they have acknowledged.
+    /// Those who follow the feed, or are away and may still run, with what they have acknowledged.
     pub verifiers: Vec<VerifierView>,
     /// Until then a resource that has not learned of it may take what ended; `None` when nothing was live.
     pub residual: Option<Timestamp>,
@@ -144,7 +144,11 @@ impl Broker {
     pub async fn revoked(&self, done: Revoking, wait: Duration) -> Revoked {
         let Revoking { known, time, index, revocation, live, single, stops, caller } = done;
         let (locked, for_good) = (revocation.lock.is_some(), revocation.for_good);
-        let verifiers = self.verifiers.reached(index.saturating_add(1), wait).await;
+        let verifiers = match wait.is_zero() {
+            // The runtime's timers count whole milliseconds, and would make one or two of none.
+            true => self.verifiers.standing(self.time()),
+            false => self.verifiers.reached(index.saturating_add(1), wait, || self.time()).await,
+        };
         let count = match live {
             Some(live) => Count { live, complete: true, expires: single },
             None => {

@@ -1,16 +1,29 @@
-//! Who follows the revocations, and what they have acknowledged. Kept in memory: a verifier that is there
-//! says so again after a restart.
+//! Who follows the revocations, who did and may still run, and what they have acknowledged. Kept in memory: a verifier
+//! that is there says so again after a restart, and until it has had the time to, whoever is enrolled counts as away.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::domain::limits::{SUBSCRIBERS_MAX, SUBSCRIBERS_PER_VERIFIER_MAX, VERIFIERS_MAX};
+use crate::domain::limits::{
+    FEED_AGE_SECONDS_MAX, FEED_RETURN_SECONDS_MAX, SUBSCRIBERS_MAX, SUBSCRIBERS_PER_VERIFIER_MAX,
+    VERIFIER_STREAMS_MAX,
+};
 use crate::domain::name::VerifierLabel;
 use crate::domain::time::Timestamp;
+
+/// How long one that went away may go on with what it last heard: after that it refuses everything by itself.
+const AWAY: Duration = Duration::from_secs(FEED_AGE_SECONDS_MAX as u64);
+/// How long after a start nobody knows who is still to come back.
+const RETURN: Duration = Duration::from_secs(FEED_RETURN_SECONDS_MAX);
+/// Whom the answers call those that can't be told apart any more, or not yet.
+const OTHERS: &str = "others";
 
 /// A verifier: what its transport proves, and the label that it gives itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +34,9 @@ pub struct VerifierId {
     pub label: Option<VerifierLabel>,
 }
 
+/// The number that a process draws when it begins to follow: by it one that comes back is known from another.
+pub type Instance = NonZeroU64;
+
 /// A verifier as it stands. It may be several instances, each with a stream of its own: it is as far as the last of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierView {
@@ -28,16 +44,29 @@ pub struct VerifierView {
     pub id: VerifierId,
     /// On how many streams it follows now.
     pub streams: usize,
-    /// When that of its streams began which is behind the others; that of the last time when there is none.
-    pub since: Timestamp,
-    /// The newest epoch that it acknowledged on each of its streams, and when; `None` before the first.
+    /// Its instances that do not follow and may still run.
+    pub away: Option<Away>,
+    /// When that of its streams began which is behind the others; that of the last time when there is none. `None` when it
+    /// has not followed since the broker started.
+    pub since: Option<Timestamp>,
+    /// The newest epoch that each of its instances acknowledged, those that are away included, and when; `None` before the first.
     pub acknowledged: Option<(u64, Timestamp)>,
 }
 
-impl VerifierView {
-    /// Whether it follows the feed.
-    pub const fn is_connected(&self) -> bool {
-        self.streams > 0
+/// Instances that do not follow and may still run. For [`FEED_AGE_SECONDS_MAX`] after they went they may go on with what they
+/// last heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// How many, at least.
+    pub instances: usize,
+    /// When the last of them went; the broker's start for one that has not come back since.
+    pub since: Timestamp,
+}
+
+impl Away {
+    /// When they refuse everything by themselves at the latest.
+    pub fn until(&self) -> Timestamp {
+        self.since.plus_millis(i64::from(FEED_AGE_SECONDS_MAX) * 1000)
     }
 }
 
@@ -55,55 +84,95 @@ pub enum VerifierError {
     Unknown,
 }
 
-/// The verifiers that there are, at most [`VERIFIERS_MAX`].
+/// The verifiers that there are.
 #[derive(Debug)]
 pub struct Verifiers {
     known: Mutex<Known>,
     changed: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    /// With [`VERIFIER_STREAMS_MAX`] streams in all.
     verifiers: HashMap<VerifierId, Seen>,
     /// How many streams there were: the number of the last one.
     streams: u64,
+    /// When the broker started.
+    began: Instant,
+    /// Who was enrolled then and has not followed since.
+    awaited: BTreeSet<Arc<str>>,
+    /// When one was forgotten last that may still run, because there was no room.
+    forgot: Option<Instant>,
 }
 
-/// The streams of one verifier by their numbers; those of its last time when none is live.
+/// The streams of one verifier by their numbers: those that are live, and of each instance that went the last.
 #[derive(Clone, Debug, Default)]
 struct Seen(BTreeMap<u64, Stream>);
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
-    is_live: bool,
+    instance: Instance,
     since: Timestamp,
     acknowledged: Option<(u64, Timestamp)>,
+    /// When it ended.
+    gone: Option<Instant>,
+}
+
+impl Stream {
+    const fn is_live(&self) -> bool {
+        self.gone.is_none()
+    }
+
+    /// Whether its instance may still take what it has not heard of: it follows, or went not long ago.
+    fn counts(&self) -> bool {
+        self.gone.is_none_or(|gone| gone.elapsed() < AWAY)
+    }
 }
 
 impl Seen {
     fn live(&self) -> usize {
-        self.0.values().filter(|stream| stream.is_live).count()
+        self.0.values().filter(|stream| stream.is_live()).count()
     }
 
-    fn view(&self, id: &VerifierId) -> VerifierView {
+    /// Whether all of its instances that may still run have acknowledged `epoch`.
+    fn has_reached(&self, epoch: u64) -> bool {
+        let has = |stream: &Stream| stream.acknowledged.is_some_and(|(reached, _)| reached >= epoch);
+        self.0.values().all(|stream| has(stream) || !stream.counts())
+    }
+
+    /// How it is by those of its streams that count; by those of its last time when none does.
+    fn view(&self, id: &VerifierId, now: Timestamp, counts: impl Fn(&Stream) -> bool) -> VerifierView {
+        let mut counted: Vec<&Stream> = self.0.values().filter(|stream| counts(stream)).collect();
+        let gone: Vec<Instant> = counted.iter().filter_map(|stream| stream.gone).collect();
+        if counted.is_empty() {
+            counted = self.0.values().collect();
+        }
         // Of those that are as far the last one to say so; of those that said nothing the first to begin.
-        let far = |stream: &&Stream| {
+        let far = |stream: &&&Stream| {
             (stream.acknowledged.map(|(epoch, time)| (epoch, Reverse(time))), stream.since)
         };
-        let last = self.0.values().min_by_key(far);
+        let last = counted.iter().min_by_key(far);
         VerifierView {
             id: id.clone(),
             streams: self.live(),
-            since: last.map(|stream| stream.since).unwrap_or_default(),
+            away: gone.iter().max().map(|last| away(gone.len(), *last, now)),
+            since: last.map(|stream| stream.since),
             acknowledged: last.and_then(|stream| stream.acknowledged),
         }
     }
 }
 
-impl Default for Verifiers {
-    fn default() -> Self {
-        Self { known: Mutex::default(), changed: watch::channel(()).0 }
-    }
+/// Instances that went at `since`, at the latest.
+fn away(instances: usize, since: Instant, now: Timestamp) -> Away {
+    // By a clock that nobody sets.
+    let millis = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+    Away { instances, since: now.plus_millis(millis.saturating_neg()) }
+}
+
+/// One of whom no stream is known.
+fn unseen(identity: Arc<str>, away: Option<Away>) -> VerifierView {
+    let id = VerifierId { identity, label: None };
+    VerifierView { id, streams: 0, away, since: None, acknowledged: None }
 }
 
 /// One subscription; it ends when dropped.
@@ -123,45 +192,119 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(seen) = self.verifiers.lock().verifiers.get_mut(&self.id) {
-            // The last one tells how far the verifier was.
-            if seen.live() > 1 {
-                seen.0.remove(&self.number);
-            } else if let Some(stream) = seen.0.get_mut(&self.number) {
-                stream.is_live = false;
-            }
+        let mut known = self.verifiers.lock();
+        if let Some(seen) = known.verifiers.get_mut(&self.id) {
+            seen.end(self.number);
         }
+        drop(known);
         self.verifiers.changed.send_replace(());
     }
 }
 
+impl Seen {
+    /// An instance begins a stream. What it had before, and is gone, tells nothing any more.
+    fn begin(&mut self, number: u64, stream: Stream) {
+        self.0
+            .retain(|_, before| before.counts() && (before.is_live() || before.instance != stream.instance));
+        self.0.insert(number, stream);
+    }
+
+    /// A stream ends. Its instance is away, when it has not come back already.
+    fn end(&mut self, number: u64) {
+        let later = (Bound::Excluded(number), Bound::Unbounded);
+        let Some(instance) = self.0.get(&number).map(|stream| stream.instance) else { return };
+        if self.0.range(later).any(|(_, stream)| stream.instance == instance) {
+            self.0.remove(&number);
+        } else if let Some(stream) = self.0.get_mut(&number) {
+            stream.gone = Some(Instant::now());
+        }
+    }
+}
+
+impl Known {
+    /// Whether one more stream of `id` may begin.
+    fn has_room(&self, id: &VerifierId) -> bool {
+        let live = |seen: &mut dyn Iterator<Item = &Seen>| seen.map(Seen::live).sum::<usize>();
+        let mut same =
+            self.verifiers.iter().filter(|(other, _)| other.identity == id.identity).map(|(_, seen)| seen);
+        live(&mut self.verifiers.values()) < SUBSCRIBERS_MAX && live(&mut same) < SUBSCRIBERS_PER_VERIFIER_MAX
+    }
+
+    /// Forgets what takes more than there is room for: first who refuses by itself, then who is away for longest.
+    fn make_room(&mut self) {
+        let streams = |known: &Self| known.verifiers.values().map(|seen| seen.0.len()).sum::<usize>();
+        if streams(self) < VERIFIER_STREAMS_MAX {
+            return;
+        }
+        self.verifiers.values_mut().for_each(|seen| seen.0.retain(|_, stream| stream.counts()));
+        if streams(self) >= VERIFIER_STREAMS_MAX {
+            let all =
+                self.verifiers.iter().flat_map(|(id, seen)| seen.0.iter().map(move |stream| (id, stream)));
+            let gone = all.filter_map(|(id, (number, stream))| Some((stream.gone?, *number, id.clone())));
+            if let Some((_, number, id)) = gone.min_by_key(|(gone, number, _)| (*gone, *number)) {
+                self.verifiers.get_mut(&id).map(|seen| seen.0.remove(&number));
+                self.forgot = Some(Instant::now());
+            }
+        }
+        self.verifiers.retain(|_, seen| !seen.0.is_empty());
+    }
+
+    /// Who was enrolled at the start and may still go on with what it heard before.
+    fn awaited(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.awaited.iter().filter(|_| self.began.elapsed() < AWAY)
+    }
+
+    /// When those went that can't be told any more and may still run.
+    fn others(&self) -> Option<Instant> {
+        self.forgot.filter(|forgot| forgot.elapsed() < AWAY)
+    }
+
+    /// For how long it is not known who is still to come back after the start.
+    fn returning(&self) -> Option<Duration> {
+        RETURN.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// Whether all that may still run have acknowledged `epoch`.
+    fn has_reached(&self, epoch: u64) -> bool {
+        let all = self.verifiers.values().all(|seen| seen.has_reached(epoch));
+        all && self.awaited().next().is_none() && self.others().is_none()
+    }
+}
+
 impl Verifiers {
+    /// Nobody follows yet; of `enrolled`, who have certificates, it is not known whether they go on with what they heard before.
+    pub fn new(enrolled: BTreeSet<Arc<str>>) -> Self {
+        let began = Instant::now();
+        let known = Known { verifiers: HashMap::new(), streams: 0, began, awaited: enrolled, forgot: None };
+        Self { known: Mutex::new(known), changed: watch::channel(()).0 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `id` begins to follow the feed at `now`.
+    /// `id` begins to follow the feed at `now`, by its process `instance`.
     ///
     /// # Errors
     /// When there are too many.
-    pub fn connect(self: &Arc<Self>, id: VerifierId, now: Timestamp) -> Result<Subscription, VerifierError> {
+    pub fn connect(
+        self: &Arc<Self>,
+        id: VerifierId,
+        instance: Instance,
+        now: Timestamp,
+    ) -> Result<Subscription, VerifierError> {
         let mut known = self.lock();
-        if known.verifiers.values().map(Seen::live).sum::<usize>() >= SUBSCRIBERS_MAX {
+        if !known.has_room(&id) {
             return Err(VerifierError::Full);
         }
-        let same = known.verifiers.iter().filter(|(other, _)| other.identity == id.identity);
-        if same.map(|(_, seen)| seen.live()).sum::<usize>() >= SUBSCRIBERS_PER_VERIFIER_MAX {
-            return Err(VerifierError::Full);
-        }
-        if known.verifiers.len() >= VERIFIERS_MAX && !known.verifiers.contains_key(&id) {
-            known.verifiers.retain(|_, seen| seen.live() > 0);
-        }
+        known.make_room();
         known.streams = known.streams.saturating_add(1);
         let number = known.streams;
-        let seen = known.verifiers.entry(id.clone()).or_default();
-        seen.0.retain(|_, stream| stream.is_live);
-        seen.0.insert(number, Stream { is_live: true, since: now, acknowledged: None });
+        let stream = Stream { instance, since: now, acknowledged: None, gone: None };
+        known.verifiers.entry(id.clone()).or_default().begin(number, stream);
+        known.awaited.remove(&id.identity);
         drop(known);
+        self.changed.send_replace(());
         Ok(Subscription { verifiers: Arc::clone(self), id, number })
     }
 
@@ -183,7 +326,7 @@ impl Verifiers {
         }
         let mut known = self.lock();
         let stream = known.verifiers.get_mut(id).and_then(|seen| seen.0.get_mut(&subscription));
-        let stream = stream.filter(|stream| stream.is_live).ok_or(VerifierError::Unknown)?;
+        let stream = stream.filter(|stream| stream.is_live()).ok_or(VerifierError::Unknown)?;
         // An acknowledgement that comes late takes nothing back.
         if stream.acknowledged.is_none_or(|(before, _)| before < epoch) {
             stream.acknowledged = Some((epoch, now));
@@ -193,26 +336,54 @@ impl Verifiers {
         Ok(())
     }
 
-    /// All, sorted by identity and label.
-    pub fn list(&self) -> Vec<VerifierView> {
+    /// All that are known, and those of `enrolled` that are not, sorted.
+    pub fn list(&self, enrolled: BTreeSet<Arc<str>>, now: Timestamp) -> Vec<VerifierView> {
         let known = self.lock();
-        let mut views: Vec<VerifierView> = known.verifiers.iter().map(|(id, seen)| seen.view(id)).collect();
+        let mut views: Vec<_> =
+            known.verifiers.iter().map(|(id, seen)| seen.view(id, now, Stream::counts)).collect();
+        let awaited: BTreeSet<_> = known.awaited().cloned().collect();
+        let unknown = enrolled.into_iter().filter(|name| !views.iter().any(|view| view.id.identity == *name));
+        let unknown: BTreeSet<_> = unknown.chain(awaited.iter().cloned()).collect();
+        let since = away(1, known.began, now);
+        views.extend(unknown.into_iter().map(|name| {
+            let away = awaited.contains(&name).then_some(since);
+            unseen(name, away)
+        }));
+        views.extend(known.others().map(|forgot| unseen(OTHERS.into(), Some(away(1, forgot, now)))));
         drop(known);
         views.sort_by(|a, b| a.id.cmp(&b.id));
         views
     }
 
-    /// How those stand to `epoch` that follow the feed now: as soon as all have acknowledged it, each of their instances,
-    /// and after `wait` at the latest. One that goes away meanwhile has not acknowledged.
-    pub async fn reached(&self, epoch: u64, wait: Duration) -> Vec<VerifierView> {
-        // The runtime's timers count whole milliseconds, and would make one or two of none.
-        if wait.is_zero() {
-            return self.connected().collect();
-        }
+    /// Those that follow now, by the streams that they do it on.
+    pub fn connected(&self, now: Timestamp) -> Vec<VerifierView> {
+        let known = self.lock();
+        let live = known.verifiers.iter().filter(|(_, seen)| seen.live() > 0);
+        live.map(|(id, seen)| seen.view(id, now, Stream::is_live)).collect()
+    }
+
+    /// Those that may take what they have not heard of, sorted: who follows, who went not long ago, and who was enrolled at
+    /// the start and is not back.
+    pub fn standing(&self, now: Timestamp) -> Vec<VerifierView> {
+        let mut views = self.list(BTreeSet::new(), now);
+        views.retain(|view| view.streams > 0 || view.away.is_some());
+        views
+    }
+
+    /// How those of [`Self::standing`] are as soon as all have acknowledged `epoch`, each of their instances, and after
+    /// `wait` at the latest. One that is away may come back in time. Soon after a start nobody knows who else is to come: that is
+    /// waited for, too, and named when there was no time for it.
+    pub async fn reached(
+        &self,
+        epoch: u64,
+        wait: Duration,
+        now: impl Fn() -> Timestamp,
+    ) -> Vec<VerifierView> {
         let mut changed = self.changed.subscribe();
-        let mut asked = self.following();
         let all = async {
-            while !self.have_reached(epoch, &mut asked) {
+            let returning = self.lock().returning();
+            tokio::time::sleep(returning.unwrap_or_default()).await;
+            while !self.lock().has_reached(epoch) {
                 if changed.changed().await.is_err() {
                     return;
                 }
@@ -220,174 +391,15 @@ impl Verifiers {
         };
         // Out of time is an answer too: the list shows who is missing.
         let _in_time = tokio::time::timeout(wait, all).await;
-        asked.iter().map(|(id, seen)| seen.view(id)).collect()
-    }
-
-    /// Those that follow the feed now, with the streams they do it on.
-    fn following(&self) -> BTreeMap<VerifierId, Seen> {
+        let mut views = self.standing(now());
         let known = self.lock();
-        let live = known.verifiers.iter().filter(|(_, seen)| seen.live() > 0);
-        live.map(|(id, seen)| (id.clone(), seen.clone())).collect()
-    }
-
-    /// Whether there is nobody left to wait for: each of the streams `asked` has acknowledged `epoch`, or is gone. Notes how
-    /// they are.
-    fn have_reached(&self, epoch: u64, asked: &mut BTreeMap<VerifierId, Seen>) -> bool {
-        let known = self.lock();
-        let mut all = true;
-        for (id, seen) in asked {
-            let now = known.verifiers.get(id);
-            for (number, stream) in &mut seen.0 {
-                match now.and_then(|now| now.0.get(number)) {
-                    Some(now) => *stream = *now,
-                    // What it had acknowledged is what was seen last.
-                    None => stream.is_live = false,
-                }
-                let has = stream.acknowledged.is_some_and(|(reached, _)| reached >= epoch);
-                all = all && (has || !stream.is_live);
-            }
+        if known.returning().is_some() && known.others().is_none() {
+            views.push(unseen(OTHERS.into(), Some(away(1, known.began, now()))));
         }
-        all
-    }
-
-    /// Those that follow the feed now.
-    pub fn connected(&self) -> impl Iterator<Item = VerifierView> {
-        self.list().into_iter().filter(VerifierView::is_connected)
+        drop(known);
+        views
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::pin;
-    use std::task::{Context, Waker};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_763_900_000);
-
-    fn id(name: &str) -> VerifierId {
-        VerifierId { identity: name.into(), label: None }
-    }
-
-    #[test]
-    fn an_acknowledgement_needs_a_subscription_and_an_epoch_that_exists_and_never_goes_back() {
-        let verifiers = Arc::new(Verifiers::default());
-        assert_eq!(verifiers.acknowledge(&id("a"), 1, 1, 5, NOW), Err(VerifierError::Unknown));
-        let subscription = verifiers.connect(id("a"), NOW).unwrap();
-        assert_eq!(verifiers.acknowledge(&id("a"), 0, 1, 5, NOW), Err(VerifierError::Unknown));
-        assert_eq!(verifiers.acknowledge(&id("a"), 1, 6, 5, NOW), Err(VerifierError::Ahead(6)));
-        verifiers.acknowledge(&id("a"), 1, 5, 5, NOW).unwrap();
-        verifiers.acknowledge(&id("a"), 1, 3, 5, NOW.plus_millis(9)).unwrap();
-        assert_eq!(verifiers.list().first().unwrap().acknowledged, Some((5, NOW)));
-        drop(subscription);
-        assert!(!verifiers.list().first().unwrap().is_connected());
-        assert_eq!(verifiers.acknowledge(&id("a"), 1, 5, 5, NOW), Err(VerifierError::Unknown));
-    }
-
-    #[test]
-    fn no_verifier_takes_more_than_its_share() {
-        let verifiers = Arc::new(Verifiers::default());
-        let labelled = |label: &str| VerifierId { label: Some(label.parse().unwrap()), ..id("a") };
-        let _held: Vec<_> =
-            (0..SUBSCRIBERS_PER_VERIFIER_MAX).map(|_| verifiers.connect(id("a"), NOW).unwrap()).collect();
-        assert_eq!(verifiers.connect(id("a"), NOW).unwrap_err(), VerifierError::Full);
-        assert_eq!(verifiers.connect(labelled("other"), NOW).unwrap_err(), VerifierError::Full);
-        assert!(verifiers.connect(id("b"), NOW).is_ok());
-    }
-
-    #[test]
-    fn subscribers_are_bounded_at_n_and_refused_at_n_plus_one() {
-        let verifiers = Arc::new(Verifiers::default());
-        let share = |at: usize| id(&format!("of-{}", at / SUBSCRIBERS_PER_VERIFIER_MAX));
-        let mut held: Vec<_> =
-            (0..SUBSCRIBERS_MAX).map(|at| verifiers.connect(share(at), NOW).unwrap()).collect();
-        assert_eq!(verifiers.connect(id("b"), NOW).unwrap_err(), VerifierError::Full);
-        held.pop();
-        assert!(verifiers.connect(id("b"), NOW).is_ok());
-    }
-
-    #[test]
-    fn verifiers_that_are_gone_make_room() {
-        let verifiers = Arc::new(Verifiers::default());
-        for number in 0..VERIFIERS_MAX {
-            drop(verifiers.connect(id(&number.to_string()), NOW).unwrap());
-        }
-        let _held = verifiers.connect(id("one more"), NOW).unwrap();
-        assert_eq!(verifiers.list().len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiting_ends_when_all_have_acknowledged_or_time_is_over() {
-        let verifiers = Arc::new(Verifiers::default());
-        let (_a, b) = (verifiers.connect(id("a"), NOW).unwrap(), verifiers.connect(id("b"), NOW).unwrap());
-        let wait = Duration::from_secs(5);
-        let waiting = tokio::spawn({
-            let verifiers = Arc::clone(&verifiers);
-            async move { verifiers.reached(7, wait).await }
-        });
-        tokio::task::yield_now().await;
-        verifiers.acknowledge(&id("a"), 1, 7, 9, NOW).unwrap();
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        verifiers.acknowledge(&id("b"), 2, 8, 9, NOW).unwrap();
-        assert_eq!(waiting.await.unwrap().len(), 2);
-        let late = verifiers.reached(9, wait).await;
-        assert!(late.iter().all(|view| view.acknowledged.is_some_and(|(epoch, _)| epoch < 9)));
-        drop(b);
-        let gone = verifiers.reached(9, wait).await;
-        assert_eq!(gone.len(), 1, "who is not there is not waited for");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_verifier_of_several_instances_is_as_far_as_the_last_of_them() {
-        let verifiers = Arc::new(Verifiers::default());
-        let (one, two) = (verifiers.connect(id("a"), NOW).unwrap(), verifiers.connect(id("a"), NOW).unwrap());
-        let ack = |number, epoch, at| verifiers.acknowledge(&id("a"), number, epoch, 9, NOW.plus_millis(at));
-        assert_eq!(ack(0, 7, 1), Err(VerifierError::Unknown));
-        assert_eq!(ack(two.number() + 1, 7, 1), Err(VerifierError::Unknown));
-        let other = verifiers.connect(id("b"), NOW).unwrap();
-        assert_eq!(ack(other.number(), 7, 1), Err(VerifierError::Unknown), "another verifier's");
-        drop(other);
-        ack(one.number(), 7, 1).unwrap();
-        let wait = Duration::from_secs(5);
-        let view = |views: Vec<VerifierView>| {
-            let view = views.into_iter().find(|view| view.id == id("a")).unwrap();
-            (view.streams, view.acknowledged)
-        };
-        assert_eq!(view(verifiers.reached(7, wait).await), (2, None));
-        assert_eq!(view(verifiers.list()), (2, None));
-        ack(two.number(), 8, 2).unwrap();
-        ack(one.number(), 8, 3).unwrap();
-        let last = (2, Some((8, NOW.plus_millis(3))));
-        assert_eq!(view(verifiers.reached(8, wait).await), last, "when the last of them did");
-        // One that goes away without a word has not acknowledged, whatever the others have.
-        let waiting = tokio::spawn({
-            let verifiers = Arc::clone(&verifiers);
-            async move { verifiers.reached(9, Duration::from_secs(3600)).await }
-        });
-        tokio::task::yield_now().await;
-        drop(two);
-        ack(one.number(), 9, 4).unwrap();
-        assert_eq!(view(waiting.await.unwrap()), (1, Some((8, NOW.plus_millis(2)))));
-        assert_eq!(view(verifiers.reached(9, wait).await).0, 1, "who is left has");
-        assert_eq!(ack(0, 9, 5), Err(VerifierError::Unknown), "nobody knows to be the only one");
-        drop(one);
-        assert_eq!(view(verifiers.list()), (0, Some((9, NOW.plus_millis(4)))));
-        let _again = verifiers.connect(id("a"), NOW).unwrap();
-        assert_eq!(view(verifiers.list()), (1, None), "it has to say so again");
-        let later = verifiers.connect(id("a"), NOW.plus_millis(9)).unwrap();
-        ack(later.number(), 9, 10).unwrap();
-        let behind = verifiers.list().into_iter().find(|view| view.id == id("a")).unwrap();
-        assert_eq!(behind.since, NOW, "how late it is, is counted from the one that said nothing");
-    }
-
-    #[tokio::test]
-    async fn who_does_not_wait_is_answered_at_once() {
-        let verifiers = Arc::new(Verifiers::default());
-        let _behind = verifiers.connect(id("a"), NOW).unwrap();
-        let answered =
-            pin!(verifiers.reached(7, Duration::ZERO)).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(answered.is_ready(), "an acknowledgement that nobody waits for costs a revocation nothing");
-    }
-}
+mod tests;

@@ -17,16 +17,17 @@ pub async fn show(context: &Context) -> Result<(), Failure> {
     context.screen.show(&answer, names, |screen| {
         let now = now();
         let rows: Vec<_> = answer.verifiers.iter().map(|verifier| row(verifier, answer.epoch, now)).collect();
-        let header = ["VERIFIER", "STREAMS", "SINCE", "CURRENT", "EPOCH", "ACKNOWLEDGED"];
+        let header = ["VERIFIER", "STREAMS", "AWAY", "SINCE", "CURRENT", "EPOCH", "ACKNOWLEDGED"];
         table::rows(screen, header, &rows)
     })
 }
 
-fn row(verifier: &v1::Verifier, newest: u64, now: i64) -> [String; 6] {
+fn row(verifier: &v1::Verifier, newest: u64, now: i64) -> [String; 7] {
     let word = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     [
         verifier.name.clone(),
         verifier.streams.to_string(),
+        verifier.away.to_string(),
         relative(verifier.connect_time.as_ref(), now),
         word(verifier.acknowledged_epoch >= newest),
         verifier.acknowledged_epoch.to_string(),

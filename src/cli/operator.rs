@@ -292,6 +292,15 @@ fn not_issuing(answer: &v1::GetStatusResponse) -> Failure {
         .hint("revocation and reads go on; see the broker's log, mend the cause and restart it (a registry: `hotwork reload`)")
 }
 
+/// Who has heard of the newest revocation, in a line.
+fn verifiers(answer: &v1::GetStatusResponse) -> String {
+    let away = match answer.verifiers_away {
+        0 => String::new(),
+        some => format!(", {some} AWAY"),
+    };
+    format!("{} of {} current{away}", answer.verifiers_current, answer.verifiers_connected)
+}
+
 /// Break-glass in a line: what is open comes first.
 fn glass(status: Option<&v1::BreakGlassStatus>) -> String {
     let Some(status) = status else { return String::new() };
@@ -326,7 +335,7 @@ fn status_table(screen: &Screen, answer: &v1::GetStatusResponse) -> String {
         ("locks", answer.locks.to_string()),
         ("break-glass", glass(answer.break_glass.as_ref())),
         ("revocation epoch", answer.revocation_epoch.to_string()),
-        ("verifiers", format!("{} of {} current", answer.verifiers_current, answer.verifiers_connected)),
+        ("verifiers", verifiers(answer)),
         ("log size", answer.log_size.to_string()),
         ("log root", answer.log_root.clone()),
         ("registry", answer.registry_sha256.clone()),

@@ -174,8 +174,20 @@ fn acknowledged(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> String 
         let after = delay_ms(answer, verifier).map(|ms| format!(" after {ms} ms")).unwrap_or_default();
         return format!("{name} acknowledged epoch {}{after}", verifier.acknowledged_epoch);
     }
-    let gone = if verifier.connected { "" } else { " and has gone" };
-    format!("{name} has NOT acknowledged{gone}; it is at epoch {}", verifier.acknowledged_epoch)
+    let away = away(verifier).map(|away| format!(" and {away}")).unwrap_or_default();
+    format!("{name} has NOT acknowledged{away}; it is at epoch {}", verifier.acknowledged_epoch)
+}
+
+/// Since when it does not follow, and until when that matters.
+fn away(verifier: &v1::Verifier) -> Option<String> {
+    let (since, until) = (verifier.away_since.as_ref()?, verifier.away_until.as_ref());
+    let with = match (verifier.streams, verifier.away) {
+        (0, 0 | 1) => String::new(),
+        (0, all) => format!(" with all {all} instances"),
+        (_, some) => format!(" with {}", counted(some, "instance", "instances")),
+    };
+    let (since, until) = (absolute(Some(since)), absolute(until));
+    Some(format!("is away{with} since {since}: it may run on without hearing of it until {until}"))
 }
 
 fn delay_ms(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> Option<i64> {

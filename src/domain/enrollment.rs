@@ -4,7 +4,7 @@
 //! A certificate of ours is worth something while its serial number stands here. One that is not here, for
 //! whatever reason, is nobody's: a removal has nothing to hide from, and a lost state refuses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -168,6 +168,12 @@ impl Enrollments {
         let mut found: Vec<_> = self.by_serial.values().filter(|one| now < one.expires).cloned().collect();
         found.sort_by(|a, b| (&a.who, a.expires, a.serial).cmp(&(&b.who, b.expires, b.serial)));
         found
+    }
+
+    /// The verifiers that have a certificate, as they are shown.
+    pub fn verifiers(&self) -> BTreeSet<Arc<str>> {
+        let who = self.by_serial.values().map(|one| &one.who);
+        who.filter(|who| matches!(who, Enrolled::Verifier(_))).map(|who| who.to_string().into()).collect()
     }
 
     /// Those of agents that have not ended at `now`, in no order.

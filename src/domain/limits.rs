@@ -331,8 +331,10 @@ pub const FEED_HEARTBEAT_SECONDS: u64 = 5;
 pub const SUBSCRIBERS_MAX: usize = 1_000;
 /// Subscribers of one verifier: so that none keeps the others out.
 pub const SUBSCRIBERS_PER_VERIFIER_MAX: usize = SUBSCRIBERS_MAX / 4;
-/// Verifiers remembered with what they acknowledged; those that are gone make room first.
-pub const VERIFIERS_MAX: usize = 2_000;
+/// Streams of verifiers remembered with what was acknowledged on them; those that ended make room first.
+pub const VERIFIER_STREAMS_MAX: usize = 2 * SUBSCRIBERS_MAX;
+/// Seconds in which a verifier whose broker starts again is back: the longest wait between two of its tries, and one more.
+pub const FEED_RETURN_SECONDS_MAX: u64 = 6;
 /// Streams of secrets (Envoy's SDS) at once: one for each secret of each worker's configuration.
 pub const SECRET_STREAMS_MAX: usize = 256;
 /// Names that one request for secrets may have: there are two secrets.

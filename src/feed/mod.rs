@@ -9,6 +9,7 @@ mod read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -85,13 +86,35 @@ pub async fn follow_trust(channel: Channel, verifier: Arc<Verifier>, oid_arc: Oi
 /// failure; meanwhile the state does what it is configured to do.
 pub async fn follow(channel: Channel, state: Arc<Followed>, clock: Arc<dyn Clock>, label: &str) {
     let (mut wait, mut place) = (FIRST_WAIT, Place::default());
+    let mut instance = 0;
     loop {
         let before = state.epoch();
-        if let Err(error) = once(&channel, &state, &*clock, label, &mut place).await {
+        if instance == 0 {
+            instance = drawn();
+        }
+        let who = Who { label, instance };
+        if let Err(error) = once(&channel, &state, &*clock, who, &mut place).await {
             tracing::warn!(%error, "the feed of revocations was lost");
         }
         wait = if state.epoch() > before { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// Who follows, in its own words.
+#[derive(Clone, Copy, Debug)]
+struct Who<'a> {
+    label: &'a str,
+    /// By it the broker knows that this one came back, and not another with the same label.
+    instance: u64,
+}
+
+/// A random number; 0, which the broker does not take, while there is none.
+fn drawn() -> u64 {
+    let mut bytes = [0; 8];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => 0,
     }
 }
 
@@ -107,23 +130,27 @@ async fn once(
     channel: &Channel,
     state: &Followed,
     clock: &dyn Clock,
-    label: &str,
+    who: Who<'_>,
     place: &mut Place,
 ) -> Result<(), FeedError> {
     let mut client =
         VerificationServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = v1::WatchRevocationsRequest {
-        label: label.to_owned(),
+        label: who.label.to_owned(),
         after_epoch: place.epoch,
         after_sha256: place.sha256.clone(),
+        instance: who.instance,
     };
+    let trusted = || clock.now().map_err(|_| FeedError::Clock);
+    // When the broker was there for certain, and this stream with it: before a call that it answered. Not when a message was
+    // read, which may have lain here for as long as this process was stopped.
+    let mut there = trusted()?;
     let mut stream = answered(client.watch_revocations(Request::new(request))).await?;
     let mut snapshot: Option<Ends> = None;
     let mut graces = None;
     loop {
         let next = tokio::time::timeout(Duration::from_secs(STALLED_SECONDS), stream.message());
         let Some(message) = next.await.map_err(|_| FeedError::Stalled)?? else { return Ok(()) };
-        let now = clock.now().map_err(|_| FeedError::Clock)?;
         let ends: Option<Vec<_>> = message.revoked.iter().map(read::end).collect();
         let ends = ends.ok_or(FeedError::Form("revoked"))?;
         if let Some(lost_feed) = &message.lost_feed {
@@ -139,11 +166,11 @@ async fn once(
                     snapshot = Some(whole);
                     continue;
                 }
-                if !state.begin(whole, message.epoch, now) {
+                if !state.begin(whole, message.epoch, there) {
                     return Err(FeedError::Back(message.epoch));
                 }
             }
-            None => state.hear(ends, message.epoch, now),
+            None => state.hear(ends, message.epoch, there),
         }
         *place = Place { epoch: message.epoch, sha256: message.epoch_sha256 };
         // Of a feed that is believed.
@@ -151,8 +178,11 @@ async fn once(
             state.go_by(graces);
         }
         let (epoch, subscription) = (state.epoch(), message.subscription);
-        let acknowledge = v1::AcknowledgeEpochRequest { label: label.to_owned(), epoch, subscription };
+        let acknowledge = v1::AcknowledgeEpochRequest { label: who.label.to_owned(), epoch, subscription };
+        let asked = trusted()?;
         answered(client.acknowledge_epoch(Request::new(acknowledge))).await?;
+        there = asked;
+        state.hear(None, epoch, there);
     }
 }
 
@@ -165,33 +195,4 @@ async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use hyper_util::rt::TokioIo;
-    use tonic::transport::Endpoint;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::domain::time::Timestamp;
-    use crate::verify::WhenLost;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_broker_that_takes_a_call_and_says_nothing_is_given_up() {
-        let held = Arc::new(Mutex::new(Vec::new()));
-        let silent = tower::service_fn(move |_| {
-            let (ours, theirs) = tokio::io::duplex(64 * 1024);
-            held.lock().unwrap().push(theirs);
-            std::future::ready(Ok::<_, std::io::Error>(TokioIo::new(ours)))
-        });
-        let channel = Endpoint::from_static("http://silent.example").connect_with_connector_lazy(silent);
-        let patience = Duration::from_secs(10 * STALLED_SECONDS);
-        let state = Followed::new(5, WhenLost::Strict);
-        let clock = ManualClock::new(Timestamp::from_seconds(1_763_900_000));
-        let mut place = Place::default();
-        let followed = tokio::time::timeout(patience, once(&channel, &state, &clock, "a", &mut place));
-        assert!(matches!(followed.await.expect("it waits for ever"), Err(FeedError::Stalled)));
-        let trusted = tokio::time::timeout(patience, trust(channel, OidArc::EXAMPLE.parse().unwrap()));
-        assert!(matches!(trusted.await.expect("it waits for ever"), Err(FeedError::Stalled)));
-    }
-}
+mod tests;

@@ -21,23 +21,23 @@ use crate::signer::token;
 use crate::signer::verify::{Moment, Trust};
 
 /// 2026-11-23T12:00:00.250Z.
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_250);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_250);
 
-pub(super) fn signer(algorithm: Algorithm) -> Arc<LocalSigner> {
+pub(crate) fn signer(algorithm: Algorithm) -> Arc<LocalSigner> {
     Arc::new(LocalSigner::from_pkcs8(algorithm, &LocalSigner::generate(algorithm).unwrap()).unwrap())
 }
 
-pub(super) fn issuer() -> Issuer {
+pub(crate) fn issuer() -> Issuer {
     "https://broker.example.org".parse().unwrap()
 }
 
 /// The agent's key as a confirmation.
-pub(super) fn bound_to(key: &dyn Signer) -> Confirmation {
+pub(crate) fn bound_to(key: &dyn Signer) -> Confirmation {
     Confirmation { jkt: Some(key.kid().parse().unwrap()), x5t_s256: None }
 }
 
 /// A plain record: no parameters, no arguments, any number of calls.
-pub(super) fn record(cnf: Confirmation) -> Issuance {
+pub(crate) fn record(cnf: Confirmation) -> Issuance {
     let agent = "spiffe://example.org/tenant/acme/agent/coder";
     Issuance {
         action: "repo.pull.open".parse().unwrap(),
@@ -72,17 +72,17 @@ pub(super) fn record(cnf: Confirmation) -> Issuance {
     }
 }
 
-pub(super) fn amount(value: i64) -> Parameter {
+pub(crate) fn amount(value: i64) -> Parameter {
     Parameter { name: "amount".parse().unwrap(), value: Value::Integer(value.try_into().unwrap()) }
 }
 
-pub(super) fn mint(record: &Issuance, key: &dyn Signer) -> String {
+pub(crate) fn mint(record: &Issuance, key: &dyn Signer) -> String {
     let linted = token::unsigned(record, &issuer(), key).unwrap().lint().unwrap();
     linted.sign(key).unwrap().expose().to_owned()
 }
 
 /// A verified authority.
-pub(super) fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let key = signer(Algorithm::Ed25519);
     let trust = Trust::new(issuer(), vec![VerifyingKey::of(&*key)], None);
     let moment = Moment { now: NOW, leeway_seconds: 0 };
@@ -90,7 +90,7 @@ pub(super) fn authority() -> Authority {
 }
 
 /// A DPoP proof by `key`.
-pub(super) fn proof(key: &dyn Signer, token: &str, iat: i64, jti: &str, more: &str) -> String {
+pub(crate) fn proof(key: &dyn Signer, token: &str, iat: i64, jti: &str, more: &str) -> String {
     let ath = URL_SAFE_NO_PAD.encode(Digest::of(token.as_bytes()).as_bytes());
     let payload = format!(
         r#"{{"ath":"{ath}","htm":"POST","htu":"https://git.example/repos/acme/site/pulls","iat":{iat},"jti":"{jti}"{more}}}"#
@@ -98,7 +98,7 @@ pub(super) fn proof(key: &dyn Signer, token: &str, iat: i64, jti: &str, more: &s
     sign_proof(key, &payload)
 }
 
-pub(super) fn sign_proof(key: &dyn Signer, payload: &str) -> String {
+pub(crate) fn sign_proof(key: &dyn Signer, payload: &str) -> String {
     let x = URL_SAFE_NO_PAD.encode(key.public_key());
     let header =
         format!(r#"{{"typ":"dpop+jwt","alg":"Ed25519","jwk":{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}}}"#);
@@ -108,7 +108,7 @@ pub(super) fn sign_proof(key: &dyn Signer, payload: &str) -> String {
 }
 
 /// Answers the same of every credential.
-pub(super) struct Fixed(pub(super) Status);
+pub(crate) struct Fixed(pub(crate) Status);
 
 impl Standing for Fixed {
     fn standing(&self, _: &Authority, _: Timestamp) -> Status {

@@ -302,6 +302,6 @@ fn parameters(constraints: &[Constraint], given: &[Parameter]) -> Result<(), Ref
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

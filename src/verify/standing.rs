@@ -44,7 +44,8 @@ pub enum WhenLost {
 }
 
 /// A state that follows a feed of revocations. What feeds it calls [`Followed::begin`] with each snapshot, and
-/// [`Followed::hear`] with each message after it, empty ones too.
+/// [`Followed::hear`] with each message after it, empty ones too; and with each the time at which the broker was there for
+/// certain, that is before a call that it answered, and not when a message was read.
 #[derive(Debug)]
 pub struct Followed {
     heard: RwLock<Heard>,
@@ -57,7 +58,7 @@ pub struct Followed {
 struct Heard {
     ends: Ends,
     epoch: u64,
-    /// When something was last heard; never, at the start.
+    /// When the feed was there for certain; never, at the start.
     last: Option<Timestamp>,
     /// For how long to go on without a word, by audience; any other not at all.
     graces: HashMap<Audience, Grace>,
@@ -69,8 +70,10 @@ struct Heard {
 const TIDY_EVERY_MS: i64 = 60_000;
 
 impl Followed {
-    /// A state that knows nothing yet. The feed counts as lost after `silence_seconds` without a word.
+    /// A state that knows nothing yet. The feed counts as lost after `silence_seconds` without a word,
+    /// [`FEED_AGE_SECONDS_MAX`] at most: so long after a verifier went away the broker still names it.
     pub fn new(silence_seconds: u32, when_lost: WhenLost) -> Self {
+        let silence_seconds = silence_seconds.min(FEED_AGE_SECONDS_MAX);
         Self { heard: RwLock::default(), silence_seconds, when_lost }
     }
 
@@ -120,7 +123,7 @@ impl Followed {
                 self.silence_seconds.max(grace)
             }
             WhenLost::DangerousBestEffort(seconds) => {
-                self.silence_seconds.max(seconds.min(FEED_AGE_SECONDS_MAX))
+                self.silence_seconds.max(seconds).min(FEED_AGE_SECONDS_MAX)
             }
             WhenLost::Strict => self.silence_seconds,
         }

@@ -110,7 +110,7 @@ impl Wire {
     }
 }
 
-/// One that has the epoch 42, and one that is late.
+/// One that has the epoch 42, one that is late, and two that are away.
 fn verifiers() -> Vec<v1::Verifier> {
     let verifier = |name: &str, acknowledged_epoch| v1::Verifier {
         name: name.to_owned(),
@@ -119,7 +119,19 @@ fn verifiers() -> Vec<v1::Verifier> {
         acknowledge_time: in_seconds(0),
         ..v1::Verifier::default()
     };
-    vec![verifier("unix:uid=1,pid=2#envoy", 42), verifier("unix:uid=1,pid=3", 7)]
+    let away = |name: &str, streams, away| v1::Verifier {
+        streams,
+        away,
+        away_since: in_seconds(-40),
+        away_until: in_seconds(260),
+        ..verifier(name, 7)
+    };
+    vec![
+        verifier("unix:uid=1,pid=2#envoy", 42),
+        verifier("unix:uid=1,pid=3", 7),
+        away("verifier/some", 1, 2),
+        v1::Verifier { connect_time: in_seconds(-90), ..away("verifier/was", 0, 1) },
+    ]
 }
 
 #[tonic::async_trait]

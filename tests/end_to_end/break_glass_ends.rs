@@ -96,7 +96,8 @@ fn those_who_follow_the_feed_hear_of_a_session_s_end() {
     let told = std::sync::Arc::clone(&heard);
     let mut verifier = runtime.block_on(scene.daemon().verifier());
     runtime.spawn(async move {
-        let request = v1::WatchRevocationsRequest { label: "tests".into(), ..Default::default() };
+        let request =
+            v1::WatchRevocationsRequest { label: "tests".into(), instance: 1, ..Default::default() };
         let mut feed = verifier.watch_revocations(request).await.unwrap().into_inner();
         while let Ok(Some(message)) = feed.message().await {
             told.lock().unwrap().push_str(&format!("{message:?}\n"));

@@ -17,7 +17,7 @@ async fn a_subscriber_that_does_not_read_is_dropped_and_the_others_are_served() 
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::dev(&dir.path().join("state"));
     let mut stalled_client = daemon.verifier().await;
-    let message = WatchRevocationsRequest { label: "stalled".into(), ..Default::default() };
+    let message = WatchRevocationsRequest { label: "stalled".into(), instance: 1, ..Default::default() };
     let mut stalled = stalled_client.watch_revocations(message).await.unwrap().into_inner();
     let mut good_client = daemon.verifier().await;
     let mut good = watch(&mut good_client, 0).await;

@@ -33,7 +33,8 @@ pub async fn watch(
     client: &mut VerificationServiceClient<Channel>,
     after_epoch: u64,
 ) -> Streaming<WatchRevocationsResponse> {
-    let message = WatchRevocationsRequest { label: "test".into(), after_epoch, after_sha256: Vec::new() };
+    let message =
+        WatchRevocationsRequest { label: "test".into(), after_epoch, instance: 1, ..Default::default() };
     client.watch_revocations(message).await.unwrap().into_inner()
 }
 
@@ -43,7 +44,8 @@ async fn resume(
     last: &WatchRevocationsResponse,
 ) -> Streaming<WatchRevocationsResponse> {
     let after_sha256 = last.epoch_sha256.clone();
-    let message = WatchRevocationsRequest { label: "test".into(), after_epoch: last.epoch, after_sha256 };
+    let message =
+        WatchRevocationsRequest { label: "test".into(), after_epoch: last.epoch, after_sha256, instance: 1 };
     client.watch_revocations(message).await.unwrap().into_inner()
 }
 
@@ -251,7 +253,7 @@ async fn each_bad_field_of_locks_and_of_the_feed_is_named_and_changes_nothing() 
         let status = admin.lock(message).await.unwrap_err();
         assert!(status.code() == Code::InvalidArgument && status.message().starts_with(field), "{status:?}");
     }
-    let watch = WatchRevocationsRequest { label: "a b".into(), ..Default::default() };
+    let watch = WatchRevocationsRequest { label: "a b".into(), instance: 1, ..Default::default() };
     let status = verifier.watch_revocations(watch).await.unwrap_err();
     assert!(status.code() == Code::InvalidArgument && status.message().starts_with("label"), "{status:?}");
     let ack = |label: &str, epoch| AcknowledgeEpochRequest { label: label.into(), epoch, subscription: 7 };
@@ -315,7 +317,10 @@ async fn an_operator_of_one_tenant_reaches_nothing_of_another_and_can_not_tell_i
         (&done["lockId"], &serde_json::json!(["acme"]))
     );
     let mut verifier = daemon.verifier().await;
-    let status = verifier.watch_revocations(WatchRevocationsRequest::default()).await.unwrap_err();
+    let status = verifier
+        .watch_revocations(WatchRevocationsRequest { instance: 1, ..Default::default() })
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "the feed names every tenant's agents: {status:?}");
     let status = verifier.acknowledge_epoch(AcknowledgeEpochRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);

@@ -94,7 +94,8 @@ impl Aged {
         let config = config_below(&self.root, Some(&self.identity), &["h2"]);
         let channel = over(connect_to(self.address, config, FROM).await.unwrap()).await.unwrap();
         let mut verifier = VerificationServiceClient::new(channel);
-        let follow = verifier.watch_revocations(WatchRevocationsRequest::default());
+        let follow =
+            verifier.watch_revocations(WatchRevocationsRequest { instance: 1, ..Default::default() });
         let mut feed = follow.await.unwrap().into_inner();
         while let Ok(Some(_)) = feed.message().await {}
         ended("following", begun, AGE + Duration::from_secs(REQUEST_SECONDS_MAX));

@@ -16,6 +16,7 @@
 )]
 
 mod age;
+mod away;
 mod bounds;
 mod enrolled;
 mod loaded_first;

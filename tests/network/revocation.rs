@@ -23,7 +23,7 @@ use crate::relay::Relay;
 use crate::support::{Daemon, code, text};
 use crate::{add_operator, enroll, hotwork, restart, start};
 
-const VERIFIER: &str = "HOTWORK_VERIFIER_ENDPOINT";
+pub const VERIFIER: &str = "HOTWORK_VERIFIER_ENDPOINT";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Calls at once.
 const RACERS: usize = 64;
@@ -31,7 +31,7 @@ const RACERS: usize = 64;
 const COUNTED: usize = 3;
 
 /// The way of an enrolled verifier to its broker.
-fn remote(dir: &Path, name: &str, at: std::net::SocketAddr) -> Remote {
+pub fn remote(dir: &Path, name: &str, at: std::net::SocketAddr) -> Remote {
     let file = |file: &str| dir.join(format!("verifier-{name}")).join(file);
     Remote {
         endpoint: format!("https://{at}"),
@@ -43,7 +43,7 @@ fn remote(dir: &Path, name: &str, at: std::net::SocketAddr) -> Remote {
 }
 
 /// Waits until it holds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within half a minute");
@@ -52,7 +52,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// `hotwork revoke ... --wait` of an enrolled operator over TCP.
-async fn revoke(daemon: &Arc<Daemon>, files: &Path, wait: &str) -> (i32, serde_json::Value) {
+pub async fn revoke(daemon: &Arc<Daemon>, files: &Path, wait: &str) -> (i32, serde_json::Value) {
     let (daemon, files, wait) = (Arc::clone(daemon), files.to_owned(), wait.to_owned());
     let run = move || {
         let line = ["revoke", "--api", "demo", "--reason", "leak", "--yes", "--wait", &wait, "-o", "json"];
@@ -70,11 +70,14 @@ fn acknowledged(answer: &serde_json::Value) -> BTreeMap<String, bool> {
     let of = |verifier: &serde_json::Value| {
         (verifier["name"].as_str().unwrap().to_owned(), number(&verifier["acknowledgedEpoch"]) >= epoch)
     };
-    answer["verifiers"].as_array().unwrap().iter().map(of).collect()
+    // Of `others` the broker speaks in its first seconds.
+    let known =
+        answer["verifiers"].as_array().unwrap().iter().filter(|verifier| verifier["name"] != "others");
+    known.map(of).collect()
 }
 
 async fn watch(client: &mut VerificationServiceClient<Channel>) -> Streaming<v1::WatchRevocationsResponse> {
-    let ask = v1::WatchRevocationsRequest { label: "by-hand".into(), ..Default::default() };
+    let ask = v1::WatchRevocationsRequest { label: "by-hand".into(), instance: 1, ..Default::default() };
     client.watch_revocations(ask).await.unwrap().into_inner()
 }
 
@@ -136,7 +139,7 @@ async fn a_revoker_waits_for_enrolled_verifiers_and_hears_which_is_late() {
     assert_ne!(crate::support::code(&as_verifier), 0);
     let identity = Identity::read(&rae);
     if let Ok(open) = channel(&daemon, VERIFIER, Some(&identity)).await {
-        let ask = v1::WatchRevocationsRequest::default();
+        let ask = v1::WatchRevocationsRequest { instance: 1, ..Default::default() };
         assert!(VerificationServiceClient::new(open).watch_revocations(ask).await.is_err());
     }
     follow.abort();

@@ -1,6 +1,7 @@
 //! What verifiers show.
 
 use crate::broker::introspect::Shown;
+use crate::broker::verifiers::Instance;
 use crate::domain::digest::Digest;
 use crate::domain::limits::TOKEN_BYTES_MAX;
 use crate::domain::request::IdempotencyKey;
@@ -37,6 +38,15 @@ pub fn consume(message: v1::ConsumeRequest) -> Result<(Shown, IdempotencyKey), B
     });
     let shown = shown(v1::IntrospectRequest { credential })?;
     Ok((shown, parsed("idempotency_key", &message.idempotency_key)?))
+}
+
+/// The number that a verifier's process drew.
+///
+/// # Errors
+/// When it drew none.
+pub fn instance(message: &v1::WatchRevocationsRequest) -> Result<Instance, BadField> {
+    let expected = "a number that is not 0, drawn at random when the verifier began to follow";
+    Instance::new(message.instance).ok_or_else(|| BadField::new("instance", expected))
 }
 
 /// Where a verifier was told to be; `None` asks for a snapshot.

@@ -234,6 +234,7 @@ pub fn status(status: &Status, live: Live, rules: &Rules, published: &Published)
         revocation_epoch: status.feed.epoch,
         verifiers_connected: count(status.feed.connected),
         verifiers_current: count(status.feed.current),
+        verifiers_away: count(status.feed.away),
         locks: count(status.locks),
         notifiers: status.notifiers.iter().map(notifier).collect(),
         break_glass: Some(break_glass(&status.break_glass)),

@@ -102,11 +102,14 @@ pub fn verifier(view: &VerifierView) -> v1::Verifier {
     let label = view.id.label.as_ref().map(|label| format!("#{label}")).unwrap_or_default();
     v1::Verifier {
         name: format!("{}{label}", view.id.identity),
-        connected: view.is_connected(),
-        connect_time: Some(timestamp(view.since)),
+        connected: view.streams > 0,
+        connect_time: view.since.map(timestamp),
         acknowledged_epoch: view.acknowledged.map_or(0, |(epoch, _)| epoch),
         acknowledge_time: view.acknowledged.map(|(_, time)| timestamp(time)),
-        streams: u32::try_from(view.streams).unwrap_or(u32::MAX),
+        streams: number(view.streams),
+        away: view.away.map_or(0, |away| number(away.instances)),
+        away_since: view.away.map(|away| timestamp(away.since)),
+        away_until: view.away.map(|away| timestamp(away.until())),
     }
 }
 

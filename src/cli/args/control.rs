@@ -62,7 +62,8 @@ pub struct Selectors {
 #[command(after_help = "\
 The reason goes into the log: whoever reads it later must see why work was stopped. \
 On a terminal, all but --credential and --serial ask first and show how many credentials would end. \
---wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time: \
+--wait waits for the verifiers that follow the feed; exit code 10 when one has not acknowledged in time, \
+or is away and may run on without hearing of it (for 300 s after it went, or after the broker's start): \
 the revocation is in force all the same, and `hotwork feed` shows who is late. \
 --lock says what its lock stops, with --dry-run what it would stop. \
 --key ends a token key for good when another one signs: after `hotwork keys rotate token --now`, for one that leaked.

@@ -269,14 +269,20 @@ async fn subscribe(
 /// Where the feed is now, to follow it from there: its beginning is read once for all.
 async fn newest(admin: &Path) -> Result<v1::WatchRevocationsRequest, Status> {
     let mut client = VerificationServiceClient::new(channel(admin).await?);
-    let message = v1::WatchRevocationsRequest { label: "bench".to_owned(), ..Default::default() };
+    let message =
+        v1::WatchRevocationsRequest { label: "bench".to_owned(), instance: 1, ..Default::default() };
     let mut feed = client.watch_revocations(message).await?.into_inner();
     loop {
         let message = feed.message().await?.ok_or_else(|| Status::unavailable("the feed ended"))?;
         let known = message.epoch == 0 || !message.epoch_sha256.is_empty();
         if !message.snapshot_continues && known {
             let (after_epoch, after_sha256) = (message.epoch, message.epoch_sha256);
-            return Ok(v1::WatchRevocationsRequest { after_epoch, after_sha256, ..Default::default() });
+            return Ok(v1::WatchRevocationsRequest {
+                after_epoch,
+                after_sha256,
+                instance: 1,
+                ..Default::default()
+            });
         }
     }
 }

@@ -171,10 +171,11 @@ fn verification() -> Vec<Rpc> {
         .bad("idempotency_key", [json!("a b"), json!("k".repeat(65))]),
         label(Rpc::new(
             "VerificationService/WatchRevocations",
-            json!({ "label": "one", "after_epoch": 7, "after_sha256": der(&[7; 32]) }),
+            json!({ "label": "one", "after_epoch": 7, "after_sha256": der(&[7; 32]), "instance": 7 }),
         ))
-        // Who is ahead of the broker gets a snapshot.
-        .any(&["after_epoch"])
+        // Who is ahead of the broker gets a snapshot; an instance is whatever was drawn.
+        .any(&["after_epoch", "instance"])
+        .bad("instance", [json!(0)])
         .bad("after_sha256", [der(&[7; 31]), der(&[7; 33])])
         .optional(&["label", "after_epoch", "after_sha256"]),
         label(Rpc::answered(
