@@ -19,6 +19,8 @@ use crate::domain::name::Reason;
 use crate::domain::wording::counted;
 use crate::proto::v1;
 
+/// Whom the broker calls those that it can't tell: it started a moment ago, or had no room to remember.
+const OTHERS: &str = "others";
 /// The reason of a dry run, which changes and records nothing of the kind.
 const DRY: &str = "dry run";
 /// What became of a signing key.
@@ -174,8 +176,16 @@ fn acknowledged(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> String 
         let after = delay_ms(answer, verifier).map(|ms| format!(" after {ms} ms")).unwrap_or_default();
         return format!("{name} acknowledged epoch {}{after}", verifier.acknowledged_epoch);
     }
-    let away = away(verifier).map(|away| format!(" and {away}")).unwrap_or_default();
-    format!("{name} has NOT acknowledged{away}; it is at epoch {}", verifier.acknowledged_epoch)
+    match (away(verifier), &verifier.connect_time) {
+        (None, _) => format!("{name} has NOT acknowledged; it is at epoch {}", verifier.acknowledged_epoch),
+        (Some(away), Some(_)) => {
+            format!("{name} has NOT acknowledged and {away}; it is at epoch {}", verifier.acknowledged_epoch)
+        }
+        (Some(away), None) if name == OTHERS => {
+            format!("{name}, if there are any, have NOT acknowledged: the broker can't tell them; who {away}")
+        }
+        (Some(away), None) => format!("{name} is enrolled, has NOT acknowledged and {away}"),
+    }
 }
 
 /// Since when it does not follow, and until when that matters.

@@ -198,6 +198,10 @@ mod tests {
         let bound = i64::from(FEED_AGE_SECONDS_MAX);
         assert!(lives(WhenLost::DangerousBestEffort(u32::MAX), bound));
         assert!(!lives(WhenLost::DangerousBestEffort(u32::MAX), bound + 1));
+        let silent = Followed::new(u32::MAX, WhenLost::Strict);
+        silent.begin(Ends::default(), 1, at(0));
+        let standing = |seconds| silent.standing(&fixture::authority(), at(seconds));
+        assert_eq!((standing(bound), standing(bound + 1)), (Status::Live, Status::Unknown));
         // A clock that was set back does not make old news new.
         assert!(!lives(WhenLost::Strict, -1));
     }

@@ -110,7 +110,7 @@ impl Wire {
     }
 }
 
-/// One that has the epoch 42, one that is late, and two that are away.
+/// One that has the epoch 42, one that is late, and some that are away.
 fn verifiers() -> Vec<v1::Verifier> {
     let verifier = |name: &str, acknowledged_epoch| v1::Verifier {
         name: name.to_owned(),
@@ -129,8 +129,10 @@ fn verifiers() -> Vec<v1::Verifier> {
     vec![
         verifier("unix:uid=1,pid=2#envoy", 42),
         verifier("unix:uid=1,pid=3", 7),
-        away("verifier/some", 1, 2),
+        v1::Verifier { connect_time: in_seconds(-90), ..away("verifier/some", 1, 2) },
         v1::Verifier { connect_time: in_seconds(-90), ..away("verifier/was", 0, 1) },
+        v1::Verifier { acknowledge_time: None, acknowledged_epoch: 0, ..away("verifier/never", 0, 1) },
+        v1::Verifier { acknowledge_time: None, acknowledged_epoch: 0, ..away("others", 0, 1) },
     ]
 }
 

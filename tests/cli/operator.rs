@@ -201,12 +201,17 @@ fn a_verifier_that_is_late_is_exit_10_only_when_somebody_waited() {
     let shown = stdout(&output);
     assert!(shown.contains("unix:uid=1,pid=2#envoy acknowledged epoch 42"), "{shown}");
     assert!(shown.contains("unix:uid=1,pid=3 has NOT acknowledged"), "{shown}");
-    assert!(stderr(&output).contains("3 of 4 verifiers"), "{output:?}");
+    assert!(stderr(&output).contains("5 of 6 verifiers"), "{output:?}");
     let line = |name: &str| words(shown.lines().find(|line| line.contains(name)).unwrap());
     assert!(
         line("verifier/some").contains("has NOT acknowledged and is away with 2 instances since 2"),
         "{shown}"
     );
+    assert!(
+        line("verifier/never").contains("is enrolled, has NOT acknowledged and is away since 2"),
+        "{shown}"
+    );
+    assert!(line("others").contains("others, if there are any, have NOT acknowledged"), "{shown}");
     assert!(line("verifier/was").contains("has NOT acknowledged and is away since 2"), "{shown}");
     assert!(line("verifier/was").contains("Z: it may run on without hearing of it until 2"), "{shown}");
     let output = run(&double, "revoke --all --yes --reason x --wait 1s -o json");
