@@ -3,8 +3,16 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hotwork::clock::SystemClock;
+use hotwork::domain::clock::Clock as _;
+use hotwork::feed;
+use hotwork::signer::extension::OidArc;
+use hotwork::signer::verify::{Moment, NotVerified, Trust};
+
+use crate::prompt::NEW_KEY;
 use crate::recipe::block_below;
 use crate::scene::{LIFE, READ, SITE, Scene};
+use crate::support::part;
 use crate::tls::{Answer, Client};
 
 #[path = "../../examples/protected.rs"]
@@ -125,6 +133,62 @@ fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connecti
     // What was minted in a drill is nobody's.
     let (token, _) = scene.minted(&scene.opened("drill", "read"), "drill");
     assert_eq!(scene.read(&mut open, &token).refused(), (401, "credential-key"));
+}
+
+/// The keys that a service has which asks the broker now and not again.
+fn asked_once(scene: &Scene) -> Trust {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let socket = scene.daemon.env["HOTWORK_ADMIN_ENDPOINT"].strip_prefix("unix://").unwrap();
+    runtime.block_on(async {
+        let channel = protected::local(PathBuf::from(socket)).await.unwrap();
+        feed::trust(channel, OidArc::EXAMPLE.parse().unwrap()).await.unwrap()
+    })
+}
+
+/// Asks until the answer is `wanted`, which has to come in the time that a new key has; until then it is one of `before`.
+#[track_caller]
+fn becomes(wanted: (u16, &str), before: &[(u16, &str)], mut ask: impl FnMut() -> Answer) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        let (got, took) = (answer.refused(), begun.elapsed());
+        assert!(took < NEW_KEY, "{got:?} after {took:?}, and not {wanted:?}");
+        if got == wanted {
+            return took;
+        }
+        assert!(before.contains(&got), "{got:?} after {took:?}, before {wanted:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_running_service_takes_a_new_token_key_and_drops_one_that_ended() {
+    let scene = Scene::start();
+    let services = [Way::Socket, Way::Network].map(|way| serve(&scene, way));
+    let mut open = services.each_ref().map(|(_, port)| Client::plain(*port));
+    let old = scene.token("repo.file.read");
+    for client in &mut open {
+        assert_eq!(until(200, || scene.read(client, &old)).status, 200);
+    }
+    let asked_once = asked_once(&scene);
+    scene.daemon.json(&["keys", "rotate", "token", "--now"]);
+    let new = scene.token("repo.file.read");
+    let moment = Moment { now: SystemClock::new().now().unwrap(), leeway_seconds: 30 };
+    assert_eq!(asked_once.token(&new.text, moment).unwrap_err(), NotVerified::Key);
+    for client in &mut open {
+        let took = becomes((200, ""), &[(401, "credential-key")], || scene.read(client, &new));
+        eprintln!("a new token key: taken after {took:.1?}");
+        assert_eq!(scene.read(client, &old).status, 200, "the key before it is good for what it signed");
+    }
+    let kid = part(&old.text, 0)["kid"].as_str().unwrap().to_owned();
+    scene.revoke(&["--key", &kid]);
+    for client in &mut open {
+        // The feed says at once that what it signed has ended; then the key is gone.
+        let refused = until(401, || scene.read(client, &old));
+        assert_eq!(refused.status, 401, "{refused:?}");
+        becomes((401, "credential-key"), &[(401, "credential-ended")], || scene.read(client, &old));
+        assert_eq!(scene.read(client, &new).status, 200);
+    }
 }
 
 #[test]

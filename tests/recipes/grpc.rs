@@ -15,6 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::ServiceExt as _;
 
 use crate::agent::Token;
+use crate::prompt::NEW_KEY;
 use crate::recipe::{block, block_below};
 use crate::scene::{LIFE, Scene, playbook};
 use crate::support::text;
@@ -302,6 +303,20 @@ fn a_break_glass_session_takes_its_calls_and_streams_of_a_tonic_service_along_an
     fleet.check(&open, &lasting).unwrap();
     let (_, drilled) = under("drill", "check", "fleet.health.read");
     refused(fleet.check(&open, &drilled), Code::Unauthenticated, "credential-key");
+}
+
+#[test]
+fn a_running_tonic_service_takes_a_new_token_key() {
+    let fleet = Fleet::start();
+    let open = fleet.connect();
+    fleet.scene.daemon.json(&["keys", "rotate", "token", "--now"]);
+    let token = fleet.token("fleet.health.read");
+    let begun = Instant::now();
+    while let Err(status) = fleet.check(&open, &token) {
+        assert_eq!(refusal(&status), (Code::Unauthenticated, "credential-key"));
+        assert!(begun.elapsed() < NEW_KEY, "still refused after {:?}", begun.elapsed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -130,8 +130,8 @@ pub enum Keys {
     #[command(after_help = "\
 The new key is published at once and signs after `key_publish_ahead` of hotworkd.toml, so that \
 verifiers have it by then. --now is for a key that leaked: verifiers that cache keys may refuse \
-new tokens for some minutes, and `hotwork revoke --key` ends what the old key has signed. A retry of \
-this command makes another key: look at `keys list` first.
+new tokens for some minutes (services that follow the broker by the crate for 5 s), and `hotwork revoke --key` \
+ends what the old key has signed. A retry of this command makes another key: look at `keys list` first.
 
 Examples:
   hotwork keys rotate token
