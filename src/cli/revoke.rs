@@ -26,6 +26,9 @@ const DRY: &str = "dry run";
 /// What became of a signing key.
 const KEY_ENDED: &str =
     "ended for good and out of the key set: whatever it signed is refused, also with a later time";
+/// Whom a revocation hits beside those that it names, where no credential says that it is meant.
+const BESIDE: &str = "ALL older credentials in your reach, at verifiers that follow the feed, until agents ask for new ones: no \
+     credential says its owner or its evidence";
 /// A call that takes longer shows that it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the bar moves.
@@ -51,16 +54,16 @@ pub async fn run(context: &Context, args: &Revoke) -> Result<u8, Failure> {
     };
     if args.dry_run {
         let reason = args.reason.as_ref().map_or(DRY, Reason::as_str);
-        show(&context, &call(reason, true).await?, &named.words)?;
+        show(&context, &call(reason, true).await?, &named)?;
         return Ok(0);
     }
     let reason = reason(&context, args)?;
     if context.screen.interactive && !args.yes && !named.single {
         let dry = call(reason.as_str(), true).await?;
-        confirm(&context, &named.words, &dry)?;
+        confirm(&context, &named, &dry)?;
     }
     let answer = call(reason.as_str(), false).await?;
-    show(&context, &answer, &named.words)?;
+    show(&context, &answer, &named)?;
     Ok(late(&context, args, &answer))
 }
 
@@ -90,11 +93,14 @@ fn reason(context: &Context, args: &Revoke) -> Result<Reason, Failure> {
     line.parse().map_err(|error| Failure::usage(format!("reason: {error}")))
 }
 
-fn confirm(context: &Context, what: &str, dry: &v1::RevokeResponse) -> Result<(), Failure> {
+fn confirm(context: &Context, named: &Named, dry: &v1::RevokeResponse) -> Result<(), Failure> {
     let (live, lock) = (live(dry), stopped(dry).map(|stops| format!("; its lock stops {stops}")));
+    let beside = beside(named).map(|others| format!("; it refuses, too, {others}"));
     let question = format!(
-        "This ends {what}, now and for good; live credentials: {live}{}. Go on? [y/N]",
-        lock.unwrap_or_default()
+        "This ends {}, now and for good; live credentials: {live}{}{}. Go on? [y/N]",
+        named.words,
+        lock.unwrap_or_default(),
+        beside.unwrap_or_default()
     );
     let answer = context.screen.ask(&question)?;
     if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
@@ -140,14 +146,23 @@ fn stopped(answer: &v1::RevokeResponse) -> Option<String> {
     Some(stops(answer.agents_stopped, answer.actions_stopped, approvals))
 }
 
-fn show(context: &Context, answer: &v1::RevokeResponse, what: &str) -> Result<(), Failure> {
+/// What it refuses beside what it names.
+fn beside(named: &Named) -> Option<&'static str> {
+    (!named.told).then_some(BESIDE)
+}
+
+fn show(context: &Context, answer: &v1::RevokeResponse, named: &Named) -> Result<(), Failure> {
     let names = || answer.log_index.map(|index| index.to_string()).into_iter().collect();
     context.screen.show(answer, names, |screen| {
         let done = answer.log_index.is_some();
         let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let mut fields = vec![
-            (if done { "ended" } else { "would end" }, what.to_owned()),
+            (if done { "ended" } else { "would end" }, named.words.clone()),
             ("live credentials", live(answer)),
+            (
+                if done { "refuses, too" } else { "would refuse, too" },
+                beside(named).unwrap_or_default().to_owned(),
+            ),
             ("durable since", if done { absolute(answer.time.as_ref()) } else { String::new() }),
             ("log entry", text(answer.log_index)),
             ("epoch", text(answer.epoch)),

@@ -7,6 +7,8 @@ use super::client::Context;
 use super::failure::Failure;
 use super::operator::agent_id;
 use super::text::clean;
+use crate::api::render;
+use crate::domain::revocation;
 use crate::proto::v1;
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::revocation_selector::Selector;
@@ -20,6 +22,8 @@ pub struct Named {
     pub words: String,
     /// Whether it is one credential.
     pub single: bool,
+    /// Whether a credential tells of itself that it is meant.
+    pub told: bool,
 }
 
 /// What the options name. An agent's name alone is looked up.
@@ -31,33 +35,32 @@ pub async fn named(
     client: &mut AdminServiceClient<Channel>,
     given: &Selectors,
 ) -> Result<Named, Failure> {
-    let selector = match &given.agent {
-        Some(agent) => Selector::Agent(agent_id(context, client, agent).await?),
-        None => direct(given).unwrap_or(Selector::All(true)),
+    let named = match &given.agent {
+        Some(agent) => {
+            let id = agent_id(context, client, agent).await?.parse();
+            revocation::Selector::Agent(id.map_err(|error| Failure::usage(format!("--agent: {error}")))?)
+        }
+        None => direct(given).unwrap_or(revocation::Selector::All),
     };
-    let single = matches!(selector, Selector::CredentialId(_) | Selector::Serial(_));
-    let selector = v1::RevocationSelector { selector: Some(selector) };
-    Ok(Named { words: words(&selector), selector, single })
+    let selector = render::revocation::selector(&named);
+    Ok(Named { words: words(&selector), selector, single: named.is_single(), told: named.is_told() })
 }
 
 /// The option that was given, but for the agent; `None` when it is `--all`.
-fn direct(given: &Selectors) -> Option<Selector> {
-    let fact = given.attested.as_ref().map(|fact| {
-        let (kind, value) = (fact.kind.to_string(), (*fact.value).to_owned());
-        Selector::Attested(v1::AttestedFact { kind, value })
-    });
-    let text = |value: Option<String>, selector: fn(String) -> Selector| value.map(selector);
-    text(given.credential.map(|id| id.to_string()), Selector::CredentialId)
-        .or_else(|| text(given.serial.map(|serial| serial.to_string()), Selector::Serial))
-        .or_else(|| text(given.lineage.map(|id| id.to_string()), Selector::Lineage))
-        .or_else(|| text(given.owner.as_ref().map(ToString::to_string), Selector::Owner))
-        .or_else(|| text(given.principal.as_ref().map(ToString::to_string), Selector::Principal))
-        .or_else(|| text(given.tenant.as_ref().map(ToString::to_string), Selector::Tenant))
-        .or_else(|| text(given.api.as_ref().map(ToString::to_string), Selector::Api))
-        .or_else(|| text(given.action.as_ref().map(ToString::to_string), Selector::Action))
-        .or_else(|| text(given.resource_prefix.as_ref().map(ToString::to_string), Selector::ResourcePrefix))
-        .or_else(|| text(given.key.as_ref().map(ToString::to_string), Selector::KeyId))
-        .or(fact)
+fn direct(given: &Selectors) -> Option<revocation::Selector> {
+    use revocation::Selector as Named;
+    let given = given.clone();
+    (given.credential.map(Named::Credential))
+        .or_else(|| given.serial.map(Named::Serial))
+        .or_else(|| given.lineage.map(Named::Lineage))
+        .or_else(|| given.owner.map(Named::Owner))
+        .or_else(|| given.principal.map(Named::Principal))
+        .or_else(|| given.tenant.map(Named::Tenant))
+        .or_else(|| given.api.map(Named::Api))
+        .or_else(|| given.action.map(Named::Action))
+        .or_else(|| given.resource_prefix.map(Named::Resource))
+        .or_else(|| given.key.map(Named::Key))
+        .or_else(|| given.attested.map(Named::Attested))
 }
 
 /// Whether no option was given.

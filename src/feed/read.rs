@@ -75,6 +75,7 @@ pub(super) fn first_certificate(pem: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::revocation as domain;
 
     fn revoked(selector: Option<Selector>) -> v1::Revoked {
         v1::Revoked {
@@ -103,6 +104,37 @@ mod tests {
             [None, Some(Selector::Owner("o".into())), Some(Selector::Attested(v1::AttestedFact::default()))]
         {
             assert_eq!(end(&revoked(selector)).unwrap().subject, Subject::Untold);
+        }
+    }
+
+    /// One of each kind, as the feed has it.
+    fn each() -> Vec<(domain::Selector, Selector)> {
+        let id = "0193a6a0-0000-7000-8000-000000000000";
+        let fact = v1::AttestedFact { kind: "unix.uid".into(), value: "7".into() };
+        let agent = "spiffe://td/tenant/t/agent/a";
+        let serial = format!("4{}", "0".repeat(31));
+        vec![
+            (domain::Selector::Action("a.b".parse().unwrap()), Selector::Action("a.b".into())),
+            (domain::Selector::Agent(agent.parse().unwrap()), Selector::Agent(agent.into())),
+            (domain::Selector::All, Selector::All(true)),
+            (domain::Selector::Api("a".parse().unwrap()), Selector::Api("a".into())),
+            (domain::Selector::Attested("unix.uid:7".parse().unwrap()), Selector::Attested(fact)),
+            (domain::Selector::Credential(id.parse().unwrap()), Selector::CredentialId(id.into())),
+            (domain::Selector::Key("k".parse().unwrap()), Selector::KeyId("k".into())),
+            (domain::Selector::Lineage(id.parse().unwrap()), Selector::Lineage(id.into())),
+            (domain::Selector::Owner("o".parse().unwrap()), Selector::Owner("o".into())),
+            (domain::Selector::Principal("p".parse().unwrap()), Selector::Principal("p".into())),
+            (domain::Selector::Resource("r".parse().unwrap()), Selector::ResourcePrefix("r".into())),
+            (domain::Selector::Serial(serial.parse().unwrap()), Selector::Serial(serial)),
+            (domain::Selector::Tenant("t".parse().unwrap()), Selector::Tenant("t".into())),
+        ]
+    }
+
+    #[test]
+    fn what_operators_are_told_that_no_credential_tells_is_what_is_untold_here() {
+        for (selector, wire) in each() {
+            let subject = end(&revoked(Some(wire))).unwrap().subject;
+            assert_eq!(subject != Subject::Untold, selector.is_told(), "{selector}");
         }
     }
 

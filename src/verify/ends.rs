@@ -264,6 +264,10 @@ mod tests {
         assert_eq!(untold.status(&minted(authority(), 11)), Status::Live);
         assert_eq!(untold.status(&minted(as_certificate(&authority()), 10)), Status::Unknown);
         assert_eq!(untold.status(&minted(as_certificate(&authority()), 11)), Status::Live);
+        // An operator of some tenants has it refused of theirs only.
+        let of = |tenant: &str| End { tenants: vec![tenant.parse().unwrap()], ..end(Subject::Untold) };
+        assert_eq!(after([of("acme")]).status(&minted(authority(), 10)), Status::Unknown);
+        assert_eq!(after([of("globex")]).status(&minted(authority(), 10)), Status::Live);
     }
 
     #[test]

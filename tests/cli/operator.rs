@@ -164,7 +164,20 @@ fn a_revocation_takes_exactly_one_selector_and_each_reaches_the_broker() {
         let output = run(&double, &format!("revoke {given} --reason x --yes"));
         assert_eq!(output.status.code(), Some(0), "{given}: {output:?}");
         assert_eq!(double.seen().last().unwrap(), &format!("revoke {wanted} x false"));
+        // Whom it hits beside those that it names.
+        let untold = ["--owner", "--attested"].iter().any(|option| given.starts_with(option));
+        let dry = run(&double, &format!("revoke {given} --dry-run"));
+        for (output, what) in [(output, "refuses, too"), (dry, "would refuse, too")] {
+            let line =
+                stdout(&output).lines().any(|line| line.starts_with(what) && line.contains("ALL older"));
+            assert_eq!(line, untold, "{given}: {output:?}");
+        }
     }
+    let help = words(&stdout(&run(&double, "revoke --help")));
+    assert!(
+        help.contains("verifiers that follow the feed can't tell and refuse ALL older credentials"),
+        "{help}"
+    );
     let before = double.seen().len();
     for bad in [
         "revoke --reason x --yes",

@@ -65,6 +65,24 @@ fn whoever_is_asked_about_a_lock_beside_it_is_told_what_the_lock_stops() {
 }
 
 #[test]
+fn whoever_is_asked_about_what_no_credential_says_is_told_that_others_are_refused_too() {
+    for (selector, told) in
+        [("--owner team", true), ("--attested unix.uid=7", true), ("--tenant acme", false)]
+    {
+        let double = Double::start();
+        let (mut child, mut out) = in_terminal(&double, &format!("revoke {selector} --reason incident"));
+        let question = until(&mut out, b'?');
+        let question = question.split_whitespace().collect::<Vec<_>>().join(" ");
+        let others =
+            question.contains("; it refuses, too, ALL older credentials in your reach, at verifiers");
+        assert_eq!(others, told, "{question}");
+        child.stdin.as_mut().unwrap().write_all(b"n\n").unwrap();
+        rest(out);
+        assert_eq!((child.wait().unwrap().code(), double.seen().len()), (Some(1), 1));
+    }
+}
+
+#[test]
 fn a_revocation_that_waits_for_long_shows_how_far_it_is_and_a_quick_one_shows_nothing() {
     for (reason, shown) in [(SLOW, true), ("quick", false)] {
         let double = Double::start();

@@ -121,6 +121,12 @@ fn a_service_behind_the_layer_hears_of_a_revocation_and_refuses_on_open_connecti
     assert_eq!(refused.refused(), (401, "credential-ended"));
     assert_eq!(scene.read(&mut Client::plain(port), &token).refused(), (401, "credential-ended"));
     assert_eq!(scene.read(&mut open, &other).status, 200);
+    // An owner stands in no credential: the service can't tell that nobody is meant. What is minted after it is not.
+    scene.revoke(&["--owner", "nobody@example.org"]);
+    let untold = until(403, || scene.read(&mut open, &other));
+    assert_eq!(untold.refused(), (403, "status-unknown"));
+    let other = scene.token("repo.file.read");
+    assert_eq!(scene.read(&mut open, &other).status, 200);
     scene.revoke(&["--all"]);
     assert_eq!(until(401, || scene.read(&mut open, &other)).refused(), (401, "credential-ended"));
     assert_eq!(scene.read(&mut open, &scene.token("repo.file.read")).status, 200);

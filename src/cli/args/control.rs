@@ -68,6 +68,10 @@ the revocation is in force all the same, and `hotwork feed` shows who is late. \
 --lock says what its lock stops, with --dry-run what it would stop. \
 --key ends a token key for good when another one signs: after `hotwork keys rotate token --now`, for one that leaked.
 
+No credential says its owner or its evidence. With --owner and --attested the broker, and proxies that ask it, refuse just \
+those that are meant; verifiers that follow the feed can't tell and refuse ALL older credentials, also of others, until agents \
+ask for new ones.
+
 Examples:
   hotwork revoke --credential 01932b6e-5f2a-7c3d-8e4f-0a1b2c3d4e5f --reason 'laptop lost'
   hotwork revoke --agent deploy-bot --reason 'key leaked in CI' --dry-run

@@ -74,6 +74,25 @@ impl Selector {
         }
     }
 
+    /// Whether a credential tells of itself that it is meant. Owner and evidence stand in its record alone: who has only the
+    /// credential to judge by can't tell which are meant, and refuses all that may be.
+    pub const fn is_told(&self) -> bool {
+        match self {
+            Self::Attested(_) | Self::Owner(_) => false,
+            Self::Action(_)
+            | Self::Agent(_)
+            | Self::All
+            | Self::Api(_)
+            | Self::Credential(_)
+            | Self::Key(_)
+            | Self::Lineage(_)
+            | Self::Principal(_)
+            | Self::Resource(_)
+            | Self::Serial(_)
+            | Self::Tenant(_) => true,
+        }
+    }
+
     /// Whether it names what exists only once. A lock on that refuses nothing that may come.
     pub const fn is_single(&self) -> bool {
         matches!(self, Self::Credential(_) | Self::Serial(_))
