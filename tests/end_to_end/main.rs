@@ -56,6 +56,7 @@ mod scenarios;
 mod scene;
 mod secrets;
 mod security_key;
+mod selectors;
 mod session_certificates;
 #[allow(dead_code, reason = "the targets that share it each need a part")]
 mod signing;
