@@ -18,6 +18,7 @@
 mod age;
 mod away;
 mod bounds;
+mod ends;
 mod enrolled;
 mod loaded_first;
 mod patience;
@@ -33,6 +34,7 @@ mod support;
 mod tls;
 #[path = "../attacks/wire.rs"]
 mod wire;
+mod within;
 mod workloads;
 
 use std::path::Path;
