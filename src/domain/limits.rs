@@ -235,8 +235,8 @@ pub const HANDSHAKES_MAX: usize = 128;
 pub const HANDSHAKES_PER_ADDRESS_MAX: usize = HANDSHAKES_MAX / 4;
 /// Seconds in which a TLS handshake must be done: some round trips on a bad line.
 pub const HANDSHAKE_SECONDS_MAX: u64 = 5;
-/// Streams that a peer opened and reset again before we looked at them (CVE-2023-44487). Beyond it the
-/// connection ends.
+/// Streams of one connection that its peer opened and reset again before we looked at them (CVE-2023-44487), at one time;
+/// and those that we reset because they were against the protocol, in all. Beyond it the connection ends.
 pub const RESET_STREAMS_MAX: usize = 20;
 /// Seconds of a connection on a TCP listener when the configuration does not say.
 pub const TLS_CONNECTION_SECONDS_DEFAULT: u64 = 3_600;

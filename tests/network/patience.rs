@@ -1,16 +1,22 @@
-//! What the listeners wait for, and no longer: a handshake, the first bytes of HTTP/2, a call's message.
+//! What the listeners wait for, and no longer: a handshake, the first bytes of HTTP/2, a call's message, the answer to a
+//! ping.
 
 use std::net::IpAddr;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use hotwork::domain::limits::{HANDSHAKE_SECONDS_MAX, PREFACE_SECONDS_MAX, REQUEST_SECONDS_MAX};
+use hotwork::clock::SystemClock;
+use hotwork::domain::limits::{
+    HANDSHAKE_SECONDS_MAX, KEEPALIVE_SECONDS, PREFACE_SECONDS_MAX, REQUEST_SECONDS_MAX,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::pki::{Identity, TestCa, address, config, connect};
 use crate::raw::Raw;
 use crate::support::{self, Daemon};
-use crate::wire::{DATA, END_HEADERS, END_STREAM, HEADERS, call, frame, whole};
+use crate::wire::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, call, frame, whole};
+use crate::within::Within;
 use crate::{WEB, start};
 
 const DOORS: [(&str, &str); 3] = [
@@ -97,4 +103,47 @@ async fn whoever_does_not_get_on_is_cut_off_in_time_and_counted() {
         let line = format!("hotwork_connections{{kind=\"{listener}\"}} 0\n");
         support::eventually(listener, || metrics().contains(&line));
     }
+}
+
+/// Makes a call on this stream, and takes its answer.
+async fn is_served(raw: &mut Raw, stream: u32) {
+    raw.send(&whole("/hotwork.v1.VerificationService/GetTrustBundle", stream)).await;
+    let answer = raw.next_of(stream).await;
+    assert!(answer.is_good_answer(), "{answer:?}");
+}
+
+/// On one thread, whose time can be put forward: nobody waits for the 40 seconds that they are.
+#[tokio::test]
+async fn who_answers_no_ping_is_cut_off_in_time_and_who_does_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Within::start(dir.path(), Arc::new(SystemClock::new()), None, "30d").await;
+    let (mut deaf, mut good) = (daemon.raw().await, daemon.raw().await);
+    is_served(&mut deaf, 1).await;
+    is_served(&mut good, 1).await;
+    let second = Duration::from_secs(1);
+    let keepalive = Duration::from_secs(KEEPALIVE_SECONDS);
+    // While a blocking task runs, time goes by the test's steps alone. This one bounds the test itself, too.
+    let (done, wait) = mpsc::channel::<()>();
+    let too_long = tokio::task::spawn_blocking(move || wait.recv_timeout(60 * second));
+    tokio::time::pause();
+    let steps = async {
+        // A timer may be a millisecond late.
+        tokio::time::advance(keepalive + second / 10).await;
+        deaf.next_kind(PING).await;
+        let ping = good.next_kind(PING).await;
+        good.send(&frame(PING, ACK, 0, &ping.payload)).await;
+        // The daemon has read the answer to its ping when it answers what came after.
+        is_served(&mut good, 3).await;
+        tokio::time::advance(keepalive - second).await;
+        is_served(&mut good, 5).await;
+        assert!(deaf.is_open().await, "cut off early");
+        tokio::time::advance(2 * second).await;
+        deaf.until_closed().await;
+        is_served(&mut good, 7).await;
+    };
+    tokio::select! {
+        () = steps => {}
+        _ = too_long => panic!("a peer that answers no ping stays"),
+    }
+    drop(done);
 }

@@ -75,6 +75,34 @@ impl Raw {
         }
     }
 
+    /// The next frame of this kind. Nothing is answered.
+    pub async fn next_kind(&mut self, kind: u8) -> Frame {
+        let next = async {
+            loop {
+                let next = read(&mut self.stream).await.unwrap();
+                if next.kind == kind {
+                    return next;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("no such frame")
+    }
+
+    /// Whether the server has not closed, as far as this side knows by now.
+    pub async fn is_open(&mut self) -> bool {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = read(&mut self.stream) => next,
+                // There is nothing yet.
+                () = std::future::ready(()) => return true,
+            };
+            if next.is_err() {
+                return false;
+            }
+        }
+    }
+
     /// The next frame of this stream.
     pub async fn next_of(&mut self, stream: u32) -> Frame {
         let next = async {
