@@ -337,7 +337,7 @@ pub const VERIFIER_STREAMS_MAX: usize = 2 * SUBSCRIBERS_MAX;
 pub const FEED_RETURN_SECONDS_MAX: u64 = 6;
 /// Streams of secrets (Envoy's SDS) at once: one for each secret of each worker's configuration.
 pub const SECRET_STREAMS_MAX: usize = 256;
-/// Names that one request for secrets may have: there are two secrets.
+/// Names that one request for secrets may have: there are three secrets, and names that are none of them are passed over.
 pub const SECRET_NAMES_MAX: usize = 16;
 /// Largest answer with secrets in bytes: the CRL of some 300,000 revoked certificates that have not expired.
 /// Beyond it no answer is given, Envoy's CRL ends within a minute, and it refuses every certificate.
