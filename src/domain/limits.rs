@@ -339,7 +339,7 @@ pub const FEED_RETURN_SECONDS_MAX: u64 = 6;
 pub const SECRET_STREAMS_MAX: usize = 256;
 /// Names that one request for secrets may have: there are three secrets, and names that are none of them are passed over.
 pub const SECRET_NAMES_MAX: usize = 16;
-/// Largest answer with secrets in bytes: the CRL of some 300,000 revoked certificates that have not expired.
+/// Largest answer with secrets in bytes: the CRL of some 500,000 revoked certificates that have not expired.
 /// Beyond it no answer is given, Envoy's CRL ends within a minute, and it refuses every certificate.
 pub const SECRETS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Seconds between two looks at what a stream of secrets has to send. What ends is looked at sooner.

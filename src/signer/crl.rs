@@ -192,6 +192,7 @@ mod tests {
     use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ParsedExtension, X509Certificate};
 
     use super::*;
+    use crate::domain::limits::SECRETS_BYTES_MAX;
     use crate::signer::fixture::{NOW, action_ca};
 
     fn revoked(byte: u8, how: EndedHow) -> RevokedSerial {
@@ -235,6 +236,19 @@ mod tests {
             let bytes = (self << 64 | u128::from(count)).to_be_bytes();
             bytes.into_iter().skip_while(|byte| *byte == 0).collect()
         }
+    }
+
+    #[test]
+    fn half_a_million_revoked_certificates_find_room_in_an_answer_for_proxies() {
+        const COUNT: usize = 5_000;
+        let (ca, _) = action_ca();
+        let pem = |count| {
+            let list = vec![revoked(1, EndedHow::Revoked); count];
+            pem::encode("X509 CRL", &sign(&ca, &list, 1, NOW).unwrap()).len()
+        };
+        let each = (pem(2 * COUNT) - pem(COUNT)).div_ceil(COUNT);
+        assert_eq!(each, 67, "the figure of docs/recipes/envoy.md");
+        assert!((500_000..510_000).contains(&(SECRETS_BYTES_MAX / each)));
     }
 
     #[test]

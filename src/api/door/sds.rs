@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
+use prost::Message as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,7 +24,7 @@ use crate::broker::Broker;
 use crate::broker::identity::AgentIdentity;
 use crate::domain::limits::{
     FEED_STALL_SECONDS_MAX, SECRET_NAMES_MAX, SECRET_STREAMS_MAX, SECRET_STREAMS_PER_USER_MAX,
-    SECRETS_LOOK_SECONDS,
+    SECRETS_BYTES_MAX, SECRETS_LOOK_SECONDS,
 };
 use crate::proto::sds::secret_discovery_service_server::SecretDiscoveryService;
 use crate::proto::sds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
@@ -134,6 +135,13 @@ fn wanted(request: &DiscoveryRequest) -> Result<Vec<Context>, BadField> {
     Ok(wanted)
 }
 
+/// More has been revoked than an answer can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an answer has {SECRETS_BYTES_MAX} bytes at most, and with these CRLs it would have `{bytes}`")]
+struct TooLarge {
+    bytes: usize,
+}
+
 /// What a subscriber wants and has. Pure.
 #[derive(Debug, Default)]
 struct Subscription {
@@ -177,18 +185,23 @@ impl Subscription {
     }
 
     /// The answer with what is new; `None` when the subscriber was sent it.
-    fn answer(&mut self, now: Snapshot) -> Option<DiscoveryResponse> {
+    fn answer(&mut self, now: Snapshot) -> Result<Option<DiscoveryResponse>, TooLarge> {
         if self.sent.as_ref() == Some(&now.version) {
-            return None;
+            return Ok(None);
         }
-        self.count = self.count.saturating_add(1);
-        self.sent = Some(now.version.clone());
-        Some(DiscoveryResponse {
-            version_info: now.version,
+        let count = self.count.saturating_add(1);
+        let answer = DiscoveryResponse {
+            version_info: now.version.clone(),
             resources: now.resources,
             type_url: SECRET_TYPE.to_owned(),
-            nonce: self.count.to_string(),
-        })
+            nonce: count.to_string(),
+        };
+        let bytes = answer.encoded_len();
+        if bytes > SECRETS_BYTES_MAX {
+            return Err(TooLarge { bytes });
+        }
+        (self.count, self.sent) = (count, Some(now.version));
+        Ok(Some(answer))
     }
 }
 
@@ -211,7 +224,7 @@ struct Stream {
     subscription: Subscription,
     /// The CRLs that were looked at last: while they are the same, nothing is encoded.
     seen: Option<Arc<Crls>>,
-    /// Whether there were none at the last look.
+    /// Whether there were none at the last look, or too many.
     failing: bool,
     _place: Place<u32>,
 }
@@ -245,7 +258,8 @@ impl Stream {
                 request = requests.message() => {
                     let Ok(Some(request)) = request else { return Ended::Gone };
                     match self.subscription.take(&request) {
-                        Ok(Meant::Asked) => {}
+                        // Whatever came of the look before, it was at something else.
+                        Ok(Meant::Asked) => self.seen = None,
                         Ok(Meant::Took) => continue,
                         Ok(Meant::Refused(why)) => {
                             tracing::warn!(why, "a proxy did not take its trust and CRLs; it keeps what it has");
@@ -278,18 +292,12 @@ impl Stream {
         let crls = match self.broker.crls().await {
             Ok(crls) => crls,
             Err(error) => {
-                // Nothing is sent. What the proxy has ends within the minute, and then it refuses. Said once: the
-                // next look is a second away.
-                if !self.failing {
-                    tracing::error!(%error, "no CRLs for the proxies");
-                }
-                self.failing = true;
-                return Ok(());
+                self.seen = None;
+                return self.fails(&error);
             }
         };
-        self.failing = false;
         let same = self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &crls)) && self.has(own.as_ref());
-        if same && self.subscription.sent.is_some() {
+        if same && (self.failing || self.subscription.sent.is_some()) {
             return Ok(());
         }
         let now = snapshot(self.broker.minter(), &crls, own.as_deref(), &self.subscription.wanted);
@@ -298,7 +306,12 @@ impl Stream {
         if now.resources.is_empty() {
             return Ok(());
         }
-        let Some(answer) = self.subscription.answer(now) else { return Ok(()) };
+        let answer = match self.subscription.answer(now) {
+            Ok(answer) => answer,
+            Err(error) => return self.fails(&error),
+        };
+        self.failing = false;
+        let Some(answer) = answer else { return Ok(()) };
         let stall = Duration::from_secs(FEED_STALL_SECONDS_MAX);
         match tokio::time::timeout(stall, self.sender.send(Ok(answer))).await {
             Ok(Ok(())) => Ok(()),
@@ -306,9 +319,17 @@ impl Stream {
             Err(_) => Err(Ended::Refused(Refused::secrets_stalled())),
         }
     }
-}
 
-impl Stream {
+    /// Nothing is sent. What the proxy has ends within the minute, and then it refuses. Said once: the next look is a
+    /// second away.
+    fn fails(&mut self, error: &dyn std::error::Error) -> Result<(), Ended> {
+        if !self.failing {
+            tracing::error!(%error, "no CRLs for the proxies");
+        }
+        self.failing = true;
+        Ok(())
+    }
+
     /// The subscriber's own certificate, when it wants one and may have it.
     async fn own_certificate(&mut self) -> Option<Arc<AgentIdentity>> {
         if !self.subscription.wanted.contains(&Context::Certificate) {
@@ -341,80 +362,4 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::sds::discovery_request::ErrorDetail;
-
-    const ACTION: &str = "hotwork-action";
-
-    fn request(names: &[&str], nonce: &str) -> DiscoveryRequest {
-        DiscoveryRequest {
-            resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
-            type_url: SECRET_TYPE.to_owned(),
-            response_nonce: nonce.to_owned(),
-            ..DiscoveryRequest::default()
-        }
-    }
-
-    fn version(version: &str) -> Snapshot {
-        Snapshot { version: version.to_owned(), resources: Vec::new() }
-    }
-
-    fn subscribed() -> Subscription {
-        let mut subscription = Subscription::default();
-        assert_eq!(subscription.take(&request(&[ACTION], "")).unwrap(), Meant::Asked);
-        assert_eq!(subscription.answer(version("a")).unwrap().nonce, "1");
-        subscription
-    }
-
-    #[test]
-    fn what_was_taken_or_refused_is_not_sent_again_until_it_changes() {
-        let mut subscription = subscribed();
-        assert_eq!(subscription.take(&request(&[ACTION], "1")).unwrap(), Meant::Took);
-        assert!(subscription.answer(version("a")).is_none());
-        assert_eq!(subscription.answer(version("b")).unwrap().nonce, "2");
-        let error_detail =
-            Some(ErrorDetail { code: 13, message: "no\u{1b}[2J".to_owned() + &"x".repeat(900) });
-        let refusal = DiscoveryRequest { error_detail, ..request(&[ACTION], "2") };
-        let Meant::Refused(words) = subscription.take(&refusal).unwrap() else { panic!("not refused") };
-        assert!(words.starts_with("no[2J") && words.chars().count() == WORDS_MAX, "{words}");
-        // Said once for each answer: a subscriber could say it for ever.
-        assert_eq!(subscription.take(&refusal).unwrap(), Meant::Took);
-        assert!(subscription.answer(version("b")).is_none());
-        assert!(subscription.answer(version("c")).is_some());
-        let refusal = DiscoveryRequest { response_nonce: "3".to_owned(), ..refusal };
-        assert!(matches!(subscription.take(&refusal), Ok(Meant::Refused(_))));
-    }
-
-    #[test]
-    fn a_word_about_an_older_answer_changes_nothing() {
-        let mut subscription = subscribed();
-        assert!(subscription.answer(version("b")).is_some());
-        for nonce in ["1", "", "3", "x"] {
-            assert_eq!(subscription.take(&request(&["hotwork-identity"], nonce)).unwrap(), Meant::Took);
-            assert!(subscription.answer(version("b")).is_none(), "{nonce}");
-        }
-        assert_eq!(subscription.wanted, [Context::Action]);
-    }
-
-    #[test]
-    fn other_names_are_another_subscription_and_are_answered_at_once() {
-        let mut subscription = subscribed();
-        let both = request(&["hotwork-identity", ACTION, ACTION, "other"], "1");
-        assert_eq!(subscription.take(&both).unwrap(), Meant::Asked);
-        assert_eq!(subscription.wanted, [Context::Action, Context::Identity]);
-        assert!(subscription.answer(version("a")).is_some());
-        assert_eq!(subscription.take(&request(&[], "2")).unwrap(), Meant::Asked);
-        assert!(subscription.wanted.is_empty());
-    }
-
-    #[test]
-    fn names_are_bounded_and_of_one_kind() {
-        let names = |count| request(&vec![ACTION; count], "");
-        assert!(wanted(&names(SECRET_NAMES_MAX)).is_ok());
-        assert!(wanted(&names(SECRET_NAMES_MAX + 1)).is_err());
-        let other = "type.googleapis.com/envoy.config.listener.v3.Listener".to_owned();
-        assert!(wanted(&DiscoveryRequest { type_url: other, ..names(1) }).is_err());
-        assert!(wanted(&DiscoveryRequest { type_url: String::new(), ..names(1) }).is_ok());
-    }
-}
+mod tests;
