@@ -80,6 +80,13 @@ for revoked in 0 $((records / 10)) "$records"; do
     stop
     rm -rf "$state"
 done
+say "revoking, $((records / 5)) live credentials revoked one by one before, lists fetched once a second"
+start
+bench revoke --subscribers 1 --callers 8
+bench revoke --subscribers 1 --callers 8 --revocations 20000 --live-before "$((records / 5))" --fetch "$HOTWORK_HTTP"
+memory
+stop
+rm -rf "$state"
 say "revoking, 100 subscribers"
 start
 bench revoke --subscribers 100 --callers 1

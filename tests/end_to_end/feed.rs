@@ -106,9 +106,16 @@ fn the_bench_of_revocation_runs_and_every_subscriber_sees_everything() {
         "64",
         "--revoked-before",
         "64",
+        "--live-before",
+        "128",
+        "--fetch",
+        &daemon.env["HOTWORK_HTTP"],
     ]);
     assert_eq!((figures["missed"].as_u64(), figures["revocations"].as_u64()), (Some(0), Some(40)));
     assert_eq!(figures["bulkCredentials"].as_u64(), Some(64));
+    // Half of those that were live are certificates, and on the CRL: 67 bytes each.
+    assert!(figures["fetched"].as_u64() >= Some(2), "{figures}");
+    assert!(figures["fetchedBytesMax"].as_u64() > Some(64 * 67), "{figures}");
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ who may revoke for all tenants. --credentials issues so many and then revokes ev
 Examples:
   hotwork bench revoke
   hotwork bench revoke --subscribers 100 --callers 8 --credentials 100000 -o json
-  hotwork bench revoke --revoked-before 100000")]
+  hotwork bench revoke --revoked-before 100000
+  hotwork bench revoke --live-before 100000 --fetch $HOTWORK_HTTP")]
     Revoke(RevokeBench),
 }
 
@@ -77,6 +78,13 @@ pub struct RevokeBench {
     /// Lineages that are revoked before anything is measured
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub revoked_before: usize,
+    /// Live credentials that are revoked one by one before anything is measured: tokens and certificates in turn,
+    /// which status lists and CRLs name from then on
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub live_before: usize,
+    /// Fetch the CRLs, and a status list with some of those, once a second from there
+    #[arg(long, value_name = "http://HOST:PORT", requires = "live_before")]
+    pub fetch: Option<String>,
     /// Credentials that one more revocation ends at once
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub credentials: usize,

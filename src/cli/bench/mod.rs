@@ -1,6 +1,7 @@
 //! `hotwork bench`: loads a running broker over its Unix socket and reports rate, latency, and the
 //! daemon's CPU for each credential, beside the raw P-256 signing rate measured in the same run.
 
+mod fetch;
 mod load;
 mod revoke;
 
@@ -116,6 +117,7 @@ async fn revocations(context: &Context, args: &RevokeBench) -> Result<(), Failur
             ("subscribers", figures.subscribers.to_string()),
             ("callers", figures.callers.to_string()),
             ("revoked before", figures.revoked_before.to_string()),
+            ("live ones before", figures.live_before.to_string()),
             ("revocations", figures.revocations.to_string()),
             ("acknowledged p50", us(figures.acknowledged_p50_us)),
             ("acknowledged p99", us(figures.acknowledged_p99_us)),
@@ -124,6 +126,12 @@ async fn revocations(context: &Context, args: &RevokeBench) -> Result<(), Failur
             ("visible max", us(figures.visible_max_us)),
             ("missed", figures.missed.to_string()),
         ];
+        if figures.fetched > 0 {
+            fields.push(("fetched", figures.fetched.to_string()));
+            fields.push(("largest", format!("{} bytes", figures.fetched_bytes_max)));
+            fields.push(("fetched first", us(figures.fetched_first_us)));
+            fields.push(("fetched slowest", us(figures.fetched_slowest_us)));
+        }
         if figures.bulk_credentials > 0 {
             fields.push(("in one call", figures.bulk_credentials.to_string()));
             fields.push(("acknowledged", us(figures.bulk_acknowledged_us)));

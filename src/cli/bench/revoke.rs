@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -11,12 +13,14 @@ use tonic::Status;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
+use super::fetch::{Fetched, Reader};
 use super::load::percentile;
 use crate::cli::args::bench::RevokeBench;
-use crate::cli::client;
+use crate::cli::{client, holder};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::credential_service_client::CredentialServiceClient;
+use crate::proto::v1::issue_certificate_request::Key;
 use crate::proto::v1::revocation_selector::Selector;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
@@ -35,6 +39,16 @@ pub struct Figures {
     pub callers: usize,
     /// Lineages that were revoked before.
     pub revoked_before: usize,
+    /// Live credentials that were revoked one by one before.
+    pub live_before: usize,
+    /// Documents that were fetched meanwhile.
+    pub fetched: usize,
+    /// Bytes of the largest.
+    pub fetched_bytes_max: usize,
+    /// The slowest of those that were fetched first, before anything was measured.
+    pub fetched_first_us: u64,
+    /// The slowest of the others.
+    pub fetched_slowest_us: u64,
     /// Revocations measured.
     pub revocations: usize,
     /// From the call to its answer.
@@ -73,6 +87,8 @@ type Seen = HashMap<u64, Instant>;
 /// The first failure of a call, or of a connection.
 pub async fn run(agent: PathBuf, admin: PathBuf, args: RevokeBench) -> Result<Figures, Status> {
     before(&admin, args.revoked_before).await?;
+    live_before(&agent, &admin, &args).await?;
+    let reader = read(&agent, &admin, &args).await?;
     let stop = tokio::sync::watch::channel(0_u64);
     let from = newest(&admin).await?;
     let mut subscribers = Vec::new();
@@ -90,6 +106,9 @@ pub async fn run(agent: PathBuf, admin: PathBuf, args: RevokeBench) -> Result<Fi
         samples.extend(caller.await.map_err(|_| Status::internal("a caller has failed"))??);
     }
     let mut figures = Figures { subscribers: args.subscribers, callers: args.callers, ..Figures::default() };
+    if let Some((reader, first)) = reader {
+        figures.fetched(first, reader.stop().await?);
+    }
     let bulk =
         if args.credentials > 0 { Some(bulk(&agent, &admin, &args, &mut figures).await?) } else { None };
     let last = samples.iter().chain(&bulk).map(|sample| sample.index).max().unwrap_or_default();
@@ -98,7 +117,7 @@ pub async fn run(agent: PathBuf, admin: PathBuf, args: RevokeBench) -> Result<Fi
     for subscriber in subscribers {
         seen.push(subscriber.await.map_err(|_| Status::internal("a subscriber has failed"))??);
     }
-    figures.revoked_before = args.revoked_before;
+    (figures.revoked_before, figures.live_before) = (args.revoked_before, args.live_before);
     figures.measure(&samples, &seen);
     if let Some(bulk) = bulk {
         let late = seen.iter().filter_map(|seen| seen.get(&bulk.index)).map(|at| micros(bulk.answered, *at));
@@ -109,6 +128,13 @@ pub async fn run(agent: PathBuf, admin: PathBuf, args: RevokeBench) -> Result<Fi
 }
 
 impl Figures {
+    fn fetched(&mut self, first: Fetched, then: Fetched) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.fetched = first.count.saturating_add(then.count);
+        self.fetched_bytes_max = first.bytes_max.max(then.bytes_max);
+        (self.fetched_first_us, self.fetched_slowest_us) = (micros(first.slowest), micros(then.slowest));
+    }
+
     fn measure(&mut self, samples: &[Sample], seen: &[Seen]) {
         let mut acknowledged: Vec<u64> = samples.iter().map(|one| micros(one.called, one.answered)).collect();
         acknowledged.sort_unstable();
@@ -176,7 +202,7 @@ async fn call(
     let mut revoking = AdminServiceClient::new(admin);
     let mut samples = Vec::with_capacity(count);
     for _ in 0..count {
-        let id = issue(&mut issuing, &args).await?;
+        let id = issue(&mut issuing, &args).await?.credential.unwrap_or_default().id;
         let called = Instant::now();
         let answer = revoking.revoke(request(Selector::CredentialId(id))).await?.into_inner();
         let index = answer.log_index.unwrap_or_default();
@@ -185,15 +211,75 @@ async fn call(
     Ok(samples)
 }
 
-async fn issue(client: &mut CredentialServiceClient<Channel>, args: &RevokeBench) -> Result<String, Status> {
-    let request = v1::ActionRequest {
+fn wanted(args: &RevokeBench) -> v1::ActionRequest {
+    v1::ActionRequest {
         action: args.action.to_string(),
         resource: args.resource.to_string(),
         ttl: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
         ..v1::ActionRequest::default()
-    };
-    let answer = client.issue_token(v1::IssueTokenRequest { request: Some(request), binding: None }).await?;
-    Ok(answer.into_inner().credential.unwrap_or_default().id)
+    }
+}
+
+async fn issue(
+    client: &mut CredentialServiceClient<Channel>,
+    args: &RevokeBench,
+) -> Result<v1::IssueTokenResponse, Status> {
+    let request = Some(wanted(args));
+    Ok(client.issue_token(v1::IssueTokenRequest { request, binding: None }).await?.into_inner())
+}
+
+/// Issues credentials and revokes each by itself, so that status lists and CRLs are full of them.
+async fn live_before(agent: &Path, admin: &Path, args: &RevokeBench) -> Result<(), Status> {
+    if args.live_before == 0 {
+        return Ok(());
+    }
+    let csr = holder::local_key().map_err(|_| Status::internal("no key could be made"))?.csr_der;
+    let mut callers: Vec<JoinHandle<Result<(), Status>>> = Vec::new();
+    for _ in 0..BULK_CALLERS {
+        let mut issuing = CredentialServiceClient::new(channel(agent).await?);
+        let mut revoking = AdminServiceClient::new(channel(admin).await?);
+        let (args, csr) = (args.clone(), csr.clone());
+        callers.push(tokio::spawn(async move {
+            for at in 0..args.live_before.div_ceil(BULK_CALLERS) {
+                let credential = if at % 2 == 0 {
+                    issue(&mut issuing, &args).await?.credential
+                } else {
+                    let (asked, key) = (Some(wanted(&args)), Some(Key::CsrDer(csr.clone())));
+                    let message = v1::IssueCertificateRequest { request: asked, key };
+                    issuing.issue_certificate(message).await?.into_inner().credential
+                };
+                let id = credential.unwrap_or_default().id;
+                revoking.revoke(request(Selector::CredentialId(id))).await?;
+            }
+            Ok(())
+        }));
+    }
+    for caller in callers {
+        caller.await.map_err(|_| Status::internal("a caller has failed"))??;
+    }
+    Ok(())
+}
+
+/// Somebody who fetches the CRLs, and a status list.
+async fn read(agent: &Path, admin: &Path, args: &RevokeBench) -> Result<Option<(Reader, Fetched)>, Status> {
+    let Some(from) = &args.fetch else { return Ok(None) };
+    let address = from.strip_prefix("http://").unwrap_or(from).trim_end_matches('/').to_owned();
+    let mut client = CredentialServiceClient::new(channel(agent).await?);
+    let issued = issue(&mut client, args).await?;
+    let list = list(&issued.token).ok_or_else(|| Status::internal("the token names no status list"))?;
+    let mut revoking = AdminServiceClient::new(channel(admin).await?);
+    let id = issued.credential.unwrap_or_default().id;
+    revoking.revoke(request(Selector::CredentialId(id))).await?;
+    Reader::start(address, vec!["/crl.pem".to_owned(), list]).await.map(Some)
+}
+
+/// The path of the status list that a token names.
+fn list(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let uri = claims.get("status")?.get("status_list")?.get("uri")?.as_str()?;
+    let (_, rest) = uri.split_once("://")?;
+    rest.split_once('/').map(|(_, path)| format!("/{path}"))
 }
 
 /// Issues many credentials, and ends them with one call.
