@@ -94,7 +94,8 @@ async fn a_feed_ends_with_its_verifier_s_certificate_and_no_call_is_served_after
     assert!(open.get_trust_bundle(trust()).await.is_ok(), "it is still good");
     let begun = Instant::now();
     let mut verifier = daemon.verifier().await;
-    let follow = verifier.watch_revocations(v1::WatchRevocationsRequest { instance: 1, ..Default::default() });
+    let follow =
+        verifier.watch_revocations(v1::WatchRevocationsRequest { instance: 1, ..Default::default() });
     let feed = follow.await.unwrap().into_inner();
     tokio::time::timeout(LONGEST, end(feed)).await.expect("a feed that outlives its certificate");
     // It ends with a whole second, and so up to one earlier.
