@@ -80,6 +80,7 @@ pub async fn serve(
     let watched = tcp("ops", listeners.ops, &metrics, end, || {
         ops::routes(Arc::clone(&broker), Arc::clone(&metrics), drain.clone())
     });
+    broker.verifiers().open();
     let served = async {
         let (agents, operators, responders, network, (), ()) = tokio::join!(
             at(listeners.agent, |own| grpc::agents(Door::Unix(own), edge.clone())),

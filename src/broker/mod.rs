@@ -161,7 +161,11 @@ impl Broker {
     /// A broker of these parts.
     pub fn new(parts: Parts) -> Self {
         let publisher = publish::Publisher::new(parts.ledger.status().size);
-        let verifiers = Arc::new(verifiers::Verifiers::new(parts.ledger.enrollments().verifiers()));
+        let mut numbers = [0; 4];
+        // Without randomness nothing is minted, and numbers that begin at 0 are no harm.
+        let _random = parts.entropy.fill(&mut numbers);
+        let enrolled = parts.ledger.enrollments().verifiers();
+        let verifiers = Arc::new(verifiers::Verifiers::new(enrolled, u32::from_le_bytes(numbers)));
         Self {
             attestation: parts.attestation,
             clock: parts.clock,

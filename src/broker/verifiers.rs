@@ -1,16 +1,17 @@
 //! Who follows the revocations, who did and may still run, and what they have acknowledged. Kept in memory: a verifier
 //! that is there says so again after a restart, and until it has had the time to, whoever is enrolled counts as away.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod seen;
+
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU64;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::seen::{Seen, Stream, away};
 use crate::domain::limits::{
     FEED_AGE_SECONDS_MAX, FEED_RETURN_SECONDS_MAX, SUBSCRIBERS_MAX, SUBSCRIBERS_PER_VERIFIER_MAX,
     VERIFIER_STREAMS_MAX,
@@ -95,78 +96,17 @@ pub struct Verifiers {
 struct Known {
     /// With [`VERIFIER_STREAMS_MAX`] streams in all.
     verifiers: HashMap<VerifierId, Seen>,
-    /// How many streams there were: the number of the last one.
-    streams: u64,
+    /// The number of the last stream. A start begins anywhere: what acknowledges on a stream of the start before is not taken for
+    /// another's.
+    last: u64,
     /// When the broker started.
     began: Instant,
+    /// When others could reach it.
+    opened: Option<Instant>,
     /// Who was enrolled then and has not followed since.
     awaited: BTreeSet<Arc<str>>,
     /// When one was forgotten last that may still run, because there was no room.
     forgot: Option<Instant>,
-}
-
-/// The streams of one verifier by their numbers: those that are live, and of each instance that went the last.
-#[derive(Clone, Debug, Default)]
-struct Seen(BTreeMap<u64, Stream>);
-
-#[derive(Clone, Copy, Debug)]
-struct Stream {
-    instance: Instance,
-    since: Timestamp,
-    acknowledged: Option<(u64, Timestamp)>,
-    /// When it ended.
-    gone: Option<Instant>,
-}
-
-impl Stream {
-    const fn is_live(&self) -> bool {
-        self.gone.is_none()
-    }
-
-    /// Whether its instance may still take what it has not heard of: it follows, or went not long ago.
-    fn counts(&self) -> bool {
-        self.gone.is_none_or(|gone| gone.elapsed() < AWAY)
-    }
-}
-
-impl Seen {
-    fn live(&self) -> usize {
-        self.0.values().filter(|stream| stream.is_live()).count()
-    }
-
-    /// Whether all of its instances that may still run have acknowledged `epoch`.
-    fn has_reached(&self, epoch: u64) -> bool {
-        let has = |stream: &Stream| stream.acknowledged.is_some_and(|(reached, _)| reached >= epoch);
-        self.0.values().all(|stream| has(stream) || !stream.counts())
-    }
-
-    /// How it is by those of its streams that count; by those of its last time when none does.
-    fn view(&self, id: &VerifierId, now: Timestamp, counts: impl Fn(&Stream) -> bool) -> VerifierView {
-        let mut counted: Vec<&Stream> = self.0.values().filter(|stream| counts(stream)).collect();
-        let gone: Vec<Instant> = counted.iter().filter_map(|stream| stream.gone).collect();
-        if counted.is_empty() {
-            counted = self.0.values().collect();
-        }
-        // Of those that are as far the last one to say so; of those that said nothing the first to begin.
-        let far = |stream: &&&Stream| {
-            (stream.acknowledged.map(|(epoch, time)| (epoch, Reverse(time))), stream.since)
-        };
-        let last = counted.iter().min_by_key(far);
-        VerifierView {
-            id: id.clone(),
-            streams: self.live(),
-            away: gone.iter().max().map(|last| away(gone.len(), *last, now)),
-            since: last.map(|stream| stream.since),
-            acknowledged: last.and_then(|stream| stream.acknowledged),
-        }
-    }
-}
-
-/// Instances that went at `since`, at the latest.
-fn away(instances: usize, since: Instant, now: Timestamp) -> Away {
-    // By a clock that nobody sets.
-    let millis = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
-    Away { instances, since: now.plus_millis(millis.saturating_neg()) }
 }
 
 /// One of whom no stream is known.
@@ -201,26 +141,6 @@ impl Drop for Subscription {
     }
 }
 
-impl Seen {
-    /// An instance begins a stream. What it had before, and is gone, tells nothing any more.
-    fn begin(&mut self, number: u64, stream: Stream) {
-        self.0
-            .retain(|_, before| before.counts() && (before.is_live() || before.instance != stream.instance));
-        self.0.insert(number, stream);
-    }
-
-    /// A stream ends. Its instance is away, when it has not come back already.
-    fn end(&mut self, number: u64) {
-        let later = (Bound::Excluded(number), Bound::Unbounded);
-        let Some(instance) = self.0.get(&number).map(|stream| stream.instance) else { return };
-        if self.0.range(later).any(|(_, stream)| stream.instance == instance) {
-            self.0.remove(&number);
-        } else if let Some(stream) = self.0.get_mut(&number) {
-            stream.gone = Some(Instant::now());
-        }
-    }
-}
-
 impl Known {
     /// Whether one more stream of `id` may begin.
     fn has_room(&self, id: &VerifierId) -> bool {
@@ -231,13 +151,13 @@ impl Known {
     }
 
     /// Forgets what takes more than there is room for: first who refuses by itself, then who is away for longest.
-    fn make_room(&mut self) {
+    fn keep_to_room(&mut self) {
         let streams = |known: &Self| known.verifiers.values().map(|seen| seen.0.len()).sum::<usize>();
-        if streams(self) < VERIFIER_STREAMS_MAX {
+        if streams(self) <= VERIFIER_STREAMS_MAX {
             return;
         }
         self.verifiers.values_mut().for_each(|seen| seen.0.retain(|_, stream| stream.counts()));
-        if streams(self) >= VERIFIER_STREAMS_MAX {
+        if streams(self) > VERIFIER_STREAMS_MAX {
             let all =
                 self.verifiers.iter().flat_map(|(id, seen)| seen.0.iter().map(move |stream| (id, stream)));
             let gone = all.filter_map(|(id, (number, stream))| Some((stream.gone?, *number, id.clone())));
@@ -261,7 +181,8 @@ impl Known {
 
     /// For how long it is not known who is still to come back after the start.
     fn returning(&self) -> Option<Duration> {
-        RETURN.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())
+        let open = self.opened.map_or(Duration::ZERO, |opened| opened.elapsed());
+        RETURN.checked_sub(open).filter(|left| !left.is_zero())
     }
 
     /// Whether all that may still run have acknowledged `epoch`.
@@ -273,10 +194,22 @@ impl Known {
 
 impl Verifiers {
     /// Nobody follows yet; of `enrolled`, who have certificates, it is not known whether they go on with what they heard before.
-    pub fn new(enrolled: BTreeSet<Arc<str>>) -> Self {
-        let began = Instant::now();
-        let known = Known { verifiers: HashMap::new(), streams: 0, began, awaited: enrolled, forgot: None };
+    /// The numbers of streams begin after `last`, which is random.
+    pub fn new(enrolled: BTreeSet<Arc<str>>, last: u32) -> Self {
+        let known = Known {
+            verifiers: HashMap::new(),
+            last: u64::from(last) << 32,
+            began: Instant::now(),
+            opened: None,
+            awaited: enrolled,
+            forgot: None,
+        };
         Self { known: Mutex::new(known), changed: watch::channel(()).0 }
+    }
+
+    /// The broker's listeners take connections from now on.
+    pub fn open(&self) {
+        self.lock().opened = Some(Instant::now());
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -297,12 +230,12 @@ impl Verifiers {
         if !known.has_room(&id) {
             return Err(VerifierError::Full);
         }
-        known.make_room();
-        known.streams = known.streams.saturating_add(1);
-        let number = known.streams;
+        known.last = known.last.saturating_add(1);
+        let number = known.last;
         let stream = Stream { instance, since: now, acknowledged: None, gone: None };
         known.verifiers.entry(id.clone()).or_default().begin(number, stream);
         known.awaited.remove(&id.identity);
+        known.keep_to_room();
         drop(known);
         self.changed.send_replace(());
         Ok(Subscription { verifiers: Arc::clone(self), id, number })
@@ -342,7 +275,8 @@ impl Verifiers {
         let mut views: Vec<_> =
             known.verifiers.iter().map(|(id, seen)| seen.view(id, now, Stream::counts)).collect();
         let awaited: BTreeSet<_> = known.awaited().cloned().collect();
-        let unknown = enrolled.into_iter().filter(|name| !views.iter().any(|view| view.id.identity == *name));
+        let seen: BTreeSet<_> = known.verifiers.keys().map(|id| &id.identity).collect();
+        let unknown = enrolled.into_iter().filter(|name| !seen.contains(name));
         let unknown: BTreeSet<_> = unknown.chain(awaited.iter().cloned()).collect();
         let since = away(1, known.began, now);
         views.extend(unknown.into_iter().map(|name| {
@@ -382,7 +316,9 @@ impl Verifiers {
         let mut changed = self.changed.subscribe();
         let all = async {
             let returning = self.lock().returning();
-            tokio::time::sleep(returning.unwrap_or_default()).await;
+            if let Some(returning) = returning {
+                tokio::time::sleep(returning).await;
+            }
             while !self.lock().has_reached(epoch) {
                 if changed.changed().await.is_err() {
                     return;

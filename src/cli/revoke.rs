@@ -197,7 +197,7 @@ fn acknowledged(answer: &v1::RevokeResponse, verifier: &v1::Verifier) -> String 
             format!("{name} has NOT acknowledged and {away}; it is at epoch {}", verifier.acknowledged_epoch)
         }
         (Some(away), None) if name == OTHERS => {
-            format!("{name}, if there are any, have NOT acknowledged: the broker can't tell them; who {away}")
+            format!("{name}, whom the broker can't tell, may NOT have acknowledged: who {away}")
         }
         (Some(away), None) => format!("{name} is enrolled, has NOT acknowledged and {away}"),
     }

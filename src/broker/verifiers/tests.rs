@@ -19,7 +19,9 @@ fn names(names: &[&str]) -> BTreeSet<Arc<str>> {
 }
 
 fn verifiers(enrolled: &[&str]) -> Arc<Verifiers> {
-    Arc::new(Verifiers::new(names(enrolled)))
+    let verifiers = Verifiers::new(names(enrolled), 0);
+    verifiers.open();
+    Arc::new(verifiers)
 }
 
 /// Those of a broker that started so long ago that everybody is back.
@@ -134,7 +136,7 @@ async fn who_refuses_by_itself_makes_room_and_whoever_else_has_to_is_named_as_on
     assert!(began.elapsed() >= WAIT);
     tokio::time::advance(WAIT).await;
     assert_eq!(shown(&verifiers.standing(NOW)), [("one more", 1, 0), ("there", 1, 0)]);
-    flood(&verifiers, 1);
+    drop(follow(&verifiers, &id("next"), 1));
     assert_eq!(all(&verifiers).len(), 3, "and then all of them made room");
 }
 
@@ -203,21 +205,47 @@ async fn who_is_away_is_named_until_it_refuses_by_itself_or_comes_back() {
 async fn an_instance_that_is_back_before_its_old_stream_ends_is_not_away() {
     let verifiers = settled().await;
     let a = id("a");
-    // A cut that nobody was told of: the old stream counts until the connection is found dead.
+    // A cut that nobody was told of: the old stream is there until the connection is found dead, and tells nothing any more.
     let old = follow(&verifiers, &a, 7);
     let new = follow(&verifiers, &a, 7);
     verifiers.acknowledge(&a, new.number(), 9, 9, NOW).unwrap();
-    assert_eq!((shown(&all(&verifiers)), view(&verifiers, &a).acknowledged), (vec![("a", 2, 0)], None));
+    assert_eq!(
+        (shown(&all(&verifiers)), view(&verifiers, &a).acknowledged),
+        (vec![("a", 2, 0)], Some((9, NOW)))
+    );
+    assert_eq!(shown(&verifiers.reached(9, WAIT, || NOW).await), [("a", 2, 0)]);
+    // One of its own number that nobody acknowledges on hides nothing.
+    let other = follow(&verifiers, &a, 8);
+    assert_eq!(view(&verifiers, &a).acknowledged, None);
+    drop(other);
+    tokio::time::advance(AWAY).await;
     drop(old);
-    assert_eq!(shown(&all(&verifiers)), [("a", 1, 0)]);
-    assert_eq!(view(&verifiers, &a).acknowledged, Some((9, NOW)));
-    // Once more and again, on a line that is cut often.
+    assert_eq!(
+        (shown(&all(&verifiers)), view(&verifiers, &a).acknowledged),
+        (vec![("a", 1, 0)], Some((9, NOW)))
+    );
+    // A call of before that comes late and ends is not the last of it, in whatever order they end.
+    let late = follow(&verifiers, &a, 7);
+    drop(late);
+    assert_eq!(
+        (shown(&all(&verifiers)), view(&verifiers, &a).acknowledged),
+        (vec![("a", 1, 0)], Some((9, NOW)))
+    );
     let streams: Vec<_> = (0..5).map(|_| follow(&verifiers, &a, 7)).collect();
     drop(new);
     streams.into_iter().rev().for_each(drop);
-    assert_eq!(shown(&all(&verifiers)).len(), 1);
+    assert_eq!(shown(&all(&verifiers)), [("a", 0, 1)]);
     let _back = follow(&verifiers, &a, 7);
     assert_eq!(shown(&all(&verifiers)), [("a", 1, 0)]);
+}
+
+#[test]
+fn no_start_gives_a_stream_the_number_of_one_before_it() {
+    let of = |last| {
+        let verifiers = Arc::new(Verifiers::new(BTreeSet::new(), last));
+        follow(&verifiers, &id("a"), 1).number()
+    };
+    assert_eq!((of(0), of(1), of(u32::MAX)), (1, (1 << 32) + 1, u64::from(u32::MAX) * (1 << 32) + 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +285,10 @@ async fn nobody_is_awaited_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn soon_after_a_start_nobody_knows_who_is_to_come() {
-    let verifiers = verifiers(&[]);
+    let verifiers = Arc::new(Verifiers::new(BTreeSet::new(), 0));
+    // Its listeners open late: it has sessions to bring to their end.
+    tokio::time::advance(RETURN).await;
+    verifiers.open();
     let short = verifiers.reached(7, Duration::from_secs(1), || NOW).await;
     assert_eq!(shown(&short), [(OTHERS, 0, 1)]);
     let task = waiting(&verifiers, 7).await;
