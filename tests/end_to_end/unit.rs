@@ -136,7 +136,7 @@ fn the_sockets_are_in_the_directory_that_the_unit_makes_for_everybody() {
 #[test]
 fn systemd_itself_finds_nothing_wrong() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        eprintln!("!! systemd-analyze is not installed: THE UNIT WAS NOT VERIFIED BY SYSTEMD");
+        eprintln!("SKIPPED systemd-analyze: it is not installed, and systemd has not looked at the unit");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -16,10 +16,12 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The newest server that the system's packages brought.
 pub fn programs() -> Option<PathBuf> {
-    program("PostgreSQL", &["/usr/lib/postgresql"])?;
-    let found =
-        std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path().join("bin"));
-    found.filter(|bin| bin.join("initdb").exists()).max()
+    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let found = found.map(|entry| entry.unwrap().path().join("bin/initdb")).filter(|initdb| initdb.exists());
+    // The clients' package has the folder, too, and no server.
+    let newest = found.max().map(|initdb| initdb.display().to_string());
+    let places: Vec<&str> = newest.iter().map(String::as_str).collect();
+    Some(program("PostgreSQL", &places)?.parent()?.to_owned())
 }
 
 /// PostgreSQL does not run as root.
