@@ -1,7 +1,8 @@
 //! What the running daemon answers to proxies and verifiers: `cargo bench --bench door`.
 //!
 //! Load and daemon share the machine, so beside rate and latency it prints the daemon's own CPU time for
-//! each answer: one core can give 1 s divided by that.
+//! each answer: one core can give 1 s divided by that. With `cargo bench --bench door -- one-core` the daemon has the first
+//! core to itself and the load the second: then rate and latency are those of one core.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -161,6 +162,13 @@ async fn load<C, R, F>(
     );
 }
 
+/// Runs on this core alone from now on.
+fn only(core: usize) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores).unwrap();
+}
+
 /// CPU time of a process, at 10 ms.
 fn cpu(pid: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -217,7 +225,15 @@ async fn main() {
     let rates = std::fs::read_to_string(&api).unwrap().replace("rate = \"50/s\"", "rate = \"1000000/s\"");
     std::fs::write(api, rates).unwrap();
     std::fs::write(&config, format!("{text}[authz_socket]\npath = \"{}\"\n", socket.display())).unwrap();
+    // The daemon has the cores that this process has when it starts it.
+    let apart = std::env::args().any(|argument| argument == "one-core");
+    if apart {
+        only(0);
+    }
     let daemon = support::Daemon::serve(&config, &dir.path().join("state"));
+    if apart {
+        only(1);
+    }
     let (pid, agent) = (daemon.pid(), Agent::new(&daemon, Algorithm::Es256));
     let mut doors = Vec::new();
     let mut verifiers = Vec::new();

@@ -3,6 +3,9 @@
 //!
 //! It knows serials and authorities, and nothing of why a certificate ended.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::ca::{Ca, is_signed_by};
 use super::der::{BadDer, Reader, element, tag, unsigned};
 use super::mint::MintError;
@@ -20,6 +23,9 @@ use crate::signer::minter::MintFailed;
 /// How far `thisUpdate` lies before now, in seconds: verifiers' clocks lag a little. It is part of the
 /// interval, so that a list is never good for longer than that.
 const THIS_UPDATE_SLACK_SECONDS: i64 = 5;
+
+/// Bytes of an entry, about: 67 of PEM.
+const ENTRY_BYTES: usize = 52;
 
 /// A certificate that ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +109,7 @@ fn sign_for(
         time(next_update)?,
     ];
     if !revoked.is_empty() {
-        let entries = revoked.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        parts.push(element(tag::SEQUENCE, &[&entries.concat()]));
+        parts.push(element(tag::SEQUENCE, &[&entries(revoked)?]));
     }
     parts.push(extensions(&ca.facts.key_id, number));
     let message = element(tag::SEQUENCE, &[&parts.concat()]);
@@ -114,17 +119,32 @@ fn sign_for(
     joined.ok_or_else(|| SigningFailed { kid: signer.kid().to_owned() }.into())
 }
 
-fn entry(revoked: &RevokedSerial) -> Result<Vec<u8>, MintError> {
+/// The entries, one after the other. There may be hundreds of thousands: what many of them share is made once.
+fn entries(revoked: &[RevokedSerial]) -> Result<Vec<u8>, MintError> {
     // RFC 5280 section 5.3.1: its holder has no use for it, or it was taken away.
-    let reason = match revoked.how {
-        EndedHow::Released => 5,
-        EndedHow::Revoked => 9,
-    };
-    let reason = element(tag::ENUMERATED, &[&[reason]]);
-    let reason = extension(oid::CRL_REASON, &reason);
-    let serial = unsigned(revoked.serial.as_bytes());
-    let date = time(revoked.time.seconds())?;
-    Ok(element(tag::SEQUENCE, &[&serial, &date, &element(tag::SEQUENCE, &[&reason])]))
+    let (released, taken) = (reason(5), reason(9));
+    let mut times: HashMap<i64, Vec<u8>> = HashMap::new();
+    let mut entries = Vec::with_capacity(revoked.len().saturating_mul(ENTRY_BYTES));
+    for one in revoked {
+        let seconds = one.time.seconds();
+        let date = match times.entry(seconds) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(time(seconds)?),
+        };
+        let reason = match one.how {
+            EndedHow::Released => &released,
+            EndedHow::Revoked => &taken,
+        };
+        let serial = unsigned(one.serial.as_bytes());
+        entries.extend(element(tag::SEQUENCE, &[&serial, date, reason]));
+    }
+    Ok(entries)
+}
+
+/// The extensions of an entry, with the reason alone.
+fn reason(code: u8) -> Vec<u8> {
+    let reason = element(tag::ENUMERATED, &[&[code]]);
+    element(tag::SEQUENCE, &[&extension(oid::CRL_REASON, &reason)])
 }
 
 fn extensions(key_id: &[u8], number: u128) -> Vec<u8> {
@@ -195,6 +215,27 @@ mod tests {
     use crate::domain::limits::SECRETS_BYTES_MAX;
     use crate::signer::fixture::{NOW, action_ca};
 
+    #[test]
+    fn each_entry_has_its_own_time_and_reason() {
+        let (ca, _) = action_ca();
+        let of = |at: u8| {
+            let how = if at.is_multiple_of(3) { EndedHow::Released } else { EndedHow::Revoked };
+            RevokedSerial { time: NOW.plus_millis(i64::from(at % 5) * 1_500), ..revoked(at, how) }
+        };
+        let list: Vec<RevokedSerial> = (1..100).map(of).collect();
+        let der = sign(&ca, &list, 1, NOW).unwrap();
+        let (_, crl) = CertificateRevocationList::from_der(&der).unwrap();
+        let read: Vec<_> = crl
+            .iter_revoked_certificates()
+            .map(|entry| (entry.raw_serial().to_vec(), entry.revocation_date.timestamp(), reason_of(entry)))
+            .collect();
+        let given = list.iter().map(|one| {
+            let code = if one.how == EndedHow::Released { 5 } else { 9 };
+            (one.serial.as_bytes().to_vec(), one.time.seconds(), code)
+        });
+        assert_eq!(read, given.collect::<Vec<_>>());
+    }
+
     fn revoked(byte: u8, how: EndedHow) -> RevokedSerial {
         RevokedSerial { serial: Serial::new([byte; 16]), time: NOW, how }
     }
@@ -217,13 +258,13 @@ mod tests {
         let oids: Vec<String> =
             crl.extensions().iter().map(|extension| extension.oid.to_id_string()).collect();
         assert_eq!(oids, ["2.5.29.35", "2.5.29.20"], "no issuing distribution point");
-        let reasons: Vec<u8> = crl.iter_revoked_certificates().map(reason).collect();
+        let reasons: Vec<u8> = crl.iter_revoked_certificates().map(reason_of).collect();
         assert_eq!(reasons, [9, 5]);
         let serials: Vec<&[u8]> = crl.iter_revoked_certificates().map(|entry| entry.raw_serial()).collect();
         assert_eq!(serials, list.iter().map(|one| &one.serial.as_bytes()[..]).collect::<Vec<_>>());
     }
 
-    fn reason(entry: &x509_parser::prelude::RevokedCertificate<'_>) -> u8 {
+    fn reason_of(entry: &x509_parser::prelude::RevokedCertificate<'_>) -> u8 {
         entry.reason_code().unwrap().1.0
     }
 
