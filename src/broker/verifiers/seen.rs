@@ -55,16 +55,10 @@ impl Seen {
         self.0.values().filter(|stream| stream.is_live()).count()
     }
 
-    /// Of each of its instances the stream that tells of it: the last of those that are live, or else the last.
+    /// Of each of its instances the stream that tells of it, the last: one that has gone is kept when there is no other.
     pub(super) fn instances(&self) -> impl Iterator<Item = &Stream> {
-        let mut newest: HashMap<Instance, &Stream> = HashMap::new();
-        for stream in self.0.values() {
-            let held = newest.entry(stream.instance).or_insert(stream);
-            if stream.is_live() || !held.is_live() {
-                *held = stream;
-            }
-        }
-        newest.into_values()
+        let by_instance = self.0.values().map(|stream| (stream.instance, stream));
+        by_instance.collect::<HashMap<_, _>>().into_values()
     }
 
     /// Whether all of its instances that may still run have acknowledged `epoch`.

@@ -213,7 +213,9 @@ async fn an_instance_that_is_back_before_its_old_stream_ends_is_not_away() {
         (shown(&all(&verifiers)), view(&verifiers, &a).acknowledged),
         (vec![("a", 2, 0)], Some((9, NOW)))
     );
+    let began = Instant::now();
     assert_eq!(shown(&verifiers.reached(9, WAIT, || NOW).await), [("a", 2, 0)]);
+    assert!(began.elapsed().is_zero(), "and holds up nobody");
     // One of its own number that nobody acknowledges on hides nothing.
     let other = follow(&verifiers, &a, 8);
     assert_eq!(view(&verifiers, &a).acknowledged, None);
