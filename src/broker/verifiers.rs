@@ -35,7 +35,7 @@ pub struct VerifierId {
     pub label: Option<VerifierLabel>,
 }
 
-/// The number that a process draws when it begins to follow: by it one that comes back is known from another.
+/// The number that a verifier draws when it begins to follow: by it one that comes back is known from another.
 pub type Instance = NonZeroU64;
 
 /// A verifier as it stands. It may be several instances, each with a stream of its own: it is as far as the last of them.
@@ -216,7 +216,7 @@ impl Verifiers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `id` begins to follow the feed at `now`, by its process `instance`.
+    /// `instance` of `id` begins a stream of the feed at `now`.
     ///
     /// # Errors
     /// When there are too many.

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(pub(super) BTreeMap<u64, Stream>);
 
+/// One stream of an instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
     pub(super) instance: Instance,
